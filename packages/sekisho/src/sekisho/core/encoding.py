@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one canonical encoding of everything that is signed or hashed (docs/spec/encoding.md).
+
+RFC 8785 on a narrow profile: objects with ASCII keys, arrays, strings without lone surrogates,
+integers of magnitude below 2**53, booleans, null. No floats. On this profile the sorted output of
+msgspec is byte-identical to RFC 8785 (tests/property compares it with the ``rfc8785`` package).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+
+from sekisho.core.errors import MalformedInput
+
+INTEGER_LIMIT = 2**53
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def canonical(value: Any) -> bytes:
+    """Encode a struct or plain value as canonical bytes.
+
+    Structs are trusted to hold only the profile's types (their field types say so); plain values
+    from outside go through :func:`parse_plain` first, which refuses everything else.
+    """
+    return _encoder.encode(value)
+
+
+def sha256(data: bytes) -> bytes:
+    """SHA-256, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 as 64 lower-case hexadecimal digits: how every digest is written in documents."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def b64(data: bytes) -> str:
+    """Standard base64 with padding, as RFC 4648 section 4."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def b64url(data: bytes) -> str:
+    """URL-safe base64 without padding, as JWS wants it (RFC 7515)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def unb64(text: str) -> bytes:
+    """Strict inverse of :func:`b64`: one text for each byte string, no other is accepted.
+
+    Raises:
+        MalformedInput: not base64, or not the canonical spelling of it.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedInput(f"not base64: {error}") from error
+    if b64(data) != text:
+        raise MalformedInput("base64 is not in its canonical spelling")
+    return data
+
+
+def unb64url(text: str) -> bytes:
+    """Strict inverse of :func:`b64url`.
+
+    Raises:
+        MalformedInput: not unpadded URL-safe base64, or not the canonical spelling of it.
+    """
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedInput(f"not base64url: {error}") from error
+    if b64url(data) != text:
+        raise MalformedInput("base64url is not in its canonical spelling")
+    return data
+
+
+def parse_plain(data: bytes, *, numbers: bool = True) -> Any:
+    """Parse JSON into plain values on the canonical profile, refusing what other parsers let by.
+
+    Refused: duplicate keys, floats, integers of magnitude ≥ 2**53, NaN and Infinity, non-ASCII
+    keys, lone surrogates, byte-order marks, nesting beyond what the parser takes, bytes that are not UTF-8.
+
+    Args:
+        data: the bytes as received.
+        numbers: when false every JSON number is refused, with a message that says to use strings.
+
+    Raises:
+        MalformedInput: with the reason.
+    """
+
+    def refuse_float(text: str) -> Any:
+        raise MalformedInput(f"number {text[:40]} is not allowed: write amounts as strings")
+
+    def check_int(text: str) -> int:
+        if not numbers:
+            raise MalformedInput(f"number {text[:40]} is not allowed: write it as a string")
+        if len(text) > 17 or abs(int(text)) >= INTEGER_LIMIT:
+            raise MalformedInput(f"integer {text[:40]} is out of range")
+        if text == "-0":
+            raise MalformedInput("integer -0 is not allowed")
+        return int(text)
+
+    def check_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                raise MalformedInput(f"duplicate field {key[:64]!r}", key[:64])
+            if not key.isascii():
+                raise MalformedInput("field names are ASCII")
+            result[key] = value
+        return result
+
+    try:
+        text = data.decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=check_pairs,
+            parse_float=refuse_float,
+            parse_int=check_int,
+            parse_constant=refuse_float,
+        )
+        canonical(value)  # lone surrogates cannot be encoded
+    except UnicodeError as error:
+        raise MalformedInput("not UTF-8 text") from error
+    except RecursionError as error:
+        raise MalformedInput("nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise MalformedInput(f"not JSON: {error.msg} at character {error.pos}") from error
+    return value

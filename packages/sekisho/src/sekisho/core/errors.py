@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failures, as exceptions. Refusals are values (``core.gate.decide``), never exceptions.
+
+    SekishoError
+    ├── MalformedInput          bytes from outside that are not what the specification says
+    ├── VerificationFailed      a signature, hash, proof or certificate that does not hold
+    ├── NotAuthorised           the caller may not do this (duties, roster, quorum)
+    ├── ConfigurationInvalid    a setting is missing or contradicts another
+    ├── Unavailable             a dependency did not answer and certainly had no effect
+    ├── StorageFailed           certainly not written
+    └── OutcomeUnknown          maybe written, maybe sent: read again before anything else
+
+Every message says what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class SekishoError(Exception):
+    """Root of every failure that this package raises on purpose."""
+
+
+class MalformedInput(SekishoError):
+    """Bytes from outside that the specification does not allow.
+
+    Attributes:
+        where: path of the offending part (``"quantity"``, ``"scope.trading_hours.start"``), or ``""``.
+    """
+
+    def __init__(self, message: str, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class VerificationFailed(SekishoError):
+    """A signature, hash, proof or certificate that does not hold."""
+
+
+class NotAuthorised(SekishoError):
+    """The person or machine may not do this."""
+
+
+class ConfigurationInvalid(SekishoError):
+    """A setting is missing, unknown, or contradicts another."""
+
+
+class Unavailable(SekishoError):
+    """A dependency did not answer; certainly nothing took effect there."""
+
+
+class StorageFailed(SekishoError):
+    """Certainly not written."""
+
+
+class OutcomeUnknown(SekishoError):
+    """Maybe written, maybe sent. The caller reads the truth again before it does anything else."""

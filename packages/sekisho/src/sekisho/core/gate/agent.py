@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gate remembers of one agent (docs/spec/checks.md, section 2).
+
+The effects of decisions are here, those of execution reports in ``reports``. A new certificate or
+policy changes limits and status; ids, counters, working orders, positions and latches stay.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal, NamedTuple
+
+from sekisho.core.amounts import format_money, parse_amount
+from sekisho.core.events import Counters, Decision
+from sekisho.core.gate.limits import Limits
+from sekisho.core.gate.order import (
+    AmendOrder,
+    NewOrder,
+    Order,
+    content_digest,
+    order_digest,
+)
+from sekisho.core.gate.prices import Ratio
+from sekisho.core.gate.working import Pending, WorkingOrder, amended, remaining, terms_of
+from sekisho.core.terms import NS, day_text
+
+Latch = Literal["repeated_executions", "consecutive_failures"]
+
+
+class Known(NamedTuple):
+    """A ``client_order_id`` that was used: content and the decision that answered it."""
+
+    digest: str
+    decision: int
+
+
+class AgentState:
+    """One agent's part of the gate's state. Only the fold writes to it."""
+
+    def __init__(self, agent: str, limits: Limits, day: int) -> None:
+        self.agent = agent
+        self.limits = limits
+        self.certificate = ""
+        self.certificate_sha256 = ""
+        self.policy_sha256 = ""
+        self.not_before = 0
+        self.not_after = 0
+        self.status: Literal["good", "hold", "revoked"] = "good"
+        self.epoch = 0
+        self.known: dict[str, Known] = {}
+        self.answers: dict[int, int] = {}
+        """Decision → its ``permit_signed`` or ``withdrawn`` entry; absent: none yet, or never."""
+        self.working: dict[str, WorkingOrder] = {}
+        self.by_decision: dict[int, WorkingOrder] = {}
+        self.aliases: dict[str, str] = {}
+        self.day = day
+        self.gross = 0
+        self.reserved = 0
+        self.reserved_by: dict[tuple[str, int], int] = {}
+        self.orders = 0
+        self.messages: deque[int] = deque()
+        self.contents: deque[tuple[int, str]] = deque()
+        self.content_times: dict[str, deque[int]] = {}
+        self.counterparties: deque[tuple[int, str, int]] = deque()
+        self.counterparty_sums: dict[str, int] = {}
+        self.prices: dict[str, deque[tuple[int, Ratio]]] = {}
+        self.executions: deque[int] = deque()
+        self.executed: set[tuple[str, str]] = set()
+        self.positions: dict[str, int] = {}
+        self.failures = 0
+        self.latches: set[Latch] = set()
+        self.orphans = 0
+        self.last_permit = -1
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def find(self, client_order_id: str) -> WorkingOrder | None:
+        """The working order that has, had, or by its pending amendment will have this id."""
+        return self.working.get(self.aliases.get(client_order_id, client_order_id))
+
+    def messages_within(self, now: int) -> int:
+        """Messages within the rate window that ends now; 0 when the policy has no such limit."""
+        rate = self.limits.scope.message_rate
+        if rate == "none":
+            return 0
+        since = now - rate.window_s * NS
+        expired = 0
+        for time in self.messages:
+            if time > since:
+                break
+            expired += 1
+        return len(self.messages) - expired
+
+    def counters(self, now: int) -> Counters:
+        """What the caps count, as recorded with each decision. The day must have been rolled."""
+        return Counters(
+            day=day_text(self.day),
+            gross_permitted=format_money(self.gross),
+            open_reserved=format_money(self.reserved),
+            orders=self.orders,
+            messages=self.messages_within(now),
+        )
+
+    # -- effects -------------------------------------------------------------------------------
+
+    def roll(self, at: int) -> None:
+        """Begin a new policy day if ``at`` lies in one: what rests reserves again."""
+        day = self.limits.day(at)
+        if day > self.day:
+            self.day, self.gross, self.orders = day, self.reserved, 0
+
+    def reserve(self, order: WorkingOrder, amount: int) -> None:
+        """Let ``order`` reserve ``amount`` from now on."""
+        key = (order.terms.pair, order.terms.direction)
+        self.reserved += amount - order.reserved
+        self.reserved_by[key] = self.reserved_by.get(key, 0) + amount - order.reserved
+        order.reserved = amount
+
+    def close(self, order: WorkingOrder) -> None:
+        """The order can no longer be executed: by the venue's proof, or because nothing left."""
+        if order.pending is not None:
+            self.drop_pending(order)
+        self.reserve(order, 0)
+        del self.working[order.client_order_id]
+        self.by_decision.pop(order.decision, None)
+        for name in [name for name, now in self.aliases.items() if now == order.client_order_id]:
+            del self.aliases[name]
+
+    def drop_pending(self, order: WorkingOrder) -> None:
+        """The pending amendment will not happen: the order reserves for its present terms."""
+        if order.pending is None:
+            return
+        self.aliases.pop(order.pending.terms.order.client_order_id, None)
+        self.by_decision.pop(order.pending.decision, None)
+        order.pending = None
+        self.reserve(order, remaining(order.total, order.terms.quantity, order.filled))
+
+    def replace(self, order: WorkingOrder) -> None:
+        """The pending amendment becomes the order; reports under the old id still find it."""
+        pending = order.pending
+        if pending is None:
+            return
+        old_id, new_id = order.client_order_id, pending.terms.order.client_order_id
+        del self.working[old_id]
+        del self.aliases[new_id]
+        self.by_decision.pop(order.decision, None)
+        order.client_order_id, order.decision = new_id, pending.decision
+        order.terms, order.total, order.pending = pending.terms, pending.total, None
+        self.working[new_id] = order
+        for name in [name for name, now in self.aliases.items() if now == old_id]:
+            self.aliases[name] = new_id
+        self.aliases[old_id] = new_id
+
+    def decided(self, index: int, at: int, order: Order, entry: Decision) -> None:
+        """Take a recorded decision into the state."""
+        if order.client_order_id not in self.known:
+            self.known[order.client_order_id] = Known(order_digest(order), index)
+        if entry.verdict != "permitted":
+            return
+        self._count_message(at)
+        if isinstance(order, NewOrder):
+            self._permit_new(index, at, order, parse_amount(entry.notional))
+        elif isinstance(order, AmendOrder):
+            self._permit_amend(index, at, order, parse_amount(entry.notional))
+
+    def _count_message(self, at: int) -> None:
+        rate = self.limits.scope.message_rate
+        if rate == "none":
+            return
+        self.messages.append(at)
+        while self.messages[0] <= at - rate.window_s * NS:
+            self.messages.popleft()
+
+    def _permit_new(self, index: int, at: int, order: NewOrder, amount: int) -> None:
+        terms = terms_of(order)
+        self.gross += amount
+        self.orders += 1
+        self._remember(at, terms.pair, terms.pair_price)
+        self._count_content(at, order)
+        self._count_counterparty(at, terms.counterparty, amount)
+        working = WorkingOrder(order.client_order_id, index, terms, amount, 0, 0, "permitted")
+        self.working[order.client_order_id] = working
+        self.by_decision[index] = working
+        self.reserve(working, amount)
+
+    def _count_content(self, at: int, order: NewOrder) -> None:
+        limit = self.limits.scope.repeated_orders
+        if limit == "none":
+            return
+        digest = content_digest(order)
+        self.contents.append((at, digest))
+        self.content_times.setdefault(digest, deque()).append(at)
+        while self.contents[0][0] <= at - limit.window_s * NS:
+            _, old = self.contents.popleft()
+            self.content_times[old].popleft()
+            if not self.content_times[old]:
+                del self.content_times[old]
+
+    def _count_counterparty(self, at: int, name: str, amount: int) -> None:
+        limit = self.limits.scope.concentration
+        if limit == "none":
+            return
+        sums = self.counterparty_sums
+        self.counterparties.append((at, name, amount))
+        sums[name] = sums.get(name, 0) + amount
+        while self.counterparties[0][0] <= at - limit.window_s * NS:
+            _, old, gone = self.counterparties.popleft()
+            sums[old] -= gone
+            if sums[old] == 0:
+                del sums[old]
+
+    def counterparties_within(self, since: int) -> dict[str, int]:
+        """Permitted notional of each counterparty after ``since``."""
+        sums = dict(self.counterparty_sums)
+        for time, name, amount in self.counterparties:
+            if time > since:
+                break
+            sums[name] -= amount
+        return sums
+
+    def _remember(self, at: int, pair: str, price: Ratio | None) -> None:
+        collar = self.limits.scope.price_collar
+        if collar == "none" or price is None:
+            return
+        prices = self.prices.setdefault(pair, deque())
+        prices.append((at, price))
+        while prices[0][0] <= at - collar.window_s * NS:
+            prices.popleft()
+
+    def _permit_amend(self, index: int, at: int, order: AmendOrder, amount: int) -> None:
+        working = self.working[order.orig_client_order_id]
+        terms = amended(working.terms, order)
+        reserves = remaining(amount, terms.quantity, working.filled)
+        self.gross += max(0, reserves - working.reserved)
+        self._remember(at, terms.pair, terms.pair_price)
+        working.pending = Pending(index, terms, amount)
+        self.by_decision[index] = working
+        self.aliases[order.client_order_id] = order.orig_client_order_id
+        self.reserve(working, max(working.reserved, reserves))
+
+    def signed(self, index: int, decision: int) -> None:
+        """The permit of ``decision`` exists; it is in the entry at ``index``."""
+        self.last_permit = index
+        self.answers[decision] = index
+        order = self.by_decision.get(decision)
+        if order is not None and order.decision == decision and order.phase != "open":
+            order.phase = "signed"
+
+    def withdrawn(self, index: int, decision: int) -> None:
+        """Nothing left the gate for ``decision``."""
+        self.answers[decision] = index
+        order = self.by_decision.get(decision)
+        if order is None:
+            return
+        if order.decision == decision:
+            self.close(order)
+        else:
+            self.drop_pending(order)
+
+    def rearm(self, latch: Latch) -> None:
+        """Named people took the latch off."""
+        self.latches.discard(latch)
+        if latch == "consecutive_failures":
+            self.failures = 0
+        else:
+            self.executions.clear()

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decision: all checks, all reasons, one pure function (docs/spec/checks.md, section 4).
+
+Permitted is what is left when every check ran and none had a reason. There is no other way to it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sekisho.core.amounts import format_money
+from sekisho.core.encoding import sha256_hex
+from sekisho.core.errors import MalformedInput
+from sekisho.core.events import Counters, Decision
+from sekisho.core.gate import checks, rates
+from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.checks import Asked, Check
+from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, Order
+from sekisho.core.gate.prices import notional, pair_of
+from sekisho.core.gate.state import GateState
+from sekisho.core.gate.working import Terms, WorkingOrder, amended, remaining, terms_of
+from sekisho.core.terms import Code, Reason, format_instant
+
+OBSERVED_MAX = 200
+
+CHECKS: tuple[Check, ...] = (
+    checks.certificate,
+    checks.policy_in_force,
+    checks.review,
+    checks.environment,
+    checks.lease,
+    checks.action,
+    checks.known_order,
+    checks.duplicate,
+    checks.repeated,
+    checks.market,
+    rates.rate_data,
+    rates.market_stress,
+    checks.size,
+    checks.quantity,
+    checks.collar,
+    checks.daily_volume,
+    checks.order_count,
+    checks.message_rate,
+    checks.position,
+    checks.venue,
+    checks.counterparty,
+    checks.concentration,
+    checks.trading_hours,
+    checks.region,
+    checks.throttle,
+    checks.failures,
+)
+"""Every check of an order that can add risk, in the order in which reasons are given."""
+
+CANCEL_CHECKS: tuple[Check, ...] = (checks.known_order, checks.duplicate)
+"""A cancel only takes risk away: it passes while stopped."""
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """The clock readings of one decision: log time and boot-time clock, both ns."""
+
+    now: int
+    monotonic: int
+
+
+def refuse_malformed(
+    state: GateState, clocks: Clocks, agent: str, body: bytes, error: MalformedInput
+) -> Decision:
+    """The decision about a body that is no order."""
+    reason = Reason(Code.MALFORMED_ORDER, "", str(error)[:OBSERVED_MAX], "")
+    return _entry(state, clocks, agent, body, None, (reason,), None, None)
+
+
+def decide(state: GateState, clocks: Clocks, agent: str, body: bytes, order: Order) -> Decision:
+    """Decide about one well-formed order.
+
+    Args:
+        state: the fold of every earlier entry. The agent's policy day is rolled to now.
+        clocks: readings that the entry records.
+        agent: whom the gate authenticated.
+        body: the bytes as received, for their digest.
+        order: the same, parsed.
+
+    Returns:
+        The entry to record. Nothing has taken effect yet.
+    """
+    held = state.agents.get(agent)
+    if held is None:
+        reason = Reason(Code.AGENT_NOT_ACTIVE, "", "", "")
+        return _entry(state, clocks, agent, body, order, (reason,), None, None)
+    held.roll(clocks.now)
+    asked = _asked(state, held, clocks, order)
+    chosen = CANCEL_CHECKS if isinstance(order, CancelOrder) else CHECKS
+    reasons: list[Reason] = []
+    for check in chosen:
+        for reason in check(asked):
+            if reason not in reasons:
+                reasons.append(reason)
+    return _entry(state, clocks, agent, body, order, tuple(reasons), held, asked)
+
+
+def _target(agent: AgentState, order: Order) -> WorkingOrder | None:
+    if isinstance(order, NewOrder):
+        return None
+    return agent.working.get(order.orig_client_order_id)
+
+
+def _becomes(order: Order, target: WorkingOrder | None) -> Terms | None:
+    """The order as it would become; None where there is nothing to value."""
+    if isinstance(order, NewOrder):
+        return terms_of(order)
+    if isinstance(order, AmendOrder) and target is not None and target.pending is None:
+        terms = amended(target.terms, order)
+        return terms if terms.quantity > target.filled else None
+    return None
+
+
+def _asked(state: GateState, agent: AgentState, clocks: Clocks, order: Order) -> Asked:
+    target = _target(agent, order)
+    terms = _becomes(order, target)
+    limits = agent.limits
+    value = reserves = quote = None
+    if terms is not None:
+        source, currency = limits.scope.reference_rates.sources[0], limits.scope.currency
+        quote = state.latest(source, terms.pair)
+        conversion = None
+        if currency not in terms.market.split("/"):
+            conversion = state.latest(source, pair_of(f"{terms.currency}/{currency}")[0])
+        value = notional(terms.valued(), currency, limits.buffer, quote, conversion)
+        if value is not None:
+            filled = 0 if target is None else target.filled
+            reserves = remaining(value, terms.quantity, filled)
+    return Asked(
+        state, agent, limits, clocks.now, clocks.monotonic, order, target, terms, value, reserves,
+        quote,
+    )  # fmt: skip
+
+
+def _after(asked: Asked, before: Counters) -> Counters:
+    """The counters once a permitted decision takes effect; the fold must come to the same."""
+    agent, order = asked.agent, asked.order
+    rate = asked.limits.scope.message_rate
+    messages = before.messages + (0 if rate == "none" else 1)
+    more = checks.added(asked) or 0
+    reserved = agent.reserved
+    if asked.reserves is not None:
+        own = 0 if asked.target is None else asked.target.reserved
+        reserved += max(own, asked.reserves) - own
+    return Counters(
+        day=before.day,
+        gross_permitted=format_money(agent.gross + more),
+        open_reserved=format_money(reserved),
+        orders=before.orders + (1 if isinstance(order, NewOrder) else 0),
+        messages=messages,
+    )
+
+
+def _entry(
+    state: GateState,
+    clocks: Clocks,
+    agent: str,
+    body: bytes,
+    order: Order | None,
+    reasons: tuple[Reason, ...],
+    held: AgentState | None,
+    asked: Asked | None,
+) -> Decision:
+    before = after = None
+    value = ""
+    if held is not None and asked is not None:
+        before = after = held.counters(clocks.now)
+        if not reasons:
+            after = _after(asked, before)
+        if asked.notional is not None:
+            value = format_money(asked.notional)
+    known = held if held is not None else state.agents.get(agent)
+    return Decision(
+        at=format_instant(clocks.now),
+        agent=agent,
+        order=None if order is None else msgspec.to_builtins(order),
+        body_sha256=sha256_hex(body),
+        body_bytes=len(body),
+        state=state.size,
+        monotonic=str(clocks.monotonic),
+        verdict="refused" if reasons else "permitted",
+        reasons=reasons,
+        notional=value,
+        before=before,
+        after=after,
+        certificate_sha256="" if known is None else known.certificate_sha256,
+        policy_sha256="" if known is None else known.policy_sha256,
+        epoch=0 if known is None else known.epoch,
+    )

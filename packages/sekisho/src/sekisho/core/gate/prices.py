@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pairs, quotations and values, exactly (docs/spec/checks.md, section 3).
+
+Prices are ratios of integers, so that inverting a market loses nothing; the one rounding is at the
+end, up to the cent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from sekisho.core.amounts import SCALE, ceil_cent, parse_amount
+from sekisho.core.terms import NS
+
+QUOTATION_MEMORY_NS = 3_600 * NS
+
+
+class Ratio(NamedTuple):
+    """A positive exact number: ``num / den``, both above zero."""
+
+    num: int
+    den: int
+
+    def inverse(self) -> Ratio:
+        """1 / self."""
+        return Ratio(self.den, self.num)
+
+    def plus(self, share: int) -> Ratio:
+        """self × (1 + share), ``share`` in units of 1e-8."""
+        return Ratio(self.num * (SCALE + share), self.den * SCALE)
+
+    def minus(self, share: int) -> Ratio:
+        """self × (1 − share); its numerator is ≤ 0 when the share is 1 or more."""
+        return Ratio(self.num * (SCALE - share), self.den * SCALE)
+
+    def exceeds(self, other: Ratio) -> bool:
+        """Whether self > other."""
+        return self.num * other.den > other.num * self.den
+
+
+def price_ratio(units: int) -> Ratio:
+    """A price in units of 1e-8 as a ratio."""
+    return Ratio(units, SCALE)
+
+
+def pair_of(market: str) -> tuple[str, bool]:
+    """The pair of a market (currencies in alphabetical order) and whether the market inverts it."""
+    base, quote = market.split("/")
+    return (market, False) if base < quote else (f"{quote}/{base}", True)
+
+
+class Quote(NamedTuple):
+    """A quotation in the orientation of its pair; ``bid``, ``ask``, ``mid`` are None when crossed."""
+
+    bid: Ratio | None
+    ask: Ratio | None
+    mid: Ratio | None
+    quoted_at: int
+    bid_text: str
+    ask_text: str
+
+
+def read_quote(market: str, bid_text: str, ask_text: str, quoted_at: int) -> Quote:
+    """A quotation as recorded, turned into the orientation of its pair.
+
+    Raises:
+        MalformedInput: bid or ask is not an amount.
+    """
+    bid_units = parse_amount(bid_text, "bid")
+    ask_units = parse_amount(ask_text, "ask")
+    if bid_units == 0 or bid_units > ask_units:
+        return Quote(None, None, None, quoted_at, bid_text, ask_text)
+    bid, ask = price_ratio(bid_units), price_ratio(ask_units)
+    if pair_of(market)[1]:
+        bid, ask = ask.inverse(), bid.inverse()
+    mid = Ratio(bid.num * ask.den + ask.num * bid.den, 2 * bid.den * ask.den)
+    return Quote(bid, ask, mid, quoted_at, bid_text, ask_text)
+
+
+class Quotations:
+    """The quotations of one source for one pair: the latest, and what a window needs."""
+
+    __slots__ = ("latest", "recent")
+
+    def __init__(self, first: Quote) -> None:
+        self.latest = first
+        self.recent: deque[Quote] = deque([first])
+
+    def observe(self, quote: Quote) -> None:
+        """Take a quotation; one that is older than the latest has no effect."""
+        if quote.quoted_at < self.latest.quoted_at:
+            return
+        self.latest = quote
+        self.recent.append(quote)
+        while self.recent[0].quoted_at < quote.quoted_at - QUOTATION_MEMORY_NS:
+            self.recent.popleft()
+
+    def mids_within(self, window_s: int) -> list[Ratio]:
+        """Mids of the uncrossed quotations of the window that ends at the latest."""
+        since = self.latest.quoted_at - window_s * NS
+        return [q.mid for q in self.recent if q.quoted_at >= since and q.mid is not None]
+
+
+def spread_of(values: list[Ratio]) -> Ratio:
+    """(max − min) / min of one or more positive ratios; the numerator may be 0."""
+    low = high = values[0]
+    for value in values[1:]:
+        if value.exceeds(high):
+            high = value
+        elif low.exceeds(value):
+            low = value
+    return Ratio(high.num * low.den - low.num * high.den, high.den * low.num)
+
+
+def distance(price: Ratio, mid: Ratio) -> Ratio:
+    """|price − mid| / mid."""
+    return Ratio(abs(price.num * mid.den - mid.num * price.den), price.den * mid.num)
+
+
+def above_share(share: Ratio, limit_units: int) -> bool:
+    """Whether a share exceeds a limit in units of 1e-8."""
+    return share.num * SCALE > limit_units * share.den
+
+
+class Valued(NamedTuple):
+    """What valuation needs of an order: its market's legs, currency, side, type, price, quantity."""
+
+    base: str
+    quote: str
+    currency: str
+    buys: bool
+    price: Ratio | None
+    quantity: int
+
+
+def _oriented(quote: Quote | None, market: str) -> tuple[Ratio, Ratio] | None:
+    """Bid and ask of a quotation in the orientation of ``market``; None if missing or crossed."""
+    if quote is None or quote.bid is None or quote.ask is None:
+        return None
+    if pair_of(market)[1]:
+        return quote.ask.inverse(), quote.bid.inverse()
+    return quote.bid, quote.ask
+
+
+def notional(
+    order: Valued, currency: str, buffer: int, quote: Quote | None, conversion: Quote | None
+) -> int | None:
+    """What the order can be worth at most, in ``currency``, in units of 1e-8, up to the cent.
+
+    Args:
+        order: the order, or what an amendment would make of it.
+        currency: the scope's currency.
+        buffer: the scope's ``market_order_buffer`` in units of 1e-8.
+        quote: the first source's latest quotation of the order's pair.
+        conversion: that of the pair of the order's currency and ``currency``, where needed.
+
+    Returns:
+        None when it cannot be computed.
+    """
+    if order.currency == currency:
+        return ceil_cent(order.quantity)
+    if currency not in (order.base, order.quote):
+        rates = _oriented(conversion, f"{order.currency}/{currency}")
+        if rates is None:
+            return None
+        rate = rates[1].plus(buffer)
+        return ceil_cent(order.quantity * rate.num, rate.den)
+    if order.currency == order.base:
+        highest = _highest(order, buffer, quote)
+        if highest is None:
+            return None
+        return ceil_cent(order.quantity * highest.num, highest.den)
+    lowest = _lowest(order, buffer, quote)
+    if lowest is None or lowest.num <= 0:
+        return None
+    return ceil_cent(order.quantity * lowest.den, lowest.num)
+
+
+def _highest(order: Valued, buffer: int, quote: Quote | None) -> Ratio | None:
+    if order.price is not None and order.buys:
+        return order.price
+    rates = _oriented(quote, f"{order.base}/{order.quote}")
+    if rates is None:
+        return None
+    worst = rates[1].plus(buffer)
+    return order.price if order.price is not None and order.price.exceeds(worst) else worst
+
+
+def _lowest(order: Valued, buffer: int, quote: Quote | None) -> Ratio | None:
+    if order.price is not None and not order.buys:
+        return order.price
+    rates = _oriented(quote, f"{order.base}/{order.quote}")
+    if rates is None:
+        return None
+    worst = rates[0].minus(buffer)
+    return order.price if order.price is not None and worst.exceeds(order.price) else worst
+
+
+def fill_value(order: Valued, currency: str, total: int, quantity: int, price: int) -> int:
+    """What an execution of ``quantity`` at ``price`` is worth in ``currency``, up to the cent.
+
+    ``total`` is what the whole order reserved: the proportional value where no price can tell.
+    """
+    if order.currency == currency:
+        return ceil_cent(quantity)
+    if currency == order.quote and order.currency == order.base:
+        return ceil_cent(quantity * price, SCALE)
+    if currency == order.base and order.currency == order.quote and price > 0:
+        return ceil_cent(quantity * SCALE, price)
+    return ceil_cent(total * quantity, order.quantity)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's state: a fold of the gate's log, and of nothing else (docs/spec/checks.md, section 2).
+
+:meth:`GateState.apply` is the only way in which anything changes, in normal running, in recovery and
+in a replay alike. Objects here are owned by one log; only the fold mutates them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sekisho.core.events import (
+    AgentAdmitted,
+    CancelAsked,
+    Decision,
+    Execution,
+    GateEntry,
+    GateOpened,
+    LeaseHeld,
+    OutcomeUnresolved,
+    PermitSigned,
+    RateObserved,
+    Rearmed,
+    StatusActed,
+    StopReported,
+    Withdrawn,
+)
+from sekisho.core.gate import reports
+from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.limits import read_limits
+from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder
+from sekisho.core.gate.prices import Quotations, Quote, pair_of, read_quote
+from sekisho.core.terms import parse_instant
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to sign until ``deadline`` (boot-time clock of this boot, ns)."""
+
+    epoch: int
+    deadline: int
+    grant: str
+    status: dict[str, str]
+
+
+class GateState:
+    """Everything that a decision depends on, besides the order and the clock."""
+
+    __slots__ = ("agents", "at", "boot", "environment", "gate", "lease", "quotations", "region",
+                 "size")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.at = 0
+        self.gate = ""
+        self.boot = ""
+        self.region = ""
+        self.environment = ""
+        self.lease: Lease | None = None
+        self.quotations: dict[tuple[str, str], Quotations] = {}
+        self.agents: dict[str, AgentState] = {}
+
+    def latest(self, source: str, pair: str) -> Quote | None:
+        """The latest quotation of a source for a pair, or None."""
+        held = self.quotations.get((source, pair))
+        return None if held is None else held.latest
+
+    def apply(self, index: int, entry: GateEntry) -> None:
+        """Take the entry at ``index`` into the state.
+
+        Raises:
+            ValueError: entries were skipped or come twice.
+        """
+        if index != self.size:
+            raise ValueError(f"entry {index} applied to a state of {self.size} entries")
+        at = parse_instant(entry.at)
+        agent = self.agents.get(getattr(entry, "agent", ""))
+        if agent is not None:
+            agent.roll(at)
+        _EFFECTS[type(entry)](self, index, at, entry)
+        self.size = index + 1
+        self.at = max(self.at, at)
+
+
+def _opened(state: GateState, _index: int, _at: int, entry: GateOpened) -> None:
+    state.gate, state.boot = entry.gate, entry.boot
+    state.region, state.environment = entry.region, entry.environment
+    state.lease = None
+    for agent in state.agents.values():
+        for order in agent.working.values():
+            if order.phase == "permitted":
+                order.phase = "possibly_issued"
+
+
+def _admitted(state: GateState, _index: int, at: int, entry: AgentAdmitted) -> None:
+    limits = read_limits(entry.policy)
+    agent = state.agents.get(entry.agent)
+    if agent is None:
+        agent = state.agents[entry.agent] = AgentState(entry.agent, limits, limits.day(at))
+    agent.limits = limits
+    agent.certificate = entry.certificate
+    agent.certificate_sha256 = entry.certificate_sha256
+    agent.policy_sha256 = entry.policy_sha256
+    agent.not_before = parse_instant(entry.not_before)
+    agent.not_after = parse_instant(entry.not_after)
+    agent.status = "good"
+    agent.roll(at)
+
+
+def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is None:
+        return
+    agent.epoch = max(agent.epoch, entry.epoch)
+    if entry.certificate_sha256 == agent.certificate_sha256:
+        agent.status = entry.status
+
+
+def _lease(state: GateState, _index: int, _at: int, entry: LeaseHeld) -> None:
+    state.lease = Lease(entry.epoch, int(entry.deadline_monotonic), entry.grant, entry.status)
+
+
+def _rate(state: GateState, _index: int, _at: int, entry: RateObserved) -> None:
+    quote = read_quote(entry.market, entry.bid, entry.ask, parse_instant(entry.quoted_at))
+    key = (entry.source, pair_of(entry.market)[0])
+    held = state.quotations.get(key)
+    if held is None:
+        state.quotations[key] = Quotations(quote)
+    else:
+        held.observe(quote)
+
+
+_ORDERS: dict[str, Any] = {"new": NewOrder, "amend": AmendOrder, "cancel": CancelOrder}
+
+
+def _decided(state: GateState, index: int, at: int, entry: Decision) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is None or entry.order is None:
+        return
+    order = msgspec.convert(entry.order, _ORDERS[str(entry.order["action"])])
+    agent.decided(index, at, order, entry)
+
+
+def _signed(state: GateState, index: int, _at: int, entry: PermitSigned) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        agent.signed(index, entry.decision)
+
+
+def _withdrawn(state: GateState, index: int, _at: int, entry: Withdrawn) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        agent.withdrawn(index, entry.decision)
+
+
+def _executed(state: GateState, _index: int, at: int, entry: Execution) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        reports.apply_report(agent, at, entry)
+
+
+def _unresolved(state: GateState, _index: int, _at: int, entry: OutcomeUnresolved) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        reports.apply_unresolved(agent, entry)
+
+
+def _rearmed(state: GateState, _index: int, _at: int, entry: Rearmed) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        agent.rearm(entry.latch)
+
+
+def _nothing(_state: GateState, _index: int, _at: int, _entry: CancelAsked | StopReported) -> None:
+    """Recorded for the reader; no decision depends on it."""
+
+
+_EFFECTS: dict[type, Any] = {
+    GateOpened: _opened,
+    AgentAdmitted: _admitted,
+    StatusActed: _status,
+    LeaseHeld: _lease,
+    RateObserved: _rate,
+    Decision: _decided,
+    PermitSigned: _signed,
+    Withdrawn: _withdrawn,
+    Execution: _executed,
+    OutcomeUnresolved: _unresolved,
+    CancelAsked: _nothing,
+    StopReported: _nothing,
+    Rearmed: _rearmed,
+}

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way of an order: parse, recognise, decide, record, sign, release, report (design section 5).
+
+No rule is decided here. What this module owns is the *order of effects*:
+
+1. the decision is durable before the key is used;
+2. status, lease and log are read again immediately before the key is used and again before release,
+   with no await between the reading and the act, so that a stop cannot come in between;
+3. a signature that comes back after a stop is destroyed, and that is recorded;
+4. a permit is made at most once for a decision, in the process that decided it.
+
+What a crash leaves: before (1) nothing; between (1) and the signature a recorded decision whose
+permit is *possibly issued*: never signed again, its volume stays reserved until the venue answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sekisho.core.encoding import b64
+from sekisho.core.errors import (
+    MalformedInput,
+    OutcomeUnknown,
+    StorageFailed,
+    Unavailable,
+    VerificationFailed,
+)
+from sekisho.core.events import Decision, PermitSigned, Withdrawn, decode_gate_entry
+from sekisho.core.gate import permit as permits
+from sekisho.core.gate.agent import AgentState, Known
+from sekisho.core.gate.decide import decide, refuse_malformed
+from sekisho.core.gate.order import CancelOrder, NewOrder, Order, order_digest, parse_order
+from sekisho.core.terms import NS, Code, Reason, format_instant, parse_instant
+from sekisho.ports import Clock, Signer
+from sekisho.services.gatelog import GateLog
+from sekisho.services.leasing import Leasing
+from sekisho.services.ratewatch import RateWatch
+from sekisho.services.release import Release
+
+Kind = Literal["permitted", "refused", "withdrawn", "possibly_issued", "unavailable"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bot is told.
+
+    ``decision`` is the index of the decision's entry, -1 when nothing was recorded. ``permit`` is
+    empty unless it may be used now. ``order_state`` is the phase of the order at the moment of the
+    answer, ``closed`` when it can no longer be executed, empty when there is no such order.
+    """
+
+    kind: Kind
+    decision: int
+    reasons: tuple[Reason, ...] = ()
+    permit: str = ""
+    order_state: str = ""
+    detail: str = ""
+
+
+class Gatekeeper:
+    """Takes orders of the admitted agents. One instance owns its log."""
+
+    def __init__(
+        self,
+        log: GateLog,
+        leasing: Leasing,
+        rates: RateWatch,
+        release: Release,
+        clock: Clock,
+        signers: Mapping[str, Signer],
+    ) -> None:
+        self.log = log
+        self.leasing = leasing
+        self.rates = rates
+        self.release = release
+        self._clock = clock
+        self._signers = signers
+        self._keys: dict[str, ec.EllipticCurvePublicKey] = {}
+        self._under_way: dict[tuple[str, str], asyncio.Future[Answer]] = {}
+
+    async def submit(self, agent: str, body: bytes) -> Answer:
+        """Decide about one order and, when it is permitted, sign and release it.
+
+        Safe to repeat: the same bytes under the same id get the first answer again.
+
+        Args:
+            agent: whom the caller authenticated; never taken from the body.
+            body: the order as received.
+        """
+        try:
+            order = parse_order(body)
+        except MalformedInput as error:
+            return await self._refuse(agent, body, error)
+        key = (agent, order.client_order_id)
+        twin = self._under_way.get(key)
+        if twin is not None:
+            answer = await asyncio.shield(twin)
+            return self._known_answer(agent, order) or answer
+        again = self._known_answer(agent, order)
+        if again is not None:
+            return again
+        waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._under_way[key] = waiting
+        answer = _unavailable("the order was interrupted; ask again with the same id")
+        try:
+            answer = await self._take(agent, body, order)
+        except (StorageFailed, OutcomeUnknown) as error:
+            answer = _unavailable(str(error))
+        finally:
+            del self._under_way[key]
+            waiting.set_result(answer)
+        return answer
+
+    async def _refuse(self, agent: str, body: bytes, error: MalformedInput) -> Answer:
+        try:
+            entry = refuse_malformed(self.log.state, self.log.clocks(), agent, body, error)
+            index = self.log.record(entry)
+            await self.log.durable(index)
+        except (StorageFailed, OutcomeUnknown) as failure:
+            return _unavailable(str(failure))
+        return Answer(kind="refused", decision=index, reasons=entry.reasons)
+
+    async def _take(self, agent: str, body: bytes, order: Order) -> Answer:
+        self.log.require_sound()
+        await self.leasing.ensure()
+        quotations = await self.rates.fetch(agent, order)
+        # From here to the record nothing is awaited: decisions of one agent are serial, and what
+        # was just observed is in the log before it is used.
+        self.rates.record(quotations)
+        entry = decide(self.log.state, self.log.clocks(), agent, body, order)
+        index = self.log.record(entry)
+        await self.log.durable(index)
+        if entry.verdict != "permitted":
+            return Answer(kind="refused", decision=index, reasons=entry.reasons)
+        if isinstance(order, CancelOrder):
+            await self.release.cancel(agent, order.orig_client_order_id, "asked by the agent")
+            return self._state_answer(agent, order, index, "")
+        return await self._issue(agent, index, entry, order)
+
+    # -- signing -------------------------------------------------------------------------------
+
+    async def _issue(self, agent: str, index: int, entry: Decision, order: Order) -> Answer:
+        held = self.log.state.agents[agent]
+        stopped = self._stopped(held, entry)
+        if stopped:
+            return await self._withdraw(agent, index, stopped)
+        with self.release.in_flight(agent):
+            permit = self._permit(held, index, entry, order)
+            message = permits.signing_input(permit)
+            try:
+                signature = await self._signers[entry.certificate_sha256].sign(message)
+                self._check_own(held, message, signature)
+            except (Unavailable, OutcomeUnknown, VerificationFailed, KeyError) as error:
+                return await self._withdraw(agent, index, f"not signed: {error}"[:200])
+            stopped = self._stopped(held, entry)
+            if stopped:
+                return await self._withdraw(agent, index, f"{stopped}; signature destroyed")
+            jws = permits.assemble(message, signature)
+            self.log.record(PermitSigned(at=self.log.at(), agent=agent, decision=index, permit=jws))
+            await self.release.submit(agent, permit.venue, order.client_order_id, jws)
+        return self._state_answer(agent, order, index, jws)
+
+    def _stopped(self, held: AgentState, entry: Decision) -> str:
+        """Why the key may not be used for this decision any more; empty when it may."""
+        lease = self.log.state.lease
+        if self.log.journal.failed is not None:
+            return "journal_failed"
+        if held.certificate_sha256 != entry.certificate_sha256:
+            return "certificate_replaced"
+        if held.status != "good":
+            return "certificate_held" if held.status == "hold" else "certificate_revoked"
+        if lease is None or self._clock.monotonic_ns() >= lease.deadline:
+            return "lease_expired"
+        if held.certificate_sha256 not in lease.status:
+            return "status_missing"
+        return ""
+
+    def _permit(
+        self, held: AgentState, index: int, entry: Decision, order: Order
+    ) -> permits.Permit:
+        """The payload for a permitted decision; ``order`` is new or an amendment."""
+        state, terms = self.log.state, held.limits.terms
+        working = held.by_decision[index]
+        becomes = working.terms.order
+        if not isinstance(order, NewOrder) and working.pending is not None:
+            becomes = working.pending.terms.order
+        lease = state.lease
+        left = 0 if lease is None else lease.deadline - self._clock.monotonic_ns()
+        issued = self.log.clocks().now
+        expires = min(
+            issued + min(terms.risk_controls.permit_lifetime_s * NS, left), held.not_after
+        )
+        return permits.Permit(
+            permit_id=permits.permit_id(self.log.origin, index),
+            agent=held.agent,
+            environment=terms.environment,
+            venue=becomes.venue,
+            account=becomes.account,
+            order=msgspec.to_builtins(becomes),
+            issued_at=format_instant(issued),
+            expires_at=format_instant(expires),
+            certificate_sha256=held.certificate_sha256,
+            log_origin=self.log.origin,
+            log_index=index,
+            leaf_hash=b64(self.log.journal.leaf_hash(index)),
+            policy_sha256=entry.policy_sha256,
+            ocsp="" if lease is None else lease.status[held.certificate_sha256],
+            replaces=msgspec.UNSET
+            if isinstance(order, NewOrder | CancelOrder)
+            else order.orig_client_order_id,
+        )
+
+    def _check_own(self, held: AgentState, message: bytes, signature: bytes) -> None:
+        """A signature that does not verify with the certified key never leaves."""
+        key = self._keys.get(held.certificate_sha256)
+        if key is None:
+            key = permits.load_public_key(self._signers[held.certificate_sha256].public_key)
+            self._keys[held.certificate_sha256] = key
+        permits.check_signature(key, message, signature)
+
+    async def _withdraw(self, agent: str, index: int, reason: str) -> Answer:
+        entry = Withdrawn(at=self.log.at(), agent=agent, decision=index, reason=reason)
+        await self.log.durable(self.log.record(entry))
+        return Answer(kind="withdrawn", decision=index, detail=reason)
+
+    # -- answering again -----------------------------------------------------------------------
+
+    def _known_answer(self, agent: str, order: Order) -> Answer | None:
+        """The first answer to an id that was used with the same content; None when it was not."""
+        held = self.log.state.agents.get(agent)
+        known = None if held is None else held.known.get(order.client_order_id)
+        if held is None or known is None or known.digest != order_digest(order):
+            return None
+        return self._first_answer(held, order, known)
+
+    def _first_answer(self, held: AgentState, order: Order, known: Known) -> Answer:
+        entry = decode_gate_entry(self.log.journal.entry(known.decision))
+        if not isinstance(entry, Decision):
+            raise StorageFailed(f"entry {known.decision} is not the decision it should be")
+        if entry.verdict != "permitted":
+            return Answer(kind="refused", decision=known.decision, reasons=entry.reasons)
+        if isinstance(order, CancelOrder):
+            return self._state_answer(held.agent, order, known.decision, "")
+        end = held.answers.get(known.decision)
+        if end is None:
+            return Answer(kind="possibly_issued", decision=known.decision)
+        last = decode_gate_entry(self.log.journal.entry(end))
+        if isinstance(last, PermitSigned):
+            return self._state_answer(held.agent, order, known.decision, last.permit)
+        detail = last.reason if isinstance(last, Withdrawn) else ""
+        return Answer(kind="withdrawn", decision=known.decision, detail=detail)
+
+    def _state_answer(self, agent: str, order: Order, index: int, jws: str) -> Answer:
+        """The present state; the permit's bytes only while they may be used."""
+        held = self.log.state.agents[agent]
+        name = order.client_order_id
+        if isinstance(order, CancelOrder):
+            name = order.orig_client_order_id
+        working = held.find(name)
+        usable = False
+        if jws and held.status == "good":
+            permit = permits.read_permit(jws)
+            expired = self.log.clocks().now >= parse_instant(permit.expires_at)
+            usable = not expired and permit.certificate_sha256 == held.certificate_sha256
+        return Answer(
+            kind="permitted",
+            decision=index,
+            permit=jws if usable else "",
+            order_state="closed" if working is None else working.phase,
+        )
+
+
+def _unavailable(detail: str) -> Answer:
+    reason = Reason(Code.CONTROL_UNAVAILABLE, "", detail[:200], "")
+    return Answer(kind="unavailable", decision=-1, reasons=(reason,), detail=detail)

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's lease: asked for by this instance, verified, recorded, and never extended by others.
+
+The deadline is the boot-time clock when the request was *sent* plus the granted duration, so that a
+slow or replayed answer cannot lengthen it. A lease that cannot be had is not an error here: orders
+are then refused as ``lease_expired``, and the next one tries again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from sekisho.core.encoding import b64, canonical, parse_plain, unb64
+from sekisho.core.errors import MalformedInput, NotAuthorised, Unavailable, VerificationFailed
+from sekisho.core.events import LeaseHeld, StatusActed
+from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.permit import check_signature, load_public_key
+from sekisho.core.terms import NS, parse_instant
+from sekisho.ports import AuthorityLink, Clock, Entropy, LeaseRequest
+from sekisho.services.gatelog import GateLog
+
+CONTEXT = b"sekisho/lease/v1\n"
+StatusReader = Callable[[bytes, str, int], Literal["good", "hold", "revoked"]]
+"""``(OCSP response, certificate as base64 of DER, now) → status``; raises VerificationFailed."""
+
+
+class LeaseTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the authority signed (docs/spec/permit.md)."""
+
+    gate: str
+    boot: str
+    nonce: str
+    epoch: int
+    tree_size: int
+    root_hash: str
+    granted_at: str
+    duration_s: int
+    not_good: tuple[str, ...]
+
+
+class Leasing:
+    """Keeps the gate's lease alive."""
+
+    def __init__(
+        self,
+        log: GateLog,
+        authority: AuthorityLink,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        responder_key: bytes,
+        read_status: StatusReader,
+        clock_difference_max_s: int = 5,
+    ) -> None:
+        self._log = log
+        self._authority = authority
+        self._clock = clock
+        self._entropy = entropy
+        self._key = load_public_key(responder_key)
+        self._read_status = read_status
+        self._difference_max_ns = clock_difference_max_s * NS
+        self._renewing = False
+        self.last_failure: Exception | None = None
+
+    async def ensure(self) -> None:
+        """Renew the lease when less than half of it is left. Never raises for a lease not had."""
+        held = self._log.state.lease
+        now = self._clock.monotonic_ns()
+        if held is not None:
+            half = parse_grant(held.grant)[0].duration_s * NS // 2
+            if held.deadline - now > half:
+                return
+        if self._renewing:
+            return
+        self._renewing = True
+        try:
+            await self.renew()
+        except (NotAuthorised, Unavailable, VerificationFailed, MalformedInput) as error:
+            self.last_failure = error
+        finally:
+            self._renewing = False
+
+    async def renew(self) -> None:
+        """Ask for a lease, verify it, record it, and act on the statuses that come with it.
+
+        Raises:
+            NotAuthorised: the authority sees a fork, a rollback or a second instance.
+            Unavailable: it did not answer.
+            VerificationFailed: the answer is not a lease for this request.
+        """
+        state = self._log.state
+        sent = self._clock.monotonic_ns()
+        known = await self._authority.last_seen(state.gate)
+        journal = self._log.journal
+        size = journal.durable_size
+        if known > size:
+            raise NotAuthorised(f"the authority saw {known} entries of this log, here are {size}")
+        request = LeaseRequest(
+            gate=state.gate,
+            boot=state.boot,
+            nonce=self._entropy.bytes(16).hex(),
+            origin=self._log.origin,
+            tree_size=size,
+            root_hash=b64(journal.tree.root(size)),
+            proof_from=known,
+            proof=tuple(b64(part) for part in journal.tree.consistency_proof(known, size))
+            if 0 < known < size
+            else (),
+            certificates=tuple(
+                agent.certificate_sha256 for agent in self._log.state.agents.values()
+            ),
+        )
+        granted = await self._authority.lease(request)
+        terms = self._verify(granted.grant, request)
+        self._log.record(
+            LeaseHeld(
+                at=self._log.at(),
+                epoch=terms.epoch,
+                grant=granted.grant,
+                deadline_monotonic=str(sent + terms.duration_s * NS),
+                status=dict(granted.status),
+            )
+        )
+        self._act(terms, dict(granted.status))
+
+    def _verify(self, grant: str, request: LeaseRequest) -> LeaseTerms:
+        terms, signature = parse_grant(grant)
+        check_signature(self._key, CONTEXT + canonical(terms), signature)
+        if (terms.gate, terms.boot, terms.nonce) != (request.gate, request.boot, request.nonce):
+            raise VerificationFailed("the lease answers another request")
+        if (terms.tree_size, terms.root_hash) != (request.tree_size, request.root_hash):
+            raise VerificationFailed("the lease names another state of this log")
+        held = self._log.state.lease
+        if held is not None and terms.epoch < held.epoch:
+            raise VerificationFailed(
+                f"the lease is of epoch {terms.epoch}, the gate knows {held.epoch}"
+            )
+        apart = abs(parse_instant(terms.granted_at) - self._clock.now_ns())
+        if apart > self._difference_max_ns:
+            raise VerificationFailed(
+                f"the clocks of gate and authority differ by {apart / NS:.3f} s; synchronise them"
+            )
+        if not 1 <= terms.duration_s <= 60:
+            raise VerificationFailed("a lease lasts 1 to 60 seconds")
+        return terms
+
+    def _act(self, terms: LeaseTerms, status: dict[str, str]) -> None:
+        """Follow what the authority says of each agent; only a lease can widen."""
+        for agent in list(self._log.state.agents.values()):
+            said = status.get(agent.certificate_sha256)
+            if said is None:
+                continue
+            now = self._log.clocks().now
+            seen = self._read_status(unb64(said), agent.certificate, now)
+            listed = agent.certificate_sha256 in terms.not_good
+            if listed == (seen == "good"):
+                raise VerificationFailed("lease and status response contradict each other")
+            if seen != agent.status and self._lawful(agent, seen, terms.epoch):
+                self._log.record(
+                    StatusActed(
+                        at=self._log.at(),
+                        agent=agent.agent,
+                        certificate_sha256=agent.certificate_sha256,
+                        status=seen,
+                        reason="lease",
+                        epoch=terms.epoch,
+                    )
+                )
+
+    @staticmethod
+    def _lawful(agent: AgentState, seen: str, epoch: int) -> bool:
+        """Revoked is final; what widens must be newer than what stopped."""
+        if agent.status == "revoked":
+            return False
+        return seen != "good" or epoch > agent.epoch
+
+
+def parse_grant(grant: str) -> tuple[LeaseTerms, bytes]:
+    """The terms of a grant and their signature; the signature is not verified here.
+
+    Raises:
+        MalformedInput: not a grant in canonical form.
+    """
+    data = grant.encode("utf-8")
+    plain: Any = parse_plain(data)
+    if not isinstance(plain, dict) or set(plain) != {"lease", "signature"}:
+        raise MalformedInput("not a lease: lease and signature are needed")
+    try:
+        terms = msgspec.convert(plain["lease"], LeaseTerms)
+    except msgspec.ValidationError as error:
+        raise MalformedInput(f"not a lease: {error}") from error
+    if canonical(plain) != data or not isinstance(plain["signature"], str):
+        raise MalformedInput("not a lease in canonical form")
+    return terms, unb64(plain["signature"])
