@@ -55,5 +55,5 @@ class SystemClock:
         end = self.monotonic_ns() + int(seconds * 1_000_000_000)
         await asyncio.sleep(max(0, seconds))
         # The event loop's timer is coarser than a nanosecond and may fire a little early.
-        while (left := end - self.monotonic_ns()) > 0:
+        while (left := end - self.monotonic_ns()) > 0:  # noqa: ASYNC110 - waits for time alone
             await asyncio.sleep(left / 1_000_000_000)

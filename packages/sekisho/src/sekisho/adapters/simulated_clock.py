@@ -35,7 +35,7 @@ class SteppedClock:
         return self._monotonic
 
     async def sleep(self, seconds: float) -> None:
-        """Wait until somebody has advanced the clock so far; zero or less gives others their turn."""
+        """Wait until the clock was advanced so far; zero or less gives others their turn."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return

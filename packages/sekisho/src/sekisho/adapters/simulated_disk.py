@@ -34,11 +34,16 @@ class Dice(Protocol):
 
 @dataclass
 class _File:
-    """One file: what is durable, and the writes since. A doomed write is lost in any crash."""
+    """One file: what is durable, and the writes since.
+
+    A doomed write is lost in any crash. A fresh file was made whole and not yet synced: a crash
+    may lose all of it, even under a synced name, but never a part.
+    """
 
     durable: bytes = b""
     writes: list[bytes] = field(default_factory=list)
     doomed: bool = False
+    fresh: bool = False
 
     @property
     def content(self) -> bytes:
@@ -46,6 +51,7 @@ class _File:
 
     def settle(self) -> None:
         self.durable, self.writes, self.doomed = self.content, [], False
+        self.fresh = False
 
 
 @dataclass
@@ -99,6 +105,8 @@ class SimulatedDisk:
         survivors: dict[int, _File] = {}
         for path in sorted(names):
             file = names[path]
+            if file.fresh and (file.doomed or dice.randrange(2)):
+                continue
             if id(file) not in survivors:
                 survivors[id(file)] = _File(_survive(file, dice))
             after._names[path] = survivors[id(file)]
@@ -116,7 +124,7 @@ class SimulatedDisk:
 
         def copy(file: _File) -> _File:
             writes = [] if file.doomed else list(file.writes)
-            return copies.setdefault(id(file), _File(file.durable, writes))
+            return copies.setdefault(id(file), _File(file.durable, writes, fresh=file.fresh))
 
         after._names = {path: copy(file) for path, file in self._names.items()}
         after._durable_names = {path: copy(file) for path, file in self._durable_names.items()}
@@ -187,7 +195,7 @@ class SimulatedDisk:
         if fault is None:
             self._take_space(path, data)
         if fault is None or fault.persisted:
-            self._name(path, _File(data))
+            self._name(path, _File(data, fresh=True))
         self._finish_fault(fault)
         await self._end("write_new", path)
 

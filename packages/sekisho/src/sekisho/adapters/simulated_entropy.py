@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes that look random and are not, behind the ``Entropy`` port: for tests and simulation only.
 
-Whoever knows the seed knows every byte. A production composition must never wire this class: nonces,
-boot ids and serial numbers made from it can be foretold. SHA-256 in counter mode, so that the same
-seed gives the same bytes on any machine.
+Whoever knows the seed knows every byte. A production composition must never wire this class:
+nonces, boot ids and serial numbers made from it can be foretold. SHA-256 in counter mode, so that
+the same seed gives the same bytes on any machine.
 """
 
 from __future__ import annotations

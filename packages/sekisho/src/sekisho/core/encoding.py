@@ -19,6 +19,7 @@ import msgspec
 from sekisho.core.errors import MalformedInput
 
 INTEGER_LIMIT = 2**53
+NESTING_MAX = 32
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -82,11 +83,73 @@ def unb64url(text: str) -> bytes:
     return data
 
 
+def _refuse_number(text: str) -> Any:
+    raise MalformedInput(f"number {text[:40]} is not allowed: write it as a string")
+
+
+def _check_integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) >= INTEGER_LIMIT or text == "-0":
+        raise MalformedInput(f"integer {text[:40]} is out of range")
+    return int(text)
+
+
+def _check_nesting(text: str) -> None:
+    """Refuse deep nesting by our own count: interpreters differ in what they can take."""
+    if text.count("[") + text.count("{") <= NESTING_MAX:
+        return
+    depth = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                in_string = False
+        elif character == '"':
+            in_string = True
+        elif character in "[{":
+            depth += 1
+            if depth > NESTING_MAX:
+                raise MalformedInput(f"nested more than {NESTING_MAX} levels deep")
+        elif character in "]}":
+            depth -= 1
+
+
+def _check_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise MalformedInput(f"duplicate field {key[:64]!r}", key[:64])
+            seen.add(key)
+    for key in result:
+        if not key.isascii():
+            raise MalformedInput("field names are ASCII")
+    return result
+
+
+_with_numbers = json.JSONDecoder(
+    object_pairs_hook=_check_pairs,
+    parse_float=_refuse_number,
+    parse_int=_check_integer,
+    parse_constant=_refuse_number,
+)
+_without_numbers = json.JSONDecoder(
+    object_pairs_hook=_check_pairs,
+    parse_float=_refuse_number,
+    parse_int=_refuse_number,
+    parse_constant=_refuse_number,
+)
+
+
 def parse_plain(data: bytes, *, numbers: bool = True) -> Any:
     """Parse JSON into plain values on the canonical profile, refusing what other parsers let by.
 
     Refused: duplicate keys, floats, integers of magnitude ≥ 2**53, NaN and Infinity, non-ASCII
-    keys, lone surrogates, byte-order marks, nesting beyond what the parser takes, bytes that are not UTF-8.
+    keys, lone surrogates, byte-order marks, nesting beyond ``NESTING_MAX``, bytes that are not UTF-8.
 
     Args:
         data: the bytes as received.
@@ -96,42 +159,13 @@ def parse_plain(data: bytes, *, numbers: bool = True) -> Any:
         MalformedInput: with the reason.
     """
 
-    def refuse_float(text: str) -> Any:
-        raise MalformedInput(f"number {text[:40]} is not allowed: write amounts as strings")
-
-    def check_int(text: str) -> int:
-        if not numbers:
-            raise MalformedInput(f"number {text[:40]} is not allowed: write it as a string")
-        if len(text) > 17 or abs(int(text)) >= INTEGER_LIMIT:
-            raise MalformedInput(f"integer {text[:40]} is out of range")
-        if text == "-0":
-            raise MalformedInput("integer -0 is not allowed")
-        return int(text)
-
-    def check_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result:
-                raise MalformedInput(f"duplicate field {key[:64]!r}", key[:64])
-            if not key.isascii():
-                raise MalformedInput("field names are ASCII")
-            result[key] = value
-        return result
-
     try:
         text = data.decode("utf-8")
-        value = json.loads(
-            text,
-            object_pairs_hook=check_pairs,
-            parse_float=refuse_float,
-            parse_int=check_int,
-            parse_constant=refuse_float,
-        )
+        _check_nesting(text)
+        value = (_with_numbers if numbers else _without_numbers).decode(text)
         canonical(value)  # lone surrogates cannot be encoded
     except UnicodeError as error:
         raise MalformedInput("not UTF-8 text") from error
-    except RecursionError as error:
-        raise MalformedInput("nested too deeply") from error
     except json.JSONDecodeError as error:
         raise MalformedInput(f"not JSON: {error.msg} at character {error.pos}") from error
     return value

@@ -8,7 +8,7 @@ document (docs/spec/encoding.md): one spelling for each instant, readable, sorta
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -28,10 +28,9 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """Venues, accounts, counterparties, regions, seats, gates, sources."""
 
 _INSTANT = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})\.([0-9]{9})Z"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\.([0-9]{9})Z"
 )
 _EPOCH = date(1970, 1, 1)
-_EPOCH_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Code(StrEnum):
@@ -112,12 +111,9 @@ def parse_instant(text: str, where: str = "instant") -> int:
         raise MalformedInput(
             f"{where}: {text[:48]!r} is not an instant like 2026-05-15T09:15:00.000000000Z", where
         )
-    year, month, day, hour, minute, second, fraction = (int(part) for part in match.groups())
-    try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError as error:
-        raise MalformedInput(f"{where}: {text!r} is no such instant", where) from error
-    return int((moment - _EPOCH_TIME).total_seconds()) * NS + fraction
+    day, hour, minute, second, fraction = match.groups()
+    seconds = parse_day(day, where) * DAY_S + int(hour) * 3600 + int(minute) * 60 + int(second)
+    return seconds * NS + int(fraction)
 
 
 def day_text(day: int) -> str:
@@ -125,6 +121,7 @@ def day_text(day: int) -> str:
     return _day_text(day)
 
 
+@lru_cache(maxsize=256)
 def parse_day(text: str, where: str = "day") -> int:
     """``2026-05-15`` as days since 1970-01-01.
 

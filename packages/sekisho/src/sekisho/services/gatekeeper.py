@@ -162,7 +162,7 @@ class Gatekeeper:
             jws = permits.assemble(message, signature)
             self.log.record(PermitSigned(at=self.log.at(), agent=agent, decision=index, permit=jws))
             await self.release.submit(agent, permit.venue, order.client_order_id, jws)
-        return self._state_answer(agent, order, index, jws)
+        return self._state_answer(agent, order, index, self._while_usable(held, permit, jws))
 
     def _stopped(self, held: AgentState, entry: Decision) -> str:
         """Why the key may not be used for this decision any more; empty when it may."""
@@ -227,6 +227,15 @@ class Gatekeeper:
         await self.log.durable(self.log.record(entry))
         return Answer(kind="withdrawn", decision=index, detail=reason)
 
+    def _while_usable(self, held: AgentState, permit: permits.Permit, jws: str) -> str:
+        """The permit's bytes while the agent is active and the permit has not expired, else empty."""
+        usable = (
+            held.status == "good"
+            and held.certificate_sha256 == permit.certificate_sha256
+            and self.log.clocks().now < parse_instant(permit.expires_at)
+        )
+        return jws if usable else ""
+
     # -- answering again -----------------------------------------------------------------------
 
     def _known_answer(self, agent: str, order: Order) -> Answer | None:
@@ -250,26 +259,22 @@ class Gatekeeper:
             return Answer(kind="possibly_issued", decision=known.decision)
         last = decode_gate_entry(self.log.journal.entry(end))
         if isinstance(last, PermitSigned):
-            return self._state_answer(held.agent, order, known.decision, last.permit)
+            jws = self._while_usable(held, permits.read_permit(last.permit), last.permit)
+            return self._state_answer(held.agent, order, known.decision, jws)
         detail = last.reason if isinstance(last, Withdrawn) else ""
         return Answer(kind="withdrawn", decision=known.decision, detail=detail)
 
     def _state_answer(self, agent: str, order: Order, index: int, jws: str) -> Answer:
-        """The present state; the permit's bytes only while they may be used."""
+        """The present state of the order that ``order`` is about."""
         held = self.log.state.agents[agent]
         name = order.client_order_id
         if isinstance(order, CancelOrder):
             name = order.orig_client_order_id
         working = held.find(name)
-        usable = False
-        if jws and held.status == "good":
-            permit = permits.read_permit(jws)
-            expired = self.log.clocks().now >= parse_instant(permit.expires_at)
-            usable = not expired and permit.certificate_sha256 == held.certificate_sha256
         return Answer(
             kind="permitted",
             decision=index,
-            permit=jws if usable else "",
+            permit=jws,
             order_state="closed" if working is None else working.phase,
         )
 

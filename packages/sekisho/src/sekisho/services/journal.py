@@ -13,13 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from sekisho.core.errors import (
-    OutcomeUnknown,
-    SekishoError,
-    StorageFailed,
-    Unavailable,
-    VerificationFailed,
-)
+from sekisho.core.errors import OutcomeUnknown, SekishoError, StorageFailed, Unavailable
 from sekisho.core.ledger.frames import SEGMENT_BYTES_MAX, encode_frame
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.ports import Clock, Disk, Signer
@@ -35,7 +29,7 @@ class Journal:
     """One log, open for writing. Made by :meth:`open`; belongs to one event loop.
 
     Attributes:
-        origin: the log's name.
+        log_key: the key that verifies the log's checkpoints; its name is the origin.
         durable_size: number of entries known to be on stable storage.
         failed: why the journal takes and acknowledges nothing more; None while it works.
     """
@@ -52,6 +46,7 @@ class Journal:
         self.durable_size = recovered.sequence.size
         self._disk = disk
         self._clock = clock
+        self.log_key = publisher.log_key
         self._publisher = publisher
         self._publishing = asyncio.Lock()
         self._sequence = recovered.sequence
@@ -85,11 +80,7 @@ class Journal:
         log_key = VerifierKey.from_spki(origin, signer.public_key)
         recovered = await recover(disk, log_key)
         publisher = Publisher(disk, signer, log_key, recovered)
-        journal = cls(disk, clock, publisher, recovered, segment_bytes_max)
-        journal.log_key = log_key
-        return journal
-
-    log_key: VerifierKey
+        return cls(disk, clock, publisher, recovered, segment_bytes_max)
 
     @property
     def origin(self) -> str:
@@ -209,7 +200,7 @@ class Journal:
         )
 
     async def run(self) -> None:
-        """Publish whenever a checkpoint is due, until cancelled.
+        """Publish whenever a checkpoint is due, until cancelled or closed.
 
         A signer that does not answer is asked again; the checkpoint stays due meanwhile.
 
@@ -218,6 +209,8 @@ class Journal:
         """
         while True:
             await self._progress.wait()
+            if isinstance(self.failed, _Closed):
+                return
             if self.failed is not None:
                 raise StorageFailed(f"the journal {self.origin} failed: {self.failed}")
             if self.checkpoint_due():
@@ -280,8 +273,12 @@ class Journal:
             # The old segment is synced, so its name and content outlive any crash from here on.
             self._segment, self._segment_bytes = segment_path(start), None
         # A crash after this leaves none, some or all of the batch; recovery cuts the torn part.
-        await self._disk.append(self._segment, data)
         self._written_size = end
+        try:
+            await self._disk.append(self._segment, data)
+        except StorageFailed:
+            self._written_size = start  # certainly nothing of it
+            raise
         await self._disk.sync(self._segment)
         if self._segment_bytes is None:
             # A crash before this may lose the whole new segment; nobody was told of its entries.
@@ -309,9 +306,6 @@ class Journal:
         if self.failed is not None:
             return
         self.failed = error
-        if isinstance(error, OutcomeUnknown):
-            # A part of the batch may have been written before the disk said so.
-            self._written_size = self.size
         for index, waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(self._failure(index))
@@ -327,6 +321,3 @@ class Journal:
 
 class _Closed(StorageFailed):
     """The journal was closed in good order."""
-
-
-__all__ = ["Journal", "VerificationFailed"]

@@ -104,9 +104,9 @@ class Leasing:
             nonce=self._entropy.bytes(16).hex(),
             origin=self._log.origin,
             tree_size=size,
-            root_hash=b64(journal.tree.root(size)),
+            root_hash=b64(journal.root(size)),
             proof_from=known,
-            proof=tuple(b64(part) for part in journal.tree.consistency_proof(known, size))
+            proof=tuple(b64(part) for part in journal.consistency_proof(known, size))
             if 0 < known < size
             else (),
             certificates=tuple(
@@ -115,6 +115,7 @@ class Leasing:
         )
         granted = await self._authority.lease(request)
         terms = self._verify(granted.grant, request)
+        changes = self._changes(terms, dict(granted.status))
         self._log.record(
             LeaseHeld(
                 at=self._log.at(),
@@ -124,7 +125,8 @@ class Leasing:
                 status=dict(granted.status),
             )
         )
-        self._act(terms, dict(granted.status))
+        for change in changes:
+            self._log.record(change)
 
     def _verify(self, grant: str, request: LeaseRequest) -> LeaseTerms:
         terms, signature = parse_grant(grant)
@@ -147,21 +149,26 @@ class Leasing:
             raise VerificationFailed("a lease lasts 1 to 60 seconds")
         return terms
 
-    def _act(self, terms: LeaseTerms, status: dict[str, str]) -> None:
-        """Follow what the authority says of each agent; only a lease can widen."""
-        for agent in list(self._log.state.agents.values()):
+    def _changes(self, terms: LeaseTerms, status: dict[str, str]) -> list[StatusActed]:
+        """What the authority says of each agent, where it is news; only a lease can widen.
+
+        Raises:
+            VerificationFailed: a status response does not hold, or contradicts the lease.
+        """
+        changes: list[StatusActed] = []
+        at, now = self._log.at(), self._log.clocks().now
+        for agent in self._log.state.agents.values():
             said = status.get(agent.certificate_sha256)
             if said is None:
                 continue
-            now = self._log.clocks().now
             seen = self._read_status(unb64(said), agent.certificate, now)
             listed = agent.certificate_sha256 in terms.not_good
             if listed == (seen == "good"):
                 raise VerificationFailed("lease and status response contradict each other")
             if seen != agent.status and self._lawful(agent, seen, terms.epoch):
-                self._log.record(
+                changes.append(
                     StatusActed(
-                        at=self._log.at(),
+                        at=at,
                         agent=agent.agent,
                         certificate_sha256=agent.certificate_sha256,
                         status=seen,
@@ -169,6 +176,7 @@ class Leasing:
                         epoch=terms.epoch,
                     )
                 )
+        return changes
 
     @staticmethod
     def _lawful(agent: AgentState, seen: str, epoch: int) -> bool:

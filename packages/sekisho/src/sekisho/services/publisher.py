@@ -36,7 +36,7 @@ class Publisher:
     ) -> None:
         self._disk = disk
         self._signer = signer
-        self._log_key = log_key
+        self.log_key = log_key
         self._sequence: Sequence = recovered.sequence
         last = recovered.checkpoint
         self.note = recovered.note
@@ -60,11 +60,11 @@ class Publisher:
         await self._check_stored(tiles)
         root = root_from_edge([(tile, await self._read(tile)) for tile in edge_tiles(size)])
         self._check_root(size, root)
-        checkpoint = Checkpoint(self._log_key.name, size, root)
+        checkpoint = Checkpoint(self.log_key.name, size, root)
         # A crash here leaves files that no checkpoint names; they are compared and kept.
         signature = await self._signer.sign(checkpoint.text.encode())
-        note = Note(checkpoint.text, (sign_line(self._log_key, signature),)).encode()
-        verify_checkpoint(note, self._log_key)
+        note = Note(checkpoint.text, (sign_line(self.log_key, signature),)).encode()
+        verify_checkpoint(note, self.log_key)
         # A crash here leaves the old checkpoint or the new one, whole; both are true.
         await self._disk.replace(CHECKPOINT_PATH, note)
         self.note, self.size, self._root = note, size, root

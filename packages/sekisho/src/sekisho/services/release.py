@@ -55,9 +55,13 @@ class Release:
                     if not waiting.done():
                         waiting.set_result(None)
 
+    def flights(self, agent: str) -> int:
+        """How many permits of this agent are in flight."""
+        return self._flights.get(agent, 0)
+
     async def landed(self, agent: str, wait_s: float) -> bool:
         """Wait until no permit of this agent is in flight; false when one still is after ``wait_s``."""
-        if self._flights.get(agent, 0) == 0:
+        if self.flights(agent) == 0:
             return True
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._landing.setdefault(agent, []).append(waiting)

@@ -56,9 +56,7 @@ def tick_of(first: int, second: int) -> int:
     the first has at least TICKS_MIN: 1e-5 for EUR/USD at 1.1172, 1e-3 for EUR/JPY at 175.68.
     """
     tick = 1
-    while (
-        first // (tick * 10) >= TICKS_MIN and first % (tick * 10) == 0 == second % (tick * 10)
-    ):
+    while first // (tick * 10) >= TICKS_MIN and first % (tick * 10) == 0 == second % (tick * 10):
         tick *= 10
     return tick
 
@@ -92,7 +90,7 @@ def mid_at(
         market: as in the fixings' source; part of what is drawn from.
         volatility: see :func:`displacement`.
     """
-    index = bisect_right(fixings, slot, key=lambda fixing: _slot_of(fixing)) - 1
+    index = bisect_right(fixings, slot, key=_slot_of) - 1
     if index < 0:
         return None
     first = fixings[index]

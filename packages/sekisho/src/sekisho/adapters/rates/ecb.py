@@ -132,11 +132,9 @@ class EcbPath:
         self._replay_s = replay_days * DAY_S
 
     async def quotations(self, pairs: tuple[str, ...]) -> tuple[Quotation, ...]:
-        """The present slot's quotation of each pair by each source; what has no path is left out."""
+        """Each source's quotation of each pair in the present slot; no path, no quotation."""
         now = self._clock.now_ns()
-        found = (
-            self.quotation(pair, now, source) for pair in pairs for source in self._sources
-        )
+        found = (self.quotation(pair, now, source) for pair in pairs for source in self._sources)
         return tuple(quotation for quotation in found if quotation is not None)
 
     def quotation(self, pair: str, at_ns: int, source: str = "") -> Quotation | None:

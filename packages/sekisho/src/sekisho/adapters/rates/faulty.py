@@ -49,9 +49,7 @@ class FaultyRates:
         for pair in pairs:
             mine = self._frozen.get(pair)
             if mine is None:
-                mine = tuple(
-                    self._change(q, pair) for q in fresh if pair_of(q.market)[0] == pair
-                )
+                mine = tuple(self._change(q, pair) for q in fresh if pair_of(q.market)[0] == pair)
                 self._last[pair] = mine
             if pair not in self.silent:
                 result.extend(mine)

@@ -47,9 +47,7 @@ class StaticRates:
         key = (source or self._source, pair_of(market)[0])
         old = self._table[key]
         at_ns = parse_instant(old.quoted_at) - seconds * NS
-        self.set(
-            old.market, old.bid, old.ask, source=old.source, quoted_at=format_instant(at_ns)
-        )
+        self.set(old.market, old.bid, old.ask, source=old.source, quoted_at=format_instant(at_ns))
 
     def cross(self, market: str, *, source: str = "") -> None:
         """Exchange bid and ask, which leaves a quotation with bid > ask."""

@@ -137,12 +137,11 @@ class Book:
     def _match(self, order: PaperOrder, depth: int | None) -> None:
         if order.late or not order.open:
             return
-        terms = order.terms
-        price = self._price(terms)
+        terms, price = order.terms, self._price(order.terms)
         size = order.leaves if depth is None else min(order.leaves, depth)
         if price is not None and (terms.time_in_force != "fok" or size == order.leaves):
             self._trade(order, size, price)
-        if order.open and (terms.order_type == "market" or terms.time_in_force in ("ioc", "fok")):
+        if order.leaves and (terms.order_type == "market" or terms.time_in_force in ("ioc", "fok")):
             self._close(order, "canceled", "not_filled_at_once")
 
     def _price(self, terms: NewOrder) -> int | None:
@@ -169,7 +168,12 @@ class Book:
         self._emit(order, exec_type, reason=reason)
 
     def _emit(
-        self, order: PaperOrder, exec_type: ExecType, size: int = 0, price: int = 0, reason: str = ""
+        self,
+        order: PaperOrder,
+        exec_type: ExecType,
+        size: int = 0,
+        price: int = 0,
+        reason: str = "",
     ) -> None:
         terms = order.terms
         report = self._report(

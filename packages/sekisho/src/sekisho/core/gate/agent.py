@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from sekisho.core.amounts import format_money, parse_amount
 from sekisho.core.events import Counters, Decision
+from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits
 from sekisho.core.gate.order import (
     AmendOrder,
@@ -20,7 +21,6 @@ from sekisho.core.gate.order import (
     content_digest,
     order_digest,
 )
-from sekisho.core.gate.prices import Ratio
 from sekisho.core.gate.working import Pending, WorkingOrder, amended, remaining, terms_of
 from sekisho.core.terms import NS, day_text
 
@@ -63,7 +63,7 @@ class AgentState:
         self.content_times: dict[str, deque[int]] = {}
         self.counterparties: deque[tuple[int, str, int]] = deque()
         self.counterparty_sums: dict[str, int] = {}
-        self.prices: dict[str, deque[tuple[int, Ratio]]] = {}
+        self.prices: dict[str, Extremes] = {}
         self.executions: deque[int] = deque()
         self.executed: set[tuple[str, str]] = set()
         self.positions: dict[str, int] = {}
@@ -222,10 +222,9 @@ class AgentState:
         collar = self.limits.scope.price_collar
         if collar == "none" or price is None:
             return
-        prices = self.prices.setdefault(pair, deque())
-        prices.append((at, price))
-        while prices[0][0] <= at - collar.window_s * NS:
-            prices.popleft()
+        prices = self.prices.setdefault(pair, Extremes())
+        prices.add(at, price)
+        prices.forget(at - collar.window_s * NS + 1)
 
     def _permit_amend(self, index: int, at: int, order: AmendOrder, amount: int) -> None:
         working = self.working[order.orig_client_order_id]

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from sekisho.core.amounts import ceil_fraction, format_amount, format_money, parse_amount
 from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.extremes import Ratio
 from sekisho.core.gate.limits import Limits
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, Order, content_digest
-from sekisho.core.gate.prices import Quote, Ratio, above_share, distance, spread_of
+from sekisho.core.gate.prices import Quote, above_share, distance, spread_of
 from sekisho.core.gate.state import GateState
 from sekisho.core.gate.working import Terms, WorkingOrder
 from sekisho.core.terms import DAY_S, NS, Code, Reason, day_text, format_instant
@@ -197,11 +198,9 @@ def collar(asked: Asked) -> Reasons:
         away = distance(price, asked.quote.mid)
         if above_share(away, limits[0]):
             yield _share(rules.deviation_max, away, Code.PRICE_OUTSIDE_COLLAR)
-    since = asked.now - rules.window_s * NS
-    prices = [
-        seen for time, seen in asked.agent.prices.get(terms.pair, ()) if since < time <= asked.now
-    ]
-    move = spread_of([*prices, price])
+    seen = asked.agent.prices.get(terms.pair)
+    found = None if seen is None else seen.within(asked.now - rules.window_s * NS + 1)
+    move = spread_of([price] if found is None else [*found, price])
     if above_share(move, limits[1]):
         yield _share(rules.range_max, move, Code.PRICE_OUTSIDE_COLLAR)
 

@@ -7,41 +7,33 @@ end, up to the cent.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import NamedTuple
 
 from sekisho.core.amounts import SCALE, ceil_cent, parse_amount
+from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.terms import NS
 
 QUOTATION_MEMORY_NS = 3_600 * NS
 
 
-class Ratio(NamedTuple):
-    """A positive exact number: ``num / den``, both above zero."""
-
-    num: int
-    den: int
-
-    def inverse(self) -> Ratio:
-        """1 / self."""
-        return Ratio(self.den, self.num)
-
-    def plus(self, share: int) -> Ratio:
-        """self × (1 + share), ``share`` in units of 1e-8."""
-        return Ratio(self.num * (SCALE + share), self.den * SCALE)
-
-    def minus(self, share: int) -> Ratio:
-        """self × (1 − share); its numerator is ≤ 0 when the share is 1 or more."""
-        return Ratio(self.num * (SCALE - share), self.den * SCALE)
-
-    def exceeds(self, other: Ratio) -> bool:
-        """Whether self > other."""
-        return self.num * other.den > other.num * self.den
-
-
 def price_ratio(units: int) -> Ratio:
     """A price in units of 1e-8 as a ratio."""
     return Ratio(units, SCALE)
+
+
+def inverse(value: Ratio) -> Ratio:
+    """1 / value."""
+    return Ratio(value.den, value.num)
+
+
+def raised(value: Ratio, share: int) -> Ratio:
+    """value × (1 + share), ``share`` in units of 1e-8."""
+    return Ratio(value.num * (SCALE + share), value.den * SCALE)
+
+
+def lowered(value: Ratio, share: int) -> Ratio:
+    """value × (1 − share); not above zero when the share is 1 or more."""
+    return Ratio(value.num * (SCALE - share), value.den * SCALE)
 
 
 def pair_of(market: str) -> tuple[str, bool]:
@@ -73,7 +65,7 @@ def read_quote(market: str, bid_text: str, ask_text: str, quoted_at: int) -> Quo
         return Quote(None, None, None, quoted_at, bid_text, ask_text)
     bid, ask = price_ratio(bid_units), price_ratio(ask_units)
     if pair_of(market)[1]:
-        bid, ask = ask.inverse(), bid.inverse()
+        bid, ask = inverse(ask), inverse(bid)
     mid = Ratio(bid.num * ask.den + ask.num * bid.den, 2 * bid.den * ask.den)
     return Quote(bid, ask, mid, quoted_at, bid_text, ask_text)
 
@@ -81,25 +73,34 @@ def read_quote(market: str, bid_text: str, ask_text: str, quoted_at: int) -> Quo
 class Quotations:
     """The quotations of one source for one pair: the latest, and what a window needs."""
 
-    __slots__ = ("latest", "recent")
+    __slots__ = ("_mids", "latest")
 
     def __init__(self, first: Quote) -> None:
         self.latest = first
-        self.recent: deque[Quote] = deque([first])
+        self._mids = Extremes()
+        self._add(first)
 
     def observe(self, quote: Quote) -> None:
         """Take a quotation; one that is older than the latest has no effect."""
         if quote.quoted_at < self.latest.quoted_at:
             return
         self.latest = quote
-        self.recent.append(quote)
-        while self.recent[0].quoted_at < quote.quoted_at - QUOTATION_MEMORY_NS:
-            self.recent.popleft()
+        self._add(quote)
 
-    def mids_within(self, window_s: int) -> list[Ratio]:
-        """Mids of the uncrossed quotations of the window that ends at the latest."""
-        since = self.latest.quoted_at - window_s * NS
-        return [q.mid for q in self.recent if q.quoted_at >= since and q.mid is not None]
+    def _add(self, quote: Quote) -> None:
+        if quote.mid is not None:
+            self._mids.add(quote.quoted_at, quote.mid)
+        self._mids.forget(quote.quoted_at - QUOTATION_MEMORY_NS)
+
+    def move(self, window_s: int) -> Ratio:
+        """(max − min) / min over the uncrossed mids of the window that ends at the latest."""
+        found = self._mids.within(self.latest.quoted_at - window_s * NS)
+        return Ratio(0, 1) if found is None else spread_between(*found)
+
+
+def spread_between(low: Ratio, high: Ratio) -> Ratio:
+    """(high − low) / low of two positive ratios; the numerator is 0 when they are equal."""
+    return Ratio(high.num * low.den - low.num * high.den, high.den * low.num)
 
 
 def spread_of(values: list[Ratio]) -> Ratio:
@@ -110,7 +111,7 @@ def spread_of(values: list[Ratio]) -> Ratio:
             high = value
         elif low.exceeds(value):
             low = value
-    return Ratio(high.num * low.den - low.num * high.den, high.den * low.num)
+    return spread_between(low, high)
 
 
 def distance(price: Ratio, mid: Ratio) -> Ratio:
@@ -139,7 +140,7 @@ def _oriented(quote: Quote | None, market: str) -> tuple[Ratio, Ratio] | None:
     if quote is None or quote.bid is None or quote.ask is None:
         return None
     if pair_of(market)[1]:
-        return quote.ask.inverse(), quote.bid.inverse()
+        return inverse(quote.ask), inverse(quote.bid)
     return quote.bid, quote.ask
 
 
@@ -164,7 +165,7 @@ def notional(
         rates = _oriented(conversion, f"{order.currency}/{currency}")
         if rates is None:
             return None
-        rate = rates[1].plus(buffer)
+        rate = raised(rates[1], buffer)
         return ceil_cent(order.quantity * rate.num, rate.den)
     if order.currency == order.base:
         highest = _highest(order, buffer, quote)
@@ -183,7 +184,7 @@ def _highest(order: Valued, buffer: int, quote: Quote | None) -> Ratio | None:
     rates = _oriented(quote, f"{order.base}/{order.quote}")
     if rates is None:
         return None
-    worst = rates[1].plus(buffer)
+    worst = raised(rates[1], buffer)
     return order.price if order.price is not None and order.price.exceeds(worst) else worst
 
 
@@ -193,7 +194,7 @@ def _lowest(order: Valued, buffer: int, quote: Quote | None) -> Ratio | None:
     rates = _oriented(quote, f"{order.base}/{order.quote}")
     if rates is None:
         return None
-    worst = rates[0].minus(buffer)
+    worst = lowered(rates[0], buffer)
     return order.price if order.price is not None and worst.exceeds(order.price) else worst
 
 

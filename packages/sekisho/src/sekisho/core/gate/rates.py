@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from sekisho.core.amounts import ceil_div, ceil_fraction
 from sekisho.core.gate.checks import Asked
-from sekisho.core.gate.prices import Ratio, above_share, pair_of, spread_of
+from sekisho.core.gate.extremes import Ratio
+from sekisho.core.gate.prices import above_share, pair_of, spread_of
 from sekisho.core.terms import Code, Reason
 
 _MS = 10**6
@@ -66,7 +67,7 @@ def _source(asked: Asked, source: str, pair: str, mids: list[Ratio]) -> Iterable
     age = ceil_div(asked.now - quote.quoted_at, _MS)
     if age > rules.age_max_s * 1000 or age < -FUTURE_MAX_MS:
         yield Reason(Code.RATE_STALE, str(rules.age_max_s * 1000), str(age), "ms")
-    jump = spread_of(held.mids_within(rules.jump_window_s))
+    jump = held.move(rules.jump_window_s)
     if above_share(jump, asked.limits.jump_max):
         yield Reason(
             Code.RATE_OUTLIER, rules.jump_max, ceil_fraction(jump.num, jump.den), "fraction"
@@ -93,7 +94,7 @@ def market_stress(asked: Asked) -> Iterable[Reason]:
         yield Reason(
             Code.MARKET_STRESSED, rules.spread_max, ceil_fraction(wide.num, wide.den), "fraction"
         )
-    move = spread_of(held.mids_within(rules.window_s))
+    move = held.move(rules.window_s)
     if above_share(move, limits[1]):
         yield Reason(
             Code.MARKET_STRESSED, rules.move_max, ceil_fraction(move.num, move.den), "fraction"

@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 
 from sekisho.core.amounts import ceil_cent, parse_amount
+from sekisho.core.gate.extremes import Ratio
 from sekisho.core.gate.order import AmendOrder, NewOrder
-from sekisho.core.gate.prices import Ratio, Valued, pair_of, price_ratio
+from sekisho.core.gate.prices import Valued, inverse, pair_of, price_ratio
 
 Phase = Literal["permitted", "possibly_issued", "signed", "unknown", "open"]
 
@@ -44,7 +45,7 @@ def terms_of(order: NewOrder) -> Terms:
     """Read a parsed new order into numbers."""
     pair, inverted = pair_of(order.market)
     price = price_ratio(parse_amount(order.price)) if isinstance(order.price, str) else None
-    pair_price = price.inverse() if price is not None and inverted else price
+    pair_price = inverse(price) if price is not None and inverted else price
     buys = order.side == "buy"
     return Terms(
         market=order.market,

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which entry may come next in an authority's log (docs/spec/authority.md).
+
+Each check reads the records and raises; none changes anything. Signatures are not judged here:
+whoever writes an entry verified them, and whoever checks a bundle verifies them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sekisho.core.encoding import canonical, parse_plain, sha256_hex, unb64
+from sekisho.core.errors import MalformedInput, VerificationFailed
+from sekisho.core.events import (
+    ApprovalGiven,
+    AuthorityEntry,
+    CertificateIssued,
+    CrlIssued,
+    Founded,
+    GateBooted,
+    LogKeyCertified,
+    PolicyRegistered,
+    Resolved,
+    RosterChanged,
+    StatusChanged,
+)
+from sekisho.core.identity.records import Records
+from sekisho.core.terms import parse_instant
+
+HOLD_REASON: Final = "certificateHold"
+REVOCATION_REASONS: Final = frozenset(
+    {
+        "unspecified",
+        "keyCompromise",
+        "cACompromise",
+        "affiliationChanged",
+        "superseded",
+        "cessationOfOperation",
+        "privilegeWithdrawn",
+        "aACompromise",
+    }
+)
+"""RFC 5280 section 5.3.1, without those that are no revocation for good."""
+
+LAWFUL: Final[frozenset[tuple[str, str, str]]] = frozenset(
+    {
+        ("hold", "good", "hold"),
+        ("release", "hold", "good"),
+        ("revoke", "good", "revoked"),
+        ("revoke", "hold", "revoked"),
+        ("kill", "good", "revoked"),
+        ("kill", "hold", "revoked"),
+    }
+)
+"""(cause, status before, status after). Nothing leaves revoked."""
+
+ROLES_MIN: Final = {"hold": 1, "revoke": 1, "kill": 1, "release": 2}
+"""How many different roles must sign, one person each."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandUse:
+    """What the fold reads of a signed command: who commanded what, and its nonce."""
+
+    command: str
+    agent: str | None
+    seat: str
+    nonce: str
+
+
+_E = TypeVar("_E")
+
+
+def check_entry(records: Records, index: int, entry: AuthorityEntry) -> None:
+    """Whether the entry may come at this index; changes nothing.
+
+    Raises:
+        VerificationFailed: it may not; names the index.
+    """
+    try:
+        _need(index == records.size, f"it should be entry {records.size}")
+        _need(parse_instant(entry.at, "at") >= records.at, "its time lies before the entry before")
+        _need(
+            isinstance(entry, Founded) == (index == 0),
+            "a log begins with its foundation, and has one",
+        )
+        _CHECKS[type(entry)](records, entry)
+    except (MalformedInput, VerificationFailed) as error:
+        raise VerificationFailed(f"authority log, entry {index}: {error}") from error
+
+
+def read_command(text: str) -> CommandUse:
+    """Who commanded what, from the text of a signed command (docs/spec/policy.md section 7).
+
+    Raises:
+        MalformedInput: not the text of a signed command.
+    """
+    plain = parse_plain(text.encode("utf-8"))
+    command = plain.get("command") if isinstance(plain, dict) else None
+    if not isinstance(command, dict):
+        raise MalformedInput("not a signed command")
+    word, seat, nonce = (command.get(name) for name in ("command", "seat", "nonce"))
+    agent = command.get("agent")
+    if not (isinstance(word, str) and isinstance(seat, str) and isinstance(nonce, str)):
+        raise MalformedInput("a command has command, seat and nonce")
+    if not (agent is None or isinstance(agent, str)):
+        raise MalformedInput("a command names an agent by its name")
+    return CommandUse(word, agent, seat, nonce)
+
+
+def _founded(_: Records, entry: Founded) -> None:
+    for text in (entry.root_certificate, entry.issuing_certificate, entry.responder_certificate):
+        unb64(text)
+    _digest(entry.roster, entry.roster_sha256, "roster")
+
+
+def _log_key(records: Records, entry: LogKeyCertified) -> None:
+    unb64(entry.certificate)
+    _need(entry.origin not in records.log_keys, "this origin has a certificate")
+    _serial(records, entry.serial_number)
+
+
+def _serial(records: Records, serial_number: str) -> None:
+    _need(serial_number not in records.serial_numbers, "the serial number was used before")
+
+
+def _roster(records: Records, entry: RosterChanged) -> None:
+    _digest(entry.roster, entry.roster_sha256, "roster")
+    _need(entry.roster_sha256 != records.roster_sha256, "this roster is in force")
+    _need(bool(entry.approvals), "a roster changes by approvals only")
+
+
+def _policy(records: Records, entry: PolicyRegistered) -> None:
+    _digest(entry.policy, entry.policy_sha256, "policy")
+    _need(entry.policy.get("agent") == entry.agent, "the policy is another agent's")
+    _need(entry.policy_sha256 not in records.policies, "this policy is registered")
+
+
+def _approval(records: Records, entry: ApprovalGiven) -> None:
+    policy = _known(records.policies.get(entry.policy_sha256), "this policy is not registered")
+    _need(
+        entry.approval.get("policy_sha256") == entry.policy_sha256,
+        "the approval is over another policy",
+    )
+    _need(entry.approval not in policy.approvals, "this approval was given before")
+
+
+def _resolved(records: Records, entry: Resolved) -> None:
+    policy = _known(records.policies.get(entry.policy_sha256), "this policy is not registered")
+    _digest(entry.resolution, entry.resolution_sha256, "resolution")
+    resolution = entry.resolution
+    _need(
+        resolution.get("policy_sha256") == entry.policy_sha256,
+        "the resolution is over another policy",
+    )
+    _need(
+        resolution.get("roster_sha256") == records.roster_sha256,
+        "the resolution is by another roster than the one in force",
+    )
+    given = resolution.get("approvals")
+    _need(
+        isinstance(given, list | tuple)
+        and bool(given)
+        and all(approval in policy.approvals for approval in given),
+        "the resolution has an approval that was not given",
+    )
+    earlier = policy.resolution
+    _need(
+        earlier is None or earlier["roster_sha256"] != records.roster_sha256,
+        "this policy has a resolution by this roster",
+    )
+
+
+def _issued(records: Records, entry: CertificateIssued) -> None:
+    policy = _known(records.policies.get(entry.policy_sha256), "this policy is not registered")
+    _need(policy.agent == entry.agent, "the policy is another agent's")
+    _need(
+        policy.resolution is not None and policy.resolution_sha256 == entry.resolution_sha256,
+        "the policy has no such resolution",
+    )
+    der = unb64(entry.certificate)
+    _need(sha256_hex(der) == entry.certificate_sha256, "the digest is not the certificate's")
+    _serial(records, entry.serial_number)
+    before, after = parse_instant(entry.not_before), parse_instant(entry.not_after)
+    now = parse_instant(entry.at)
+    _need(before < after and now < after, "the certificate has expired or is never valid")
+    _need(records.active(entry.agent, now) is None, "the agent has an active certificate")
+
+
+def _status(records: Records, entry: StatusChanged) -> None:
+    record = _known(
+        records.certificates.get(entry.certificate_sha256), "this certificate was never issued"
+    )
+    _need(
+        (record.agent, record.serial_number) == (entry.agent, entry.serial_number),
+        "agent or serial number is not the certificate's",
+    )
+    _need(entry.epoch == records.epoch + 1, f"the epoch should be {records.epoch + 1}")
+    _need(
+        (entry.cause, record.status, entry.status) in LAWFUL,
+        f"{entry.cause!r} cannot make {entry.status} of {record.status}",
+    )
+    _need(_reason_fits(entry.status, entry.reason), f"{entry.reason!r} is not its reason")
+    _commands(records, entry)
+
+
+def _commands(records: Records, entry: StatusChanged) -> None:
+    """Every status has the signed commands of the people whom its cause needs, used once."""
+    commands = [read_command(text) for text in entry.commands]
+    _need(
+        tuple(command.seat for command in commands) == entry.seats,
+        "the seats are not those of the commands",
+    )
+    _need(len(set(entry.seats)) == len(entry.seats), "one person counts once")
+    roles = {row["role"] for row in records.roster["seats"] if row["seat"] in entry.seats}
+    _need(len(roles) >= ROLES_MIN[entry.cause], "too few people, or too few roles, commanded it")
+    _need(
+        all(
+            command.command == entry.cause and command.agent in {None, entry.agent}
+            for command in commands
+        ),
+        "a command asks for something else",
+    )
+    # One act may change several certificates: their entries follow one another.
+    if entry.commands != records.last_commands:
+        nonces = {(command.seat, command.nonce) for command in commands}
+        _need(not nonces & records.used_nonces, "a command was used before")
+
+
+def _crl(records: Records, entry: CrlIssued) -> None:
+    _need(entry.number == records.crl_number + 1, f"its number should be {records.crl_number + 1}")
+    _need(
+        parse_instant(entry.this_update) < parse_instant(entry.next_update),
+        "its next update is not after this one",
+    )
+
+
+def _booted(records: Records, entry: GateBooted) -> None:
+    root = unb64(entry.root_hash)
+    _need(len(root) == 32 and entry.tree_size >= 0, "not a size and a root of 32 bytes")
+    _need(entry.origin in records.log_keys, "the origin has no certified key")
+    for other in records.gates.values():
+        _need(
+            (other.gate == entry.gate) == (other.origin == entry.origin),
+            "a gate has one log, and a log one gate",
+        )
+    known = records.gates.get(entry.gate)
+    if known is None:
+        return
+    _need(entry.boot != known.boot and entry.boot not in known.earlier, "this boot was before")
+    _need(entry.tree_size >= known.tree_size, "the gate's log has shrunk")
+    _need(
+        entry.tree_size > known.tree_size or root == known.root_hash,
+        "the gate's log has another root at the same size",
+    )
+
+
+def _need(condition: bool, message: str) -> None:
+    if not condition:
+        raise VerificationFailed(message)
+
+
+def _known(value: _E | None, message: str) -> _E:
+    if value is None:
+        raise VerificationFailed(message)
+    return value
+
+
+def _digest(value: dict[str, Any], digest: str, what: str) -> None:
+    _need(sha256_hex(canonical(value)) == digest, f"the digest is not the {what}'s")
+
+
+def _reason_fits(status: str, reason: str) -> bool:
+    if status == "revoked":
+        return reason in REVOCATION_REASONS
+    return reason == (HOLD_REASON if status == "hold" else "")
+
+
+_CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
+    Founded: _founded,
+    LogKeyCertified: _log_key,
+    RosterChanged: _roster,
+    PolicyRegistered: _policy,
+    ApprovalGiven: _approval,
+    Resolved: _resolved,
+    CertificateIssued: _issued,
+    StatusChanged: _status,
+    CrlIssued: _crl,
+    GateBooted: _booted,
+}

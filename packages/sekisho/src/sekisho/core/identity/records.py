@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an authority remembers of policies, certificates and gates, and questions about it.
+
+Plain records; they change in ``register`` alone, which folds the authority's log into them. Nothing
+here judges whether a change is lawful: ``lawful`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+CertificateStatus = Literal["good", "hold", "revoked"]
+
+
+@dataclass(slots=True)
+class RegisteredPolicy:
+    """A policy in its canonical form, the approvals given over it, and its resolution if any."""
+
+    index: int
+    agent: str
+    policy: dict[str, Any]
+    sha256: str
+    approvals: list[dict[str, Any]] = field(default_factory=list)
+    resolution: dict[str, Any] | None = None
+    resolution_sha256: str = ""
+
+
+@dataclass(slots=True)
+class RegisteredCertificate:
+    """An order-signing certificate and its present status. Instants are ns.
+
+    ``index`` is its entry's; ``epoch`` and ``changed_at`` are of its last status change (0 and the
+    time of issue before the first).
+    """
+
+    index: int
+    agent: str
+    serial_number: str
+    certificate: bytes
+    sha256: str
+    policy_sha256: str
+    resolution_sha256: str
+    not_before: int
+    not_after: int
+    status: CertificateStatus
+    reason: str
+    epoch: int
+    changed_at: int
+
+
+@dataclass(slots=True)
+class RegisteredGate:
+    """A gate: its log's origin, its present boot and that boot's checkpoint, and earlier boots."""
+
+    gate: str
+    origin: str
+    boot: str
+    tree_size: int
+    root_hash: bytes
+    earlier: set[str] = field(default_factory=set)
+
+
+class Records:
+    """All records of one authority. Read; only the fold writes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.at = 0
+        self.environment = ""
+        self.root_certificate = b""
+        self.issuing_certificate = b""
+        self.responder_certificate = b""
+        self.roster: dict[str, Any] = {}
+        self.roster_sha256 = ""
+        self.policies: dict[str, RegisteredPolicy] = {}
+        self.certificates: dict[str, RegisteredCertificate] = {}
+        self.agents: dict[str, list[RegisteredCertificate]] = {}
+        self.serial_numbers: set[str] = set()
+        self.epoch = 0
+        self.used_nonces: set[tuple[str, str]] = set()
+        self.crl_number = 0
+        self.crl_sha256 = ""
+        self.log_keys: dict[str, bytes] = {}
+        self.gates: dict[str, RegisteredGate] = {}
+        self.last_commands: tuple[str, ...] = ()
+
+    def active(self, agent: str, now: int) -> RegisteredCertificate | None:
+        """The one certificate of the agent that is neither revoked nor expired (it may be held)."""
+        for record in reversed(self.agents.get(agent, [])):
+            if record.status != "revoked" and now < record.not_after:
+                return record
+        return None
+
+    def agent_epoch(self, agent: str) -> int:
+        """The epoch of the last status change of any certificate of the agent; 0 if none."""
+        return max((record.epoch for record in self.agents.get(agent, [])), default=0)
+
+    def not_good(self) -> Iterator[RegisteredCertificate]:
+        """Every certificate that is held or revoked, in the order of issue."""
+        return (record for record in self.certificates.values() if record.status != "good")

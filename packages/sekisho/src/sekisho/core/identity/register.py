@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The register: everything an authority knows, as the fold of its log (docs/spec/authority.md).
+
+``state = fold(apply, entries)``; one code path for normal running and for recovery. An entry that
+no lawful authority could have written is VerificationFailed and changes nothing, so that a damaged
+or forged log is found when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sekisho.core.encoding import unb64
+from sekisho.core.events import (
+    ApprovalGiven,
+    AuthorityEntry,
+    CertificateIssued,
+    CrlIssued,
+    Founded,
+    GateBooted,
+    LogKeyCertified,
+    PolicyRegistered,
+    Resolved,
+    RosterChanged,
+    StatusChanged,
+)
+from sekisho.core.identity.lawful import check_entry, read_command
+from sekisho.core.identity.records import (
+    Records,
+    RegisteredCertificate,
+    RegisteredGate,
+    RegisteredPolicy,
+)
+from sekisho.core.terms import parse_instant
+
+
+class AuthorityState(Records):
+    """The fold. Read its records; change them by :meth:`apply` alone."""
+
+    def apply(self, index: int, entry: AuthorityEntry) -> None:
+        """Take one entry into the state, or raise and leave the state as it was.
+
+        Raises:
+            VerificationFailed: no lawful authority writes this entry here; names the index.
+        """
+        check_entry(self, index, entry)
+        _EFFECTS[type(entry)](self, index, entry)
+        self.last_commands = entry.commands if isinstance(entry, StatusChanged) else ()
+        self.size = index + 1
+        self.at = parse_instant(entry.at)
+
+
+def _founded(records: Records, _: int, entry: Founded) -> None:
+    records.environment = entry.environment
+    records.root_certificate = unb64(entry.root_certificate)
+    records.issuing_certificate = unb64(entry.issuing_certificate)
+    records.responder_certificate = unb64(entry.responder_certificate)
+    records.roster, records.roster_sha256 = entry.roster, entry.roster_sha256
+
+
+def _log_key(records: Records, _: int, entry: LogKeyCertified) -> None:
+    records.log_keys[entry.origin] = unb64(entry.certificate)
+    records.serial_numbers.add(entry.serial_number)
+
+
+def _roster(records: Records, _: int, entry: RosterChanged) -> None:
+    records.roster, records.roster_sha256 = entry.roster, entry.roster_sha256
+
+
+def _policy(records: Records, index: int, entry: PolicyRegistered) -> None:
+    records.policies[entry.policy_sha256] = RegisteredPolicy(
+        index, entry.agent, entry.policy, entry.policy_sha256
+    )
+
+
+def _approval(records: Records, _: int, entry: ApprovalGiven) -> None:
+    records.policies[entry.policy_sha256].approvals.append(entry.approval)
+
+
+def _resolved(records: Records, _: int, entry: Resolved) -> None:
+    policy = records.policies[entry.policy_sha256]
+    policy.resolution = entry.resolution
+    policy.resolution_sha256 = entry.resolution_sha256
+
+
+def _issued(records: Records, index: int, entry: CertificateIssued) -> None:
+    record = RegisteredCertificate(
+        index=index,
+        agent=entry.agent,
+        serial_number=entry.serial_number,
+        certificate=unb64(entry.certificate),
+        sha256=entry.certificate_sha256,
+        policy_sha256=entry.policy_sha256,
+        resolution_sha256=entry.resolution_sha256,
+        not_before=parse_instant(entry.not_before),
+        not_after=parse_instant(entry.not_after),
+        status="good",
+        reason="",
+        epoch=0,
+        changed_at=parse_instant(entry.at),
+    )
+    records.certificates[record.sha256] = record
+    records.agents.setdefault(record.agent, []).append(record)
+    records.serial_numbers.add(record.serial_number)
+
+
+def _status(records: Records, _: int, entry: StatusChanged) -> None:
+    record = records.certificates[entry.certificate_sha256]
+    record.status, record.reason, record.epoch = entry.status, entry.reason, entry.epoch
+    record.changed_at = parse_instant(entry.at)
+    records.epoch = entry.epoch
+    for text in entry.commands:
+        command = read_command(text)
+        records.used_nonces.add((command.seat, command.nonce))
+
+
+def _crl(records: Records, _: int, entry: CrlIssued) -> None:
+    records.crl_number, records.crl_sha256 = entry.number, entry.crl_sha256
+
+
+def _booted(records: Records, _: int, entry: GateBooted) -> None:
+    known = records.gates.get(entry.gate)
+    earlier = set() if known is None else known.earlier | {known.boot}
+    records.gates[entry.gate] = RegisteredGate(
+        gate=entry.gate,
+        origin=entry.origin,
+        boot=entry.boot,
+        tree_size=entry.tree_size,
+        root_hash=unb64(entry.root_hash),
+        earlier=earlier,
+    )
+
+
+_EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
+    Founded: _founded,
+    LogKeyCertified: _log_key,
+    RosterChanged: _roster,
+    PolicyRegistered: _policy,
+    ApprovalGiven: _approval,
+    Resolved: _resolved,
+    CertificateIssued: _issued,
+    StatusChanged: _status,
+    CrlIssued: _crl,
+    GateBooted: _booted,
+}
