@@ -27,7 +27,7 @@ ORIGIN = "gate.example/log"
 
 def scope(**changes: Any) -> Scope:
     """A scope with two markets, EUR 25,000 an order, the venue PAPER; the rest without limit."""
-    fields: dict[str, Any] = {name: "none" for name in Scope.__struct_fields__}
+    fields: dict[str, Any] = dict.fromkeys(Scope.__struct_fields__, "none")
     fields |= {
         "actions": ("new", "amend", "cancel"),
         "markets": ("EUR/USD", "EUR/GBP"),

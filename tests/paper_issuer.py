@@ -14,7 +14,7 @@ from sekisho.core.scope import Scope
 class Issuer:
     def __init__(self) -> None:
         self.root = b"root"
-        self.issuing = b"issuing"
+        self.issuing = str(id(self)).encode()
 
     def certify(self, agent: str, spki: bytes, limits: Scope, policy: str, nb: int, na: int) -> bytes:
         return json.dumps({"agent":agent,"key":base64.b64encode(spki).decode(),"scope":msgspec.to_builtins(limits),"policy":policy,"nb":nb,"na":na,"issuer":self.issuing.decode()}).encode()

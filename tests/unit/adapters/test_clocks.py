@@ -116,6 +116,22 @@ def test_stepped_clock_sleeper_wakes_at_its_deadline_and_not_before() -> None:
     asyncio.run(story())
 
 
+def test_stepped_clock_sleep_rounds_up() -> None:
+    """A tenth of a nanosecond is waited for, not forgotten."""
+
+    async def story() -> None:
+        clock = SteppedClock(START)
+        sleeper = asyncio.ensure_future(clock.sleep(1e-10))
+        await clock.sleep(0)
+        clock.advance(0)
+        await clock.sleep(0)
+        assert not sleeper.done()
+        clock.advance_to(START + 1)
+        await sleeper
+
+    asyncio.run(story())
+
+
 def test_stepped_clock_play_lets_each_run_at_its_own_instant() -> None:
     """Who wakes and sleeps again within the time played, sees each of its instants."""
 

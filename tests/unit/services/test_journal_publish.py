@@ -19,6 +19,7 @@ from sekisho.core.errors import (
 )
 from sekisho.core.ledger.checkpoint import verify_checkpoint
 from sekisho.core.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
+from sekisho.core.ledger.tiles import Tile, encode_bundle
 from tests.ledger_doubles import (
     KEY,
     SoftwareSigner,
@@ -167,6 +168,35 @@ def test_journal_stored_file_with_a_flipped_bit_is_never_signed(path: str) -> No
     play(story())
 
 
+@pytest.mark.parametrize(
+    ("size", "width", "match"),
+    [(1, 1, "stored tiles and the journal disagree"), (256, 256, "the tile above it disagree")],
+)
+def test_journal_stored_entry_and_hash_changed_alike_are_never_signed(
+    size: int, width: int, match: str
+) -> None:
+    """An entry and its stored hash that agree with each other, but not with the journal."""
+
+    async def story() -> None:
+        disk = SimulatedDisk()
+        journal = await opened(disk)
+        await append_flushed(journal, *numbered(size))
+        tile = Tile(0, 0, width)
+        other = [b"entry X", *numbered(size)[1:]]
+
+        async def point(name: str) -> None:
+            if name == f"read {tile.path}:before":
+                disk.corrupt(tile.path, b"".join(leaf_hash(entry) for entry in other))
+                disk.corrupt(tile.entries_path, encode_bundle(other))
+
+        disk.point = point
+        with pytest.raises(VerificationFailed, match=match):
+            await journal.publish()
+        assert "checkpoint" not in disk.files()
+
+    play(story())
+
+
 def test_journal_published_edge_tile_that_vanished_stops_publishing() -> None:
     """A root is derived from stored tiles; one that is gone is named."""
 
@@ -254,6 +284,28 @@ def test_journal_checkpoint_is_due_after_256_entries_or_one_second() -> None:
         await append_flushed(journal, b"y")
         assert not journal.checkpoint_due()
         clock.advance(0.000_001)
+        assert journal.checkpoint_due()
+
+    play(story())
+
+
+def test_journal_checkpoint_is_due_for_what_became_durable_while_publishing() -> None:
+    """Entries that a checkpoint just missed have their own second, without another append."""
+
+    async def story() -> None:
+        disk, clock = SimulatedDisk(), SteppedClock(10**18)
+        journal = await opened(disk, clock)
+        await append_flushed(journal, b"x")
+
+        async def point(name: str) -> None:
+            if name == "replace checkpoint:before":
+                await append_flushed(journal, b"y")
+
+        disk.point = point
+        await journal.publish()
+        assert (journal.published_size, journal.durable_size) == (1, 2)
+        assert not journal.checkpoint_due()
+        clock.advance(1)
         assert journal.checkpoint_due()
 
     play(story())

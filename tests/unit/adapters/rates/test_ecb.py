@@ -23,6 +23,7 @@ from sekisho.adapters.rates.bridge import (
 from sekisho.adapters.rates.ecb import EcbPath, find_rates_file, load_fixings, read_fixings
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.venues.market import Best
+from sekisho.core.amounts import parse_amount
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput
 from sekisho.core.terms import NS, parse_day, parse_instant
 
@@ -140,6 +141,20 @@ def test_path_in_a_long_gap_is_absent(days: int, there: bool) -> None:
     fixings = (Fixing(DAY, 10**8), Fixing(DAY + days, 10**8))
     slot = DAY * SLOTS_A_DAY + FIXING_SLOT + 1
     assert (mid_at(fixings, slot, seed="", market="EUR/USD", volatility=1) is not None) is there
+
+
+def test_path_towards_nothing_stays_above_it() -> None:
+    """A currency that collapses to the smallest unit keeps positive prices, bid below ask."""
+    fixings = {"USD": (Fixing(DAY, 10**8), Fixing(DAY + 1, 1))}
+    path = EcbPath(fixings, SteppedClock(0), "seed", volatility=5_000_000, sources=("A", "B"))
+    seen = set()
+    for slot in range(FIXING_SLOT + SLOTS_A_DAY - 300, FIXING_SLOT + SLOTS_A_DAY + 1):
+        for source in ("A", "B"):
+            quotation = path.quotation("EUR/USD", at(DAY, slot), source)
+            assert quotation is not None
+            assert 0 < parse_amount(quotation.bid) <= parse_amount(quotation.ask)
+            seen.add(quotation.bid)
+    assert "0.00000001" in seen
 
 
 def test_quotation_at_a_fixing_is_around_it() -> None:

@@ -90,6 +90,12 @@ def test_order_larger_than_the_depth_fills_in_part(
         assert reports[-1].leaves_quantity == "0"
 
 
+def test_order_without_any_depth_does_not_trade(desk: Desk) -> None:
+    """A depth of nothing makes no trade of nothing."""
+    desk.venue.faults.depth = "0"
+    assert [r.exec_type for r in submit(desk, order())] == ["new"]
+
+
 def test_partial_fills_add_up_to_the_order(desk: Desk) -> None:
     """Each matching fills so much, until nothing is left; then nothing more happens."""
     desk.venue.faults.depth = "4000"

@@ -27,7 +27,7 @@ def submit(desk: Desk, permit: str) -> tuple[VenueReport, ...]:
 
 
 def refuse(desk: Desk, permit: str, reason: str, *, final: bool) -> None:
-    """The permit is rejected with the reason, executes nothing, and names an order only if final."""
+    """The permit is rejected with the reason, without effect; it names an order only if final."""
     taped = desk.venue.reports_since(0)[1]
     open_before = desk.venue.open_orders("fx")
     reports = submit(desk, permit)
@@ -263,7 +263,7 @@ def test_order_outside_the_certificates_scope_is_refused(
     ],
 )
 def test_order_inside_the_certificates_scope_is_taken(desk: Desk, changes: dict[str, str]) -> None:
-    """The limit itself passes; size in another currency is not judged here; the inverse market is."""
+    """The limit itself passes, so does the inverse market; size in another currency is not told."""
     assert submit(desk, desk.permit(order(**changes)))[0].exec_type == "new"
 
 

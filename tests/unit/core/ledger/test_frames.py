@@ -123,3 +123,12 @@ def test_segment_entry_out_of_order_is_refused() -> None:
     """A whole frame with another index was put there by somebody."""
     with pytest.raises(VerificationFailed, match="stands where"):
         scan_segment(encode_frame(1, 1, b"x"), 0)
+
+
+def test_segment_garbage_that_looks_like_a_frame_is_a_torn_tail() -> None:
+    """The magic alone proves nothing, and the search goes on behind it."""
+    data = encode_frame(0, 0, b"durable") + b"xxSKJ1yy" + b"SKJ1"
+    assert scan_segment(data, 0).entries == [b"durable"]
+    later = encode_frame(2, 2, b"later")
+    with pytest.raises(VerificationFailed, match="entry 1 is damaged"):
+        scan_segment(data + later, 0)

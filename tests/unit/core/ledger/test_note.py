@@ -153,6 +153,12 @@ def test_note_encode_of_text_that_reads_otherwise_is_refused() -> None:
             Note(text, signed("text\n").signatures).encode()
 
 
+def test_note_encode_of_a_key_id_of_three_bytes_is_refused() -> None:
+    """It would read back as another key id and another signature."""
+    with pytest.raises(MalformedInput, match="do not make a note"):
+        Note("text\n", (NoteSignature("name", b"123", bytes(64)),)).encode()
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -17,6 +17,7 @@ from sekisho.core.ledger.tiles import (
     parse_tile_path,
     root_from_edge,
     split_hashes,
+    subtree_root,
     tile_hashes,
 )
 
@@ -144,3 +145,12 @@ def test_root_from_edge_tiles_alone_equals_the_root_of_the_tree(size: int) -> No
         tree.append(leaf_hash(number.to_bytes(4, "big")))
     edge = [(tile, tile_hashes(tree, tile)) for tile in edge_tiles(size)]
     assert root_from_edge(edge) == tree.root()
+
+
+def test_subtree_root_of_a_full_tile_equals_the_hash_one_level_up() -> None:
+    """Tile (0, 1) is hash 1 of tile (1, 0)."""
+    tree = Tree()
+    for number in range(512):
+        tree.append(leaf_hash(number.to_bytes(4, "big")))
+    hashes = split_hashes(tile_hashes(tree, Tile(0, 1)), 256)
+    assert subtree_root(hashes) == tile_hashes(tree, Tile(1, 0, 2))[32:]

@@ -53,7 +53,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait at least so long on the boot-time clock; zero or less gives others their turn."""
         end = self.monotonic_ns() + int(seconds * 1_000_000_000)
-        await asyncio.sleep(max(0, seconds))
+        await asyncio.sleep(seconds)
         # The event loop's timer is coarser than a nanosecond and may fire a little early.
         while (left := end - self.monotonic_ns()) > 0:  # noqa: ASYNC110 - waits for time alone
             await asyncio.sleep(left / 1_000_000_000)

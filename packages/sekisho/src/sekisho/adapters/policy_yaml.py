@@ -2,8 +2,8 @@
 """YAML policy documents as a tree of texts, lists and objects (docs/spec/policy.md, section 3).
 
 Built on PyYAML's event stream alone: none of its constructors and resolvers runs, so no text turns
-into a number, a boolean or a day on the way. What can make two readers see two documents is refused:
-duplicate keys, anchors, aliases, tags, directives, a second document.
+into a number, a boolean or a day on the way. What can make two readers see two documents is
+refused: duplicate keys, anchors, aliases, tags, directives, a second document.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sekisho.core.errors import MalformedInput
 
 DOCUMENT_BYTES_MAX = 65_536
 DEPTH_MAX = 32
-"""Far above what a policy needs; the core's own bound is lower. Keeps the walk off the stack's end."""
+"""Far above what a policy needs; the core's own bound is lower."""
 
 
 def read_yaml(document: bytes) -> Any:

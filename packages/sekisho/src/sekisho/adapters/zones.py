@@ -23,10 +23,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def zone_offsets(name: str, from_ns: int, until_ns: int) -> tuple[ZoneOffset, ...]:
-    """The offsets of a zone from one instant until another (ns UTC, both whole seconds or rounded).
+    """The offsets of a zone from one instant until another (ns UTC, rounded down to seconds).
 
-    The first row begins at ``from_ns``, rounded down to the second; each further one at the second at
-    which the offset changes, the last one at most ``until_ns``.
+    The first row begins at ``from_ns``; each further one at the second at which the offset changes,
+    the last one at most at ``until_ns``.
 
     Raises:
         ConfigurationInvalid: no such zone, or not a span of at most ten years.

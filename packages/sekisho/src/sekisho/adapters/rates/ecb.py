@@ -190,6 +190,6 @@ class EcbPath:
             return None
         if source != self._sources[0]:
             shift = draw(self._seed, market, slot, source) % 3 - 1
-            point = Point(max(1, point.ticks + shift), point.tick)
+            point = Point(point.ticks + shift, point.tick)
         half = max(1, point.ticks * self._spread // (2 * SCALE))
         return Best(max(1, point.ticks - half) * point.tick, (point.ticks + half) * point.tick)

@@ -135,7 +135,7 @@ class Book:
         return order
 
     def _match(self, order: PaperOrder, depth: int | None) -> None:
-        if order.late or not order.open:
+        if order.late:
             return
         terms, price = order.terms, self._price(order.terms)
         size = order.leaves if depth is None else min(order.leaves, depth)

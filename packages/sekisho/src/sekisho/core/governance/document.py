@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from sekisho.core.amounts import parse_amount
-from sekisho.core.encoding import canonical, sha256_hex
+from sekisho.core.encoding import canonical, parse_plain, sha256_hex
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput, VerificationFailed
 from sekisho.core.governance.defaults import POLICY, timed_defaults
 from sekisho.core.governance.names import Renamed, names_beside
@@ -27,7 +27,14 @@ from sekisho.core.governance.policy import (
     policy_of,
 )
 from sekisho.core.governance.readers import NO_LEI
-from sekisho.core.governance.rules import at, broken_rules, end_of_day, frozen_until
+from sekisho.core.governance.rules import (
+    at,
+    broken_rules,
+    end_of_day,
+    frozen_until,
+    reviews,
+    validity,
+)
 from sekisho.core.governance.shape import AppliedDefault, Reading, raise_faults
 from sekisho.core.scope import ZoneOffset
 from sekisho.core.terms import DAY_S, NS, parse_day, parse_instant
@@ -104,7 +111,7 @@ def describe(registration: Registration) -> list[tuple[str, str]]:
         raise VerificationFailed("the digest to be signed is not the digest of the policy shown")
     policy = policy_from_canonical(registration.canonical)
     rows = [("policy_sha256", registration.sha256)]
-    rows += _rows("", as_texts(msgspec.to_builtins(policy)))
+    rows += _rows("", as_texts(parse_plain(registration.canonical)))
     rows.append(("worst-case stop when cut off", f"{policy.risk_controls.lease_s} s"))
     rows += [
         (f"default for {default.path}", f"{default.value} ({default.why})")
@@ -188,9 +195,10 @@ def _freeze(values: dict[str, Any], zone_offsets: ZoneOffsets, reading: Reading)
     """Write the zone's transitions and the end of the review day into the values."""
     zone, start = at(values, "scope.time_zone"), at(values, "valid_from")
     until = frozen_until(values)
-    # What is too long is a fault of its own; the zone is not asked about centuries.
-    if zone is None or start is None or until is None or any(broken_rules(values)):
+    if zone is None or start is None or until is None:
         return
+    if any(validity(values)) or any(reviews(values)):
+        return  # reported by the rules; the zone is not asked about centuries
     try:
         rows = zone_offsets(zone, parse_instant(start), until)
     except ConfigurationInvalid as error:

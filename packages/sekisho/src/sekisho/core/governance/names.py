@@ -2,8 +2,8 @@
 """Other names of policy fields, and how a document with them becomes one with ours.
 
 One table (docs/spec/policy.md, section 3). Names are taken in snake_case or camelCase. What is
-ambiguous in another name is settled here and said in a note; nothing is dropped: a field that is not
-known stays where it is, for the walk to report.
+ambiguous in another name is settled here and said in a note; nothing is dropped: a field that is
+not known stays where it is, for the walk to report.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from sekisho.core.governance.defaults import POLICY
 from sekisho.core.governance.shape import Group, Rows, Shape, join, snake_case
-
 
 Path = tuple[str, ...]
 

@@ -115,7 +115,7 @@ def policy_from_canonical(data: bytes) -> Policy:
 
 
 def policy_of(values: dict[str, Any]) -> Policy:
-    """Checked values as a policy; a field that the shape and the types do not share is a bug here."""
+    """Checked values as a policy."""
     return msgspec.convert(values, Policy)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one field of a policy may be: text in, canonical plain value out (docs/spec/policy.md, 1–2).
 
-A reader takes one value of a document's tree (texts, lists, objects of these) and gives the value as
-it stands in the canonical policy, or raises ``MalformedInput`` without a path: the path is known to
-``shape``, which calls it. Readers look at one field alone; what joins fields is in ``rules``.
+A reader takes one value of a document's tree (texts, lists, objects of these) and gives the value
+as it stands in the canonical policy, or raises ``MalformedInput`` without a path: the path is known
+to ``shape``, which calls it. Readers look at one field alone; what joins fields is in ``rules``.
 """
 
 from __future__ import annotations

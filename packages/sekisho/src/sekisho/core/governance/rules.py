@@ -8,6 +8,7 @@ it says nothing. The same rules run at registration and whenever canonical bytes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from sekisho.core.amounts import parse_amount
@@ -138,7 +139,7 @@ def offsets(values: Values) -> Iterator[Fault]:
     if rows is None:
         return
     since = [parse_instant(row["since"]) for row in rows]
-    if any(later <= earlier for earlier, later in zip(since, since[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(since)):
         yield "scope.zone_offsets", "do not rise"
     if start is not None and since[0] > parse_instant(start):
         yield "scope.zone_offsets", f"begin after valid_from, {start}"

@@ -2,8 +2,8 @@
 """Walk a document's tree along the policy's shape: fields, defaults, faults with their paths.
 
 A tree is texts, lists and objects of these. ``Reading`` goes on after a fault, so that all of them
-are reported at once; a part with a fault is left out of the result. It knows no field by name: those
-stand in ``defaults``.
+are reported at once; a part with a fault is left out of the result. It knows no field by name:
+those stand in ``defaults``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Leaf(NamedTuple):
 
 
 class Group(NamedTuple):
-    """An object. ``default`` is ``"none"`` for a limit that may be absent, else its fields decide."""
+    """An object. ``default`` is ``"none"`` for a limit that may be absent, else None."""
 
     fields: Mapping[str, Leaf | Group | Rows]
     default: str | None = None
@@ -59,6 +59,8 @@ class Rows(NamedTuple):
 
 
 Shape = Leaf | Group | Rows
+FAULTS_MAX: Final = 100
+"""So many faults are told; of more only the number."""
 MISSING: Final = object()
 """What a part with a fault reads as; it never reaches a policy."""
 
@@ -108,9 +110,10 @@ class Reading:
     def fault(self, path: str, message: str) -> None:
         """Note a fault under the path as the document has it."""
         shown = self.spelled.get(path, path)
-        self.faults.append(
-            f"{shown}: {message}" if shown == path else f"{shown} ({path}): {message}"
-        )
+        if not shown.isprintable():  # one line for each fault, whatever a field is called
+            shown = shown.encode("unicode_escape").decode()
+        also = f" ({path})" if path in self.spelled else ""
+        self.faults.append(f"{shown}{also}: {message}")
 
     def read(self, shape: Shape, node: Any, path: str = "") -> Any:
         """The canonical value of one part, or ``MISSING`` after noting why not."""
@@ -185,13 +188,16 @@ class Reading:
         return [row for _, row in sorted(zip(keys, rows, strict=True), key=lambda pair: pair[0])]
 
     def _unknown(self, group: Group, name: str, path: str) -> None:
+        if len(self.faults) >= FAULTS_MAX:  # comparing names is slow, and nobody reads on
+            self.fault(join(path, name[:64]), "is not a field")
+            return
         known = [*group.fields, *self.other_names.get(path, ())]
         near = difflib.get_close_matches(snake_case(name), known, n=1, cutoff=0.0)
         self.fault(join(path, name[:64]), f"is not a field; the nearest is {join(path, near[0])}")
 
 
 def raise_faults(what: str, faults: list[str]) -> None:
-    """Report all faults at once.
+    """Report all faults at once (the first hundred by name).
 
     Raises:
         MalformedInput: if there is any; ``where`` is the path of the first.
@@ -199,4 +205,5 @@ def raise_faults(what: str, faults: list[str]) -> None:
     if faults:
         count = f"{len(faults)} fault" + ("s" if len(faults) > 1 else "")
         where = faults[0].split(":", 1)[0].split(" ", 1)[0]
-        raise MalformedInput("\n".join([f"{what}: {count}", *faults]), where)
+        more = [f"and {len(faults) - FAULTS_MAX} more"] if len(faults) > FAULTS_MAX else []
+        raise MalformedInput("\n".join([f"{what}: {count}", *faults[:FAULTS_MAX], *more]), where)

@@ -44,6 +44,14 @@ REVOCATION_REASONS: Final = frozenset(
 )
 """RFC 5280 section 5.3.1, without those that are no revocation for good."""
 
+REASONS_BY_CODE: Final = {
+    "key_compromise": "keyCompromise",
+    "affiliation_changed": "affiliationChanged",
+    "superseded": "superseded",
+    "cessation_of_operation": "cessationOfOperation",
+}
+"""CRLReason of a revocation by the command's reason code; any other is privilegeWithdrawn."""
+
 LAWFUL: Final[frozenset[tuple[str, str, str]]] = frozenset(
     {
         ("hold", "good", "hold"),
@@ -110,10 +118,10 @@ def read_command(text: str) -> CommandUse:
     return CommandUse(word, agent, seat, nonce)
 
 
-def _founded(_: Records, entry: Founded) -> None:
+def _founded(records: Records, entry: Founded) -> None:
     for text in (entry.root_certificate, entry.issuing_certificate, entry.responder_certificate):
         unb64(text)
-    _digest(entry.roster, entry.roster_sha256, "roster")
+    _roster(records, entry)
 
 
 def _log_key(records: Records, entry: LogKeyCertified) -> None:
@@ -126,9 +134,25 @@ def _serial(records: Records, serial_number: str) -> None:
     _need(serial_number not in records.serial_numbers, "the serial number was used before")
 
 
-def _roster(records: Records, entry: RosterChanged) -> None:
+def _roster(records: Records, entry: Founded | RosterChanged) -> None:
     _digest(entry.roster, entry.roster_sha256, "roster")
+    seats = entry.roster.get("seats")
+    _need(
+        isinstance(seats, list | tuple)
+        and bool(seats)
+        and all(
+            isinstance(row, dict)
+            and isinstance(row.get("seat"), str)
+            and isinstance(row.get("role"), str)
+            for row in seats
+        ),
+        "a roster has seats with their roles",
+    )
     _need(entry.roster_sha256 != records.roster_sha256, "this roster is in force")
+
+
+def _roster_change(records: Records, entry: RosterChanged) -> None:
+    _roster(records, entry)
     _need(bool(entry.approvals), "a roster changes by approvals only")
 
 
@@ -144,7 +168,7 @@ def _approval(records: Records, entry: ApprovalGiven) -> None:
         entry.approval.get("policy_sha256") == entry.policy_sha256,
         "the approval is over another policy",
     )
-    _need(entry.approval not in policy.approvals, "this approval was given before")
+    _need(entry.approval not in policy.approvals.values(), "this approval was given before")
 
 
 def _resolved(records: Records, entry: Resolved) -> None:
@@ -160,15 +184,22 @@ def _resolved(records: Records, entry: Resolved) -> None:
         "the resolution is by another roster than the one in force",
     )
     given = resolution.get("approvals")
+    fresh = [
+        approval
+        for index, approval in policy.approvals.items()
+        if not records.killed_after(policy.agent, index)
+    ]
     _need(
         isinstance(given, list | tuple)
         and bool(given)
-        and all(approval in policy.approvals for approval in given),
-        "the resolution has an approval that was not given",
+        and all(approval in fresh for approval in given),
+        "the resolution has an approval that was not given, or was given before a kill",
     )
     earlier = policy.resolution
     _need(
-        earlier is None or earlier["roster_sha256"] != records.roster_sha256,
+        earlier is None
+        or earlier["roster_sha256"] != records.roster_sha256
+        or records.killed_after(policy.agent, policy.resolved_at_index),
         "this policy has a resolution by this roster",
     )
 
@@ -179,6 +210,10 @@ def _issued(records: Records, entry: CertificateIssued) -> None:
     _need(
         policy.resolution is not None and policy.resolution_sha256 == entry.resolution_sha256,
         "the policy has no such resolution",
+    )
+    _need(
+        not records.killed_after(entry.agent, policy.resolved_at_index),
+        "the agent was killed after this resolution: the policy must be approved again",
     )
     der = unb64(entry.certificate)
     _need(sha256_hex(der) == entry.certificate_sha256, "the digest is not the certificate's")
@@ -281,7 +316,7 @@ def _reason_fits(status: str, reason: str) -> bool:
 _CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
     Founded: _founded,
     LogKeyCertified: _log_key,
-    RosterChanged: _roster,
+    RosterChanged: _roster_change,
     PolicyRegistered: _policy,
     ApprovalGiven: _approval,
     Resolved: _resolved,

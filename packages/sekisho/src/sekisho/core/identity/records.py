@@ -16,15 +16,19 @@ CertificateStatus = Literal["good", "hold", "revoked"]
 
 @dataclass(slots=True)
 class RegisteredPolicy:
-    """A policy in its canonical form, the approvals given over it, and its resolution if any."""
+    """A policy in its canonical form, and the approvals given over it by their entry's index.
+
+    ``resolution`` is the last one, ``resolved_at_index`` its entry (-1 while there is none).
+    """
 
     index: int
     agent: str
     policy: dict[str, Any]
     sha256: str
-    approvals: list[dict[str, Any]] = field(default_factory=list)
+    approvals: dict[int, dict[str, Any]] = field(default_factory=dict)
     resolution: dict[str, Any] | None = None
     resolution_sha256: str = ""
+    resolved_at_index: int = -1
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class Records:
         self.policies: dict[str, RegisteredPolicy] = {}
         self.certificates: dict[str, RegisteredCertificate] = {}
         self.agents: dict[str, list[RegisteredCertificate]] = {}
+        self.killed: dict[str, int] = {}
         self.serial_numbers: set[str] = set()
         self.epoch = 0
         self.used_nonces: set[tuple[str, str]] = set()
@@ -96,6 +101,10 @@ class Records:
     def agent_epoch(self, agent: str) -> int:
         """The epoch of the last status change of any certificate of the agent; 0 if none."""
         return max((record.epoch for record in self.agents.get(agent, [])), default=0)
+
+    def killed_after(self, agent: str, index: int) -> bool:
+        """Whether the agent was killed later than the entry at ``index``."""
+        return self.killed.get(agent, -1) > index
 
     def not_good(self) -> Iterator[RegisteredCertificate]:
         """Every certificate that is held or revoked, in the order of issue."""

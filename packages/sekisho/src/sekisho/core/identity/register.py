@@ -74,14 +74,15 @@ def _policy(records: Records, index: int, entry: PolicyRegistered) -> None:
     )
 
 
-def _approval(records: Records, _: int, entry: ApprovalGiven) -> None:
-    records.policies[entry.policy_sha256].approvals.append(entry.approval)
+def _approval(records: Records, index: int, entry: ApprovalGiven) -> None:
+    records.policies[entry.policy_sha256].approvals[index] = entry.approval
 
 
-def _resolved(records: Records, _: int, entry: Resolved) -> None:
+def _resolved(records: Records, index: int, entry: Resolved) -> None:
     policy = records.policies[entry.policy_sha256]
     policy.resolution = entry.resolution
     policy.resolution_sha256 = entry.resolution_sha256
+    policy.resolved_at_index = index
 
 
 def _issued(records: Records, index: int, entry: CertificateIssued) -> None:
@@ -105,11 +106,13 @@ def _issued(records: Records, index: int, entry: CertificateIssued) -> None:
     records.serial_numbers.add(record.serial_number)
 
 
-def _status(records: Records, _: int, entry: StatusChanged) -> None:
+def _status(records: Records, index: int, entry: StatusChanged) -> None:
     record = records.certificates[entry.certificate_sha256]
     record.status, record.reason, record.epoch = entry.status, entry.reason, entry.epoch
     record.changed_at = parse_instant(entry.at)
     records.epoch = entry.epoch
+    if entry.cause == "kill":
+        records.killed[entry.agent] = index
     for text in entry.commands:
         command = read_command(text)
         records.used_nonces.add((command.seat, command.nonce))

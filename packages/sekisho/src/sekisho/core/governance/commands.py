@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What persons command, and whether they did (docs/spec/policy.md, section 7).
+
+A command is signed bytes with a nonce. Replay is *not* checked here: whoever acts on a command
+refuses a nonce that its log already holds, and for what widens an epoch that is not the present
+one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from sekisho.core.encoding import canonical, parse_plain, unb64
+from sekisho.core.errors import MalformedInput, NotAuthorised, VerificationFailed
+from sekisho.core.governance.duties import authorise
+from sekisho.core.governance.roster import Roster, Seat, roster_sha256
+from sekisho.core.governance.shape import raise_faults
+from sekisho.core.governance.signatures import verify_signature
+from sekisho.core.terms import AGENT_NAME, NAME, NS, parse_instant
+
+CONTEXT = b"sekisho/command/v1\n"
+COMMAND_AGE_MAX_S = 300
+COMMAND_AHEAD_MAX_S = 5
+SIGNED_BYTES_MAX = 4_096
+
+CommandKind = Literal["kill", "hold", "revoke", "acknowledge", "release", "rearm"]
+CommandLatch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures"]
+WIDENING = ("release", "rearm")
+"""What makes more possible than before: needs the epoch that the person saw."""
+_REACHING = ("kill", "hold")
+_REASON = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_NONCE = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Reach(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """More than one agent: all of a kind, or all."""
+
+    kind: Literal["algorithm", "trader", "desk", "operator", "venue", "all"]
+    name: str
+
+
+class Command(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """What one person commands. Exactly one of ``agent`` and ``scope`` is set."""
+
+    command: CommandKind
+    reason_code: str
+    seat: str
+    roster_sha256: str
+    nonce: str
+    commanded_at: str
+    agent: str | UnsetType = UNSET
+    scope: Reach | UnsetType = UNSET
+    epoch: int | UnsetType = UNSET
+    latch: CommandLatch | UnsetType = UNSET
+
+
+class SignedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command with its signature (base64)."""
+
+    command: Command
+    signature: str
+
+
+def check_command(command: Command) -> None:
+    """Whether a command is well made.
+
+    Raises:
+        MalformedInput: all faults.
+    """
+    faults = []
+    kind = command.command
+    for name, text, pattern in (
+        ("agent", command.agent, AGENT_NAME),
+        ("reason_code", command.reason_code, _REASON),
+        ("seat", command.seat, NAME),
+        ("roster_sha256", command.roster_sha256, _DIGEST),
+        ("nonce", command.nonce, _NONCE),
+    ):
+        if text is not UNSET and pattern.fullmatch(text) is None:
+            faults.append(f"{name}: {text[:64]!r} is not written as {pattern.pattern}")
+    try:
+        parse_instant(command.commanded_at, "commanded_at")
+    except MalformedInput as error:
+        faults.append(str(error))
+    if (command.agent is UNSET) == (command.scope is UNSET):
+        faults.append("agent: exactly one of agent and scope is wanted")
+    faults += _scope_faults(command)
+    if (command.latch is UNSET) == (kind == "rearm"):
+        faults.append("latch: is wanted in rearm and nowhere else")
+    if command.epoch is UNSET:
+        if kind in WIDENING:
+            faults.append(f"epoch: is wanted in {kind}")
+    elif not 0 <= command.epoch < 2**53:
+        faults.append("epoch: is out of range")
+    raise_faults("command", faults)
+
+
+def _scope_faults(command: Command) -> list[str]:
+    scope = command.scope
+    if scope is UNSET:
+        return []
+    faults = []
+    if command.command not in _REACHING:
+        faults.append(f"scope: {command.command} is for one agent")
+    if NAME.fullmatch(scope.name) is None or (scope.kind == "all" and scope.name != "all"):
+        faults.append(f"scope.name: {scope.name[:64]!r} is not a name of this kind")
+    return faults
+
+
+def command_message(command: Command) -> bytes:
+    """The bytes that a person signs.
+
+    Raises:
+        MalformedInput: the command is not well made; nothing is there to be signed.
+    """
+    check_command(command)
+    return CONTEXT + canonical(command)
+
+
+def signed_command_text(signed: SignedCommand) -> str:
+    """A signed command as logs carry it."""
+    return canonical(signed).decode("ascii")
+
+
+def parse_signed_command(text: str) -> SignedCommand:
+    """Strict inverse of :func:`signed_command_text`. The signature is not verified here.
+
+    Raises:
+        MalformedInput: not canonical, or not well made.
+    """
+    if len(text) > SIGNED_BYTES_MAX:
+        raise MalformedInput(f"command: more than {SIGNED_BYTES_MAX} characters")
+    try:
+        data = text.encode("utf-8")
+        signed = msgspec.convert(parse_plain(data), SignedCommand)
+    except (msgspec.ValidationError, UnicodeError) as error:
+        raise MalformedInput(f"command: {error}") from error
+    check_command(signed.command)
+    if canonical(signed) != data:
+        raise MalformedInput("command: not in canonical form")
+    return signed
+
+
+def verify_command(signed: SignedCommand, roster: Roster, now_ns: int) -> Seat:
+    """Who commanded this. Says nothing of whether the seat may, nor of replay.
+
+    Args:
+        signed: the command.
+        roster: in force now.
+        now_ns: ns UTC; when a log is read again, the time of the entry.
+
+    Raises:
+        MalformedInput: the command is not well made.
+        VerificationFailed: another roster, no such seat, not fresh, or the signature does not hold.
+    """
+    command = signed.command
+    message = command_message(command)
+    if command.roster_sha256 != roster_sha256(roster):
+        raise VerificationFailed("the command is under another roster")
+    seat = roster.find(command.seat)
+    if seat is None:
+        raise VerificationFailed(f"the roster has no seat {command.seat!r}")
+    age = now_ns - parse_instant(command.commanded_at)
+    if not -COMMAND_AHEAD_MAX_S * NS <= age <= COMMAND_AGE_MAX_S * NS:
+        raise VerificationFailed(f"the command of {command.commanded_at} is not fresh")
+    verify_signature(unb64(seat.public_key), message, unb64(signed.signature))
+    return seat
+
+
+def authorise_commands(
+    commands: Sequence[SignedCommand], roster: Roster, now_ns: int
+) -> tuple[Seat, ...]:
+    """Whether these signed commands together authorise what they all say.
+
+    Returns:
+        The seats, in the order of the commands.
+
+    Raises:
+        MalformedInput, VerificationFailed: as :func:`verify_command`, for the first that fails.
+        NotAuthorised: they differ in what they command, a nonce stands twice, or duties forbid it.
+    """
+    if not commands:
+        raise NotAuthorised("nobody commanded this")
+    seats = tuple(verify_command(signed, roster, now_ns) for signed in commands)
+    if len({_act(signed.command) for signed in commands}) > 1:
+        raise NotAuthorised("the commands do not say the same")
+    if len({signed.command.nonce for signed in commands}) < len(commands):
+        raise NotAuthorised("two commands have the same nonce")
+    authorise(commands[0].command.command, seats)
+    return seats
+
+
+def _act(command: Command) -> bytes:
+    """What a command says, without who said it and when."""
+    return canonical(msgspec.structs.replace(command, seat="", nonce="", commanded_at=""))

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scope extension of an agent certificate, in DER (docs/spec/certificate.md, section 4).
+
+``SEQUENCE { version INTEGER, policy OCTET STRING (32), scope UTF8String }``. The encoder and the
+decoder are inverse to each other byte by byte: anything that is not exactly what the encoder writes
+is refused.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sekisho.core.errors import MalformedInput
+
+VERSION = 1
+SCOPE_BYTES_MAX = 32_768
+
+
+class ScopeExtension(NamedTuple):
+    """What the extension says."""
+
+    policy_sha256: bytes
+    scope_json: bytes
+
+
+def encode_scope(policy_sha256: bytes, scope_json: bytes) -> bytes:
+    """The extension's value.
+
+    Raises:
+        MalformedInput: the digest is not 32 bytes, or the scope is empty or too long.
+    """
+    if len(policy_sha256) != 32:
+        raise MalformedInput("scope extension: the policy digest has 32 bytes")
+    if not 0 < len(scope_json) <= SCOPE_BYTES_MAX:
+        raise MalformedInput(f"scope extension: the scope has 1 to {SCOPE_BYTES_MAX} bytes")
+    body = _tlv(0x02, bytes([VERSION])) + _tlv(0x04, policy_sha256) + _tlv(0x0C, scope_json)
+    return _tlv(0x30, body)
+
+
+def decode_scope(value: bytes) -> ScopeExtension:
+    """Strict inverse of :func:`encode_scope`.
+
+    Raises:
+        MalformedInput: any other bytes.
+    """
+    body, rest = _take(value, 0x30)
+    version, after = _take(body, 0x02)
+    digest, after = _take(after, 0x04)
+    scope_json, left = _take(after, 0x0C)
+    if rest or left or version != bytes([VERSION]):
+        raise MalformedInput("scope extension: not of version 1, or bytes are left over")
+    if encode_scope(digest, scope_json) != value:
+        raise MalformedInput("scope extension: not DER")
+    return ScopeExtension(digest, scope_json)
+
+
+def _tlv(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def _take(data: bytes, tag: int) -> tuple[bytes, bytes]:
+    """Content of the element in front, and what follows it."""
+    if len(data) < 2 or data[0] != tag:
+        raise MalformedInput("scope extension: another element was expected")
+    size, start = data[1], 2
+    if size & 0x80:
+        start = 2 + (size & 0x7F)
+        size = int.from_bytes(data[2:start], "big")
+    content = data[start : start + size]
+    if len(content) != size:
+        raise MalformedInput("scope extension: cut short")
+    return content, data[start + size :]

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority's log and its fold, kept in step: the only writer of the register.
+
+An entry is judged, sequenced and folded in with no await in between, so that a decision made from
+the register cannot be overtaken. It may be *told* to anybody only after :meth:`durable` returned: a
+crash before that loses the entry, and nothing has followed from it yet.
+"""
+
+from __future__ import annotations
+
+from sekisho.core.errors import StorageFailed
+from sekisho.core.events import AuthorityEntry, decode_authority_entry, encode_entry
+from sekisho.core.identity.lawful import check_entry
+from sekisho.core.identity.register import AuthorityState
+from sekisho.core.terms import format_instant
+from sekisho.ports import Clock
+from sekisho.services.journal import Journal
+
+
+class RegisterLog:
+    """Journal, fold and log time of one authority."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        """Fold what the journal holds. Raises VerificationFailed, MalformedInput for a bad log."""
+        self.journal = journal
+        self.state = AuthorityState()
+        self._clock = clock
+        for index, data in journal.entries():
+            self.state.apply(index, decode_authority_entry(data))
+
+    def now(self) -> int:
+        """Log time: the clock, but never below the last entry. Nanoseconds UTC."""
+        return max(self.state.at, self._clock.now_ns())
+
+    def at(self) -> str:
+        """Log time as entries carry it."""
+        return format_instant(self.now())
+
+    def record(self, entry: AuthorityEntry) -> int:
+        """Judge, sequence and fold in an entry; returns its index. Not durable yet.
+
+        Raises:
+            VerificationFailed: the entry is not lawful here; nothing was recorded.
+            StorageFailed: the log failed earlier; nothing was recorded.
+        """
+        self.require_sound()
+        check_entry(self.state, self.journal.size, entry)
+        index = self.journal.append(encode_entry(entry))
+        self.state.apply(index, entry)
+        return index
+
+    async def durable(self, index: int) -> None:
+        """Return when the entry is on stable storage.
+
+        Raises:
+            OutcomeUnknown: the write failed; whether the entry is on disk is not known.
+            StorageFailed: it certainly is not.
+        """
+        await self.journal.flushed(index)
+
+    async def all_durable(self) -> None:
+        """Return when all that the register knows is on stable storage. Raises as durable."""
+        self.require_sound()
+        if self.journal.size:
+            await self.durable(self.journal.size - 1)
+
+    def require_sound(self) -> None:
+        """Raise unless the log can be written to.
+
+        Raises:
+            StorageFailed: a write failed earlier in this process.
+        """
+        if self.journal.failed is not None:
+            raise StorageFailed(
+                "the authority's log failed and takes nothing more; open the authority again so "
+                f"that it reads what is on disk ({self.journal.failed})"
+            )

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of a change of status: to the gates, and to the people who commanded it.
+
+Data only. An outcome holds what was achieved and what was not; ``complete`` is true only when every
+step was (docs/spec/authority.md section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import msgspec
+
+from sekisho.core.identity.records import CertificateStatus
+from sekisho.services.stopping import StopOutcome
+
+Act = Literal["hold", "release", "revoke", "kill"]
+
+
+class StatusPush(msgspec.Struct, frozen=True, kw_only=True):
+    """One certificate's status, as listeners are told.
+
+    ``reason`` is the CRLReason name (``""`` for good), ``cause`` the act. ``recorded`` is false when
+    the authority's log could not be written: a narrowing status holds all the same.
+    """
+
+    agent: str
+    certificate_sha256: str
+    serial_number: str
+    status: CertificateStatus
+    reason: str
+    epoch: int
+    cause: str
+    recorded: bool
+
+
+StatusListener = Callable[[StatusPush], Awaitable[StopOutcome | None]]
+"""Told of each change. For hold and revoked it stops the agent and says what it achieved; who answers
+None to these stopped nothing, and the outcome says so. A listener that raises is reported."""
+
+
+class StatusOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command achieved, and what it did not.
+
+    Attributes:
+        changed: serial numbers whose status this command changed.
+        unchanged: serial numbers that already had it; they were pushed again all the same.
+        epoch: of the last change.
+        recorded: the change is durable in the authority's log.
+        crl_number: of the CRL made for this change; None when none could be made or needed.
+        reports: what each gate achieved.
+        unreached: gates that may hold a lease for the agent and have not reported a stop.
+        failures: each step that failed, in words.
+        complete: nothing failed, nothing is unconfirmed, nobody is unreached.
+    """
+
+    act: Act
+    agents: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    epoch: int
+    recorded: bool
+    crl_number: int | None
+    reports: tuple[StopOutcome, ...]
+    unreached: tuple[str, ...]
+    failures: tuple[str, ...]
+    complete: bool
+
+
+class KillReport(StatusOutcome, frozen=True, kw_only=True):
+    """The outcome of a kill.
+
+    Attributes:
+        revoked: serial numbers of every certificate of the agents that is revoked now.
+        not_revoked: those that are not; empty unless something failed.
+        confirmed: orders whose end the venue confirmed, as ``gate/agent/order``.
+        unconfirmed: orders that may still be executed.
+    """
+
+    revoked: tuple[str, ...]
+    not_revoked: tuple[str, ...]
+    confirmed: tuple[str, ...]
+    unconfirmed: tuple[str, ...]
