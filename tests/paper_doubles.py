@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sekisho.adapters.rates.static import StaticRates
@@ -17,7 +17,7 @@ from sekisho.core.encoding import b64, b64url, canonical, sha256_hex
 from sekisho.core.gate.permit import CONTEXT, HEADER, assemble, permit_id
 from sekisho.core.scope import ReferenceRates, Scope
 from sekisho.core.terms import NS, format_instant, parse_instant
-from tests.paper_issuer import Issuer
+from tests.paper_issuer import Issuer, public_key
 
 NOW = parse_instant("2026-05-15T09:15:00.000000000Z")
 CREDENTIAL = "gate-1-at-paper"
@@ -84,14 +84,14 @@ class Agent:
 class Desk:
     """The paper venue with one known agent, ``fx``, and one open session."""
 
-    def __init__(self, limits: Scope | None = None) -> None:
+    def __init__(self, limits: Scope | None = None, **terms: Any) -> None:
         self.clock = SteppedClock(NOW)
         self.market = StaticRates(self.clock)
         self.market.set("EUR/USD", "1.1648", "1.165")
         self.market.set("EUR/GBP", "0.8692", "0.8694")
-        self.issuer = Issuer()
+        self.issuer = Issuer(NOW)
         self.venue = self.open_venue("PAPER")
-        self.agent = self.new_agent("fx", limits)
+        self.agent = self.new_agent("fx", limits, **terms)
         self.venue.know_certificate(self.agent.certificate)
         self.session: PaperSession = self.venue.session(CREDENTIAL)
         self._index = 0
@@ -104,17 +104,26 @@ class Desk:
         return PaperVenue(trust, self.clock, self.market, [CREDENTIAL])
 
     def new_agent(
-        self, name: str, limits: Scope | None = None, *, days: tuple[int, int] = (-1, 30)
+        self,
+        name: str,
+        limits: Scope | None = None,
+        *,
+        days: tuple[int, int] = (-1, 30),
+        **terms: Any,
     ) -> Agent:
-        """Certify an agent; ``days`` before and after NOW bound its certificate."""
+        """Certify an agent, ``days`` around NOW; ``terms`` replace what is certified."""
         key = ec.generate_private_key(ec.SECP256R1())
-        spki = key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        not_before, not_after = (NOW + day * 86_400 * NS for day in days)
-        certificate = self.issuer.certify(
-            name, spki, limits or scope(), POLICY, not_before, not_after
-        )
+        bounds = (NOW + days[0] * 86_400 * NS, NOW + days[1] * 86_400 * NS)
+        carried: dict[str, Any] = {
+            "agent": name,
+            "environment": "test",
+            "operator": {"name": "Example Trading"},
+            "risk_controls": {"permit_lifetime_s": 2, "lease_s": 15},
+            "scope": limits or scope(),
+            "version": 1,
+        }
+        spki = public_key(key)
+        certificate = self.issuer.certify(name, spki, carried | terms, POLICY, bounds)
         return Agent(name, key, certificate)
 
     def payload(self, fields: dict[str, Any], **changes: Any) -> dict[str, Any]:
@@ -144,8 +153,8 @@ class Desk:
     ) -> bytes:
         """An OCSP response about an agent; ``seconds`` from now bound it."""
         now = self.clock.now_ns()
-        this_update, next_update = (now + second * NS for second in seconds)
-        return self.issuer.status(agent.certificate, status, this_update, next_update)
+        bounds = (now + seconds[0] * NS, now + seconds[1] * NS)
+        return self.issuer.status(agent.certificate, status, bounds)
 
     def permit(self, fields: dict[str, Any], *, signer: Agent | None = None, **changes: Any) -> str:
         """A signed permit for an order; ``changes`` replace fields of the payload."""

@@ -45,7 +45,7 @@ def test_venue_any_interleaving_takes_a_permit_once_and_keeps_its_word(
     latency: int,
 ) -> None:
     """One acknowledgement an order at most, never one after a denial, never more than its size."""
-    desk = Desk()
+    desk = Desk(risk_controls={"permit_lifetime_s": 20})
     desk.venue.faults.depth = depth
     desk.venue.faults.latency_s = latency
     desk.venue.faults.submits.extend(submit_faults)  # type: ignore[arg-type] # sampled literals

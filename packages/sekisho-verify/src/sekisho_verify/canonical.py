@@ -73,7 +73,7 @@ def parse(data: bytes) -> object:
     """Read canonical bytes.
 
     Raises:
-        VerificationFailed: any byte differs from the one canonical spelling, or outside the profile.
+        VerificationFailed: a byte differs from the one canonical spelling.
     """
     try:
         text = data.decode()

@@ -18,7 +18,7 @@ Form = Callable[[object], object]
 
 _INT_TEXT = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _HEX32 = re.compile(r"[0-9a-f]{32}")
-_SERIAL = re.compile(r"[0-9a-f]{1,40}")
+_SERIAL = re.compile(r"(?:[0-9a-f]{2}){1,20}")
 _MONEY = re.compile(r"-?(0|[1-9][0-9]{0,25})\.[0-9]{2}", re.ASCII)
 
 

@@ -35,7 +35,7 @@ def shown(text: str) -> str:
     return "".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in cut)
 
 
-def require(condition: bool, what: str, place: str = "") -> None:  # noqa: FBT001 - an assertion
+def require(condition: bool, what: str, place: str = "") -> None:
     """Raise VerificationFailed(what, place) unless the condition holds."""
     if not condition:
         raise VerificationFailed(what, place)

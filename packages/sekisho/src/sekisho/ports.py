@@ -93,7 +93,10 @@ class Disk(Protocol):
         ...
 
     async def write_new(self, path: str, data: bytes) -> None:
-        """Create with this content. Raises FileExistsError when the name is taken."""
+        """Create with this content. Raises FileExistsError when the name is taken.
+
+        The content is synced before it gets its name: after a crash the file is absent or whole.
+        """
         ...
 
     async def replace(self, path: str, data: bytes) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,8 @@ def at(day: int, slot: int) -> int:
     return (day * SLOTS_A_DAY + slot) * SLOT_S * NS
 
 
-def rates(**settings: object) -> EcbPath:
-    return EcbPath({"USD": USD, "GBP": GBP}, SteppedClock(0), "seed", **settings)  # type: ignore[arg-type] # the settings of one test each
+def rates(**settings: Any) -> EcbPath:
+    return EcbPath({"USD": USD, "GBP": GBP}, SteppedClock(0), "seed", **settings)
 
 
 def test_fixings_are_read_as_exact_text_and_sorted() -> None:
@@ -231,7 +232,7 @@ def test_replay_quotes_the_past_with_the_present_instant() -> None:
     "settings",
     [{"sources": ()}, {"volatility": -1}, {"volatility": 5_000_001}, {"spread": 5_000_001}],
 )
-def test_path_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
+def test_path_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     """No source, or more than five percent, is a wrong setting."""
     with pytest.raises(ConfigurationInvalid, match="5 %"):
         rates(**settings)

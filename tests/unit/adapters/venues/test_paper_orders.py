@@ -57,7 +57,7 @@ def test_limit_inside_the_spread_rests(desk: Desk, changes: dict[str, str]) -> N
 
 @pytest.mark.parametrize("time_in_force", ["ioc", "fok"])
 def test_immediate_order_away_from_the_market_is_canceled(desk: Desk, time_in_force: str) -> None:
-    """What is for now or never does not rest."""
+    """What fills at once or never does not rest."""
     reports = submit(desk, resting(time_in_force=time_in_force))
     assert [(r.exec_type, r.reason) for r in reports] == [
         ("new", ""),

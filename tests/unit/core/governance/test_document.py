@@ -17,7 +17,7 @@ from sekisho.core.governance.defaults import POLICY
 from sekisho.core.governance.document import DOCUMENT_BYTES_MAX, describe, read_policy
 from sekisho.core.governance.names import OTHER_NAMES
 from sekisho.core.governance.shape import Group, Leaf
-from sekisho.core.scope import Scope
+from sekisho.core.scope import Scope, ZoneOffset
 from sekisho.core.terms import NS, parse_instant
 from tests.unit.core.governance.samples import LEI, NOW, PRODUCTION, changed, register
 
@@ -74,10 +74,6 @@ def test_guide_policy_as_it_is_registers() -> None:
 
 def test_guide_policy_in_snake_case_registers_equal() -> None:
     """The guide's own field names in snake_case give the same policy, byte for byte."""
-    snake = json.loads(
-        "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in '{"aB": 0}')
-    )
-    assert {"a_b": 0} == snake
 
     def convert(node: Any) -> Any:
         if not isinstance(node, dict):
@@ -102,11 +98,8 @@ def test_guide_policy_notes_every_other_name() -> None:
 def test_guide_policy_absent_limits_become_none_and_are_listed() -> None:
     """Every limit that the guide does not state is the word none and among the defaults."""
     registration = register(GUIDE)
-    absent = {name for name in Scope.__struct_fields__} & {
-        name
-        for name in Scope.__struct_fields__
-        if getattr(registration.policy.scope, name) == "none"
-    }
+    scope = registration.policy.scope
+    absent = {name for name in Scope.__struct_fields__ if getattr(scope, name) == "none"}
     listed = {
         default.path.removeprefix("scope.")
         for default in registration.defaults
@@ -160,6 +153,61 @@ def test_json_number_is_taken_by_its_text() -> None:
     assert "900719925474099.37" == register(data.encode()).policy.scope.order_notional_max
 
 
+DEFAULTS = {
+    "schema": "sekisho/policy/v1",
+    "version": "1",
+    "environment": "test",
+    "operator.lei": "0" * 20,
+    "operator.competent_authority": "not_stated",
+    "operator.authorisation_reference": "not_stated",
+    "valid_from": "2026-05-15T09:15:00.000000000Z",
+    "valid_until": "2027-05-15T09:15:00.000000000Z",
+    "scope.actions": '["new","amend","cancel"]',
+    "scope.currency": "EUR",
+    "scope.order_notional_max": "none",
+    "scope.order_quantity_max": "none",
+    "scope.price_collar": "none",
+    "scope.daily_notional_max": "none",
+    "scope.daily_order_count_max": "none",
+    "scope.message_rate": "none",
+    "scope.position_notional_max": "none",
+    "scope.venues": "none",
+    "scope.counterparties": "none",
+    "scope.concentration": "none",
+    "scope.time_zone": "UTC",
+    "scope.trading_hours": "none",
+    "scope.reference_rates.sources": '["primary"]',
+    "scope.reference_rates.age_max_s": "60",
+    "scope.reference_rates.market_order_buffer": "0.01",
+    "scope.reference_rates.jump_max": "0.05",
+    "scope.reference_rates.jump_window_s": "60",
+    "scope.reference_rates.disagreement_max": "0.005",
+    "scope.market_stress": "none",
+    "scope.repeated_executions": "none",
+    "scope.repeated_orders": "none",
+    "scope.consecutive_failures_max": "none",
+    "risk_controls.kill_switch_manual": "true",
+    "risk_controls.hold_threshold": "0.85",
+    "risk_controls.breaker_threshold": "0.75",
+    "risk_controls.hold_on_single_order": "false",
+    "risk_controls.grace_period_s": "300",
+    "risk_controls.acknowledgement_deadline_s": "86400",
+    "risk_controls.permit_lifetime_s": "2",
+    "risk_controls.lease_s": "15",
+    "risk_controls.clock_difference_max_s": "1",
+    "testing.fitness_test_due": "2027-05-15",
+    "testing.scenario_testing": "quarterly",
+    "testing.penetration_testing": "annual",
+    "governance.documented_by": "not_stated",
+    "governance.approved_by": "[]",
+    "governance.last_review": "none",
+    "governance.next_review": "2026-08-13",
+    "governance.review_overdue": "refuse",
+    "governance.approvals_required": "2",
+}
+"""What stands in the smallest document's policy, beside what it states (registered at NOW)."""
+
+
 def test_defaults_not_stated_take_the_documented_values() -> None:
     """The smallest document is completed as docs/spec/policy.md says."""
     registration = register(
@@ -170,59 +218,7 @@ def test_defaults_not_stated_take_the_documented_values() -> None:
         }
     )
     defaults = {default.path: default.value for default in registration.defaults}
-    expected = {
-        "schema": "sekisho/policy/v1",
-        "version": "1",
-        "environment": "test",
-        "operator.lei": "0" * 20,
-        "operator.competent_authority": "not_stated",
-        "operator.authorisation_reference": "not_stated",
-        "valid_from": "2026-05-15T09:15:00.000000000Z",
-        "valid_until": "2027-05-15T09:15:00.000000000Z",
-        "scope.actions": '["new","amend","cancel"]',
-        "scope.currency": "EUR",
-        "scope.order_notional_max": "none",
-        "scope.order_quantity_max": "none",
-        "scope.price_collar": "none",
-        "scope.daily_notional_max": "none",
-        "scope.daily_order_count_max": "none",
-        "scope.message_rate": "none",
-        "scope.position_notional_max": "none",
-        "scope.venues": "none",
-        "scope.counterparties": "none",
-        "scope.concentration": "none",
-        "scope.time_zone": "UTC",
-        "scope.trading_hours": "none",
-        "scope.reference_rates.sources": '["primary"]',
-        "scope.reference_rates.age_max_s": "60",
-        "scope.reference_rates.market_order_buffer": "0.01",
-        "scope.reference_rates.jump_max": "0.05",
-        "scope.reference_rates.jump_window_s": "60",
-        "scope.reference_rates.disagreement_max": "0.005",
-        "scope.market_stress": "none",
-        "scope.repeated_executions": "none",
-        "scope.repeated_orders": "none",
-        "scope.consecutive_failures_max": "none",
-        "risk_controls.kill_switch_manual": "true",
-        "risk_controls.hold_threshold": "0.85",
-        "risk_controls.breaker_threshold": "0.75",
-        "risk_controls.hold_on_single_order": "false",
-        "risk_controls.grace_period_s": "300",
-        "risk_controls.acknowledgement_deadline_s": "86400",
-        "risk_controls.permit_lifetime_s": "2",
-        "risk_controls.lease_s": "15",
-        "risk_controls.clock_difference_max_s": "1",
-        "testing.fitness_test_due": "2027-05-15",
-        "testing.scenario_testing": "quarterly",
-        "testing.penetration_testing": "annual",
-        "governance.documented_by": "not_stated",
-        "governance.approved_by": "[]",
-        "governance.last_review": "none",
-        "governance.next_review": "2026-08-13",
-        "governance.review_overdue": "refuse",
-        "governance.approvals_required": "2",
-    }
-    assert expected == defaults
+    assert DEFAULTS == defaults
 
 
 def test_defaults_of_time_follow_a_stated_beginning() -> None:
@@ -230,6 +226,30 @@ def test_defaults_of_time_follow_a_stated_beginning() -> None:
     policy = register(changed("valid_from", "2026-12-31T23:00:00Z")).policy
     assert "2027-12-31T23:00:00.000000000Z" == policy.valid_until
     assert "2027-12-31" == policy.testing.fitness_test_due
+
+
+@pytest.mark.parametrize("start", ["9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_validity_at_the_end_of_the_calendar_is_refused_in_words(start: str) -> None:
+    """Where a year later has no text there is no default, and no crash."""
+    assert any("valid_until: is missing" in line for line in faults(changed("valid_from", start)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("valid_until", "2026-05-15T09:15:00Z"), ("governance.next_review", "2990-01-01")],
+)
+def test_zone_of_a_refused_span_is_not_asked_for(path: str, value: str) -> None:
+    """A validity that is refused anyway does not reach the zone database."""
+    asked: list[str] = []
+
+    def record(name: str, _from: int, _until: int) -> tuple[ZoneOffset, ...]:
+        asked.append(name)
+        return zone_offsets("UTC", NOW, NOW)
+
+    document = json.dumps(changed(path, value)).encode()
+    with pytest.raises(MalformedInput, match="1 fault"):
+        read_policy(document, form="json", registered_at_ns=NOW, zone_offsets=record)
+    assert [] == asked
 
 
 def test_every_field_is_in_the_shape_and_in_the_types() -> None:
@@ -314,7 +334,7 @@ def test_kill_switch_automatic_without_its_word_is_refused() -> None:
 
 
 def test_faults_of_all_kinds_are_reported_together() -> None:
-    """A bad value, an unknown field, a missing one, a broken rule and an unknown zone: one report."""
+    """A bad value, an unknown or missing field, a broken rule, an unknown zone: one report."""
     document = changed("agent", "Not A Name")
     document = changed("extra", "1", document)
     document = changed("scope.regions", None, document)
@@ -369,11 +389,12 @@ def test_json_that_is_no_document_is_refused(data: bytes, message: str) -> None:
 
 def test_document_in_an_unknown_form_is_refused() -> None:
     """A form without a reader is a setting's mistake, not an empty policy."""
-    for form in ("toml", "yaml"):
+    forms: tuple[Any, ...] = ("toml", "yaml")
+    for form in forms:
         with pytest.raises(ConfigurationInvalid, match="no reader"):
             read_policy(
                 b"{}",
-                form=form,  # type: ignore[arg-type]  # - the point of the test
+                form=form,
                 registered_at_ns=NOW,
                 zone_offsets=zone_offsets,
             )

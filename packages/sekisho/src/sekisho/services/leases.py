@@ -58,7 +58,9 @@ class Leases:
         self._responder = responder
         self._clock = clock
         gates = log.state.gates
-        self._seen = {name: _Checkpoint(gate.tree_size, gate.root_hash) for name, gate in gates.items()}
+        self._seen = {
+            name: _Checkpoint(gate.tree_size, gate.root_hash) for name, gate in gates.items()
+        }
         # What an earlier process granted is not in the log: each gate may hold the longest lease.
         until = clock.monotonic_ns() + DURATION_MAX_S * NS
         self._outstanding = {name: _Outstanding(until, None) for name in gates}
@@ -151,7 +153,9 @@ class Leases:
         await self._log.all_durable()
         state, now = self._log.state, self._log.now()
         epoch = state.epoch
-        known = [state.certificates[one] for one in request.certificates if one in state.certificates]
+        known = [
+            state.certificates[one] for one in request.certificates if one in state.certificates
+        ]
         duration = self._duration([record.policy_sha256 for record in known])
         terms = LeaseTerms(
             gate=request.gate,
@@ -173,11 +177,22 @@ class Leases:
         if gate.boot != request.boot:
             raise NotAuthorised(f"boot {request.boot} has just been taken over by {gate.boot}")
         self._log.require_sound()
-        self._outstanding[request.gate] = _Outstanding(
-            self._clock.monotonic_ns() + duration * NS, frozenset(request.certificates)
-        )
+        self._remember(request, self._clock.monotonic_ns() + duration * NS)
         grant = canonical({"lease": terms, "signature": b64(signature)}).decode("ascii")
         return LeaseGranted(grant=grant, status=status)
+
+    def _remember(self, request: LeaseRequest, until: int) -> None:
+        """The answer may be lost: a lease granted before counts as long as it could be used."""
+        certificates: frozenset[str] | None = frozenset(request.certificates)
+        before = self._outstanding.get(request.gate)
+        if before is not None and self._clock.monotonic_ns() < before.until_monotonic:
+            until = max(until, before.until_monotonic)
+            certificates = (
+                None
+                if before.certificates is None
+                else before.certificates.union(request.certificates)
+            )
+        self._outstanding[request.gate] = _Outstanding(until, certificates)
 
     def _duration(self, policies: Sequence[str]) -> int:
         """The smallest ``lease_s`` of these policies."""

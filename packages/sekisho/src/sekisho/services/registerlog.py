@@ -40,12 +40,15 @@ class RegisterLog:
         """Judge, sequence and fold in an entry; returns its index. Not durable yet.
 
         Raises:
-            VerificationFailed: the entry is not lawful here; nothing was recorded.
+            VerificationFailed, MalformedInput: not lawful here, or too long; nothing was recorded.
             StorageFailed: the log failed earlier; nothing was recorded.
         """
         self.require_sound()
+        data = encode_entry(entry)
+        # Folded from its bytes, as recovery will: memory never knows more than the log says.
+        entry = decode_authority_entry(data)
         check_entry(self.state, self.journal.size, entry)
-        index = self.journal.append(encode_entry(entry))
+        index = self.journal.append(data)
         self.state.apply(index, entry)
         return index
 

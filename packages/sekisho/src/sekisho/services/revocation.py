@@ -1,9 +1,166 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the authority answers when asked for a certificate's status: OCSP responses and the CRL.
 
-Both follow the register at once. "Good" is said only of a certificate that was issued here, is good
-as of now, and only after everything known is durable; "hold" and "revoked" are said also when the
-log cannot be written. A CRL is an entry before anyone receives it.
+Both follow the register at once. "Good" is said only of a certificate that was issued here and is
+good as of now, and only after everything known is durable; "hold" and "revoked" are said also when
+the log cannot be written. A CRL is an entry of the log before anyone receives it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sekisho.core.encoding import sha256_hex
+from sekisho.core.errors import VerificationFailed
+from sekisho.core.events import CrlIssued
+from sekisho.core.identity.crl import build_crl
+from sekisho.core.identity.ocsp import build_ocsp
+from sekisho.core.identity.records import RegisteredCertificate
+from sekisho.core.identity.status import CertificateStatus, Status
+from sekisho.core.terms import DAY_S, NS, format_instant
+from sekisho.services.registerlog import RegisterLog
+
+CRL_LIFETIME_S = DAY_S
+
+
+@dataclass(frozen=True, slots=True)
+class _Crl:
+    """The newest CRL: its bytes, its entry, and the epoch that it shows."""
+
+    der: bytes
+    index: int
+    number: int
+    epoch: int
+    renew_at: int
+
+
+class RevocationStatus:
+    """Status answers of one authority, signed by its issuing CA and its responder."""
+
+    def __init__(
+        self,
+        log: RegisterLog,
+        *,
+        issuing_key: ec.EllipticCurvePrivateKey,
+        responder_key: ec.EllipticCurvePrivateKey,
+        crl_url: str = "",
+    ) -> None:
+        self._log = log
+        self._issuing_key = issuing_key
+        self._responder_key = responder_key
+        self._crl_url = crl_url
+        self._crl: _Crl | None = None
+        self._narrowed: dict[str, CertificateStatus] = {}
+
+    def narrow(self, record: RegisteredCertificate, status: Status, reason: str) -> None:
+        """Say ``status`` of this certificate although the log could not take it."""
+        if self.of(record)[0] != "revoked":
+            self._narrowed[record.sha256] = CertificateStatus(status, reason, self._log.now())
+
+    def of(self, record: RegisteredCertificate) -> tuple[Status, str]:
+        """Status and CRLReason name as of now, including what could not be recorded."""
+        status = self._status(record)
+        return status.status, status.reason
+
+    def _status(self, record: RegisteredCertificate) -> CertificateStatus:
+        narrowed = self._narrowed.get(record.sha256)
+        if narrowed is not None:
+            return narrowed
+        if record.status == "good":
+            return CertificateStatus("good")
+        return CertificateStatus(record.status, record.reason, record.changed_at)
+
+    # -- OCSP ----------------------------------------------------------------------------------
+
+    async def ocsp(self, certificate_sha256: str, *, next_update_ns: int) -> bytes:
+        """A status response as of now, DER.
+
+        Args:
+            certificate_sha256: of the certificate's DER, hexadecimal.
+            next_update_ns: until when the response may be relied on, ns UTC.
+
+        Raises:
+            VerificationFailed: this authority issued no such certificate; nothing is said of it.
+            StorageFailed, OutcomeUnknown: "good" cannot be said, since the log cannot be written.
+        """
+        record = self._log.state.certificates.get(certificate_sha256)
+        if record is None:
+            raise VerificationFailed(f"no certificate {certificate_sha256[:64]} was issued here")
+        if self._status(record).status == "good":
+            await self._log.all_durable()
+        # Made from the status after the wait: a stop that came in between is seen.
+        return self.response(record, next_update_ns)
+
+    def response(self, record: RegisteredCertificate, next_update_ns: int) -> bytes:
+        """The response alone; the caller saw to it that what the register knows is durable."""
+        return build_ocsp(
+            certificate=record.certificate,
+            issuing=self._log.state.issuing_certificate,
+            responder=self._log.state.responder_certificate,
+            responder_key=self._responder_key,
+            status=self._status(record),
+            this_update_ns=self._log.now(),
+            next_update_ns=next_update_ns,
+        )
+
+    # -- CRL -----------------------------------------------------------------------------------
+
+    async def crl(self) -> bytes:
+        """The CRL as of now, DER; a new one when the status changed or half its time is over.
+
+        Raises:
+            StorageFailed, OutcomeUnknown: the log cannot be written, so that no CRL may be given
+                out: an older one might say less than is known.
+        """
+        await self.renew_crl()
+        crl = self._crl
+        while crl is None or crl.epoch != self._log.state.epoch:  # changed during the wait
+            await self.renew_crl()
+            crl = self._crl
+        return crl.der
+
+    async def renew_crl(self) -> int:
+        """Make a CRL if the newest one does not show the present status; returns its number.
+
+        Raises:
+            Unavailable: the key; StorageFailed, OutcomeUnknown: the log.
+        """
+        self._log.require_sound()
+        crl = self._crl
+        state, now = self._log.state, self._log.now()
+        if crl is None or crl.epoch != state.epoch or now >= crl.renew_at:
+            crl = self._make(now)
+        # A crash here leaves a CRL on record that nobody received; the next has a higher number.
+        await self._log.durable(crl.index)
+        return crl.number
+
+    def _make(self, now: int) -> _Crl:
+        state = self._log.state
+        this_update = now // NS * NS
+        next_update = this_update + CRL_LIFETIME_S * NS
+        number = state.crl_number + 1
+        der = build_crl(
+            issuing=state.issuing_certificate,
+            issuing_key=self._issuing_key,
+            number=number,
+            this_update_ns=this_update,
+            next_update_ns=next_update,
+            listed={
+                int(record.serial_number, 16): self._status(record) for record in state.not_good()
+            },
+            url=self._crl_url,
+        )
+        index = self._log.record(
+            CrlIssued(
+                at=self._log.at(),
+                number=number,
+                crl_sha256=sha256_hex(der),
+                this_update=format_instant(this_update),
+                next_update=format_instant(next_update),
+            )
+        )
+        renew_at = this_update + CRL_LIFETIME_S * NS // 2
+        self._crl = _Crl(der, index, number, state.epoch, renew_at)
+        return self._crl

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from sekisho.core.identity.records import CertificateStatus
+from sekisho.core.identity.status import Status
 from sekisho.services.stopping import StopOutcome
 
 Act = Literal["hold", "release", "revoke", "kill"]
@@ -21,14 +21,14 @@ Act = Literal["hold", "release", "revoke", "kill"]
 class StatusPush(msgspec.Struct, frozen=True, kw_only=True):
     """One certificate's status, as listeners are told.
 
-    ``reason`` is the CRLReason name (``""`` for good), ``cause`` the act. ``recorded`` is false when
-    the authority's log could not be written: a narrowing status holds all the same.
+    ``reason`` is the CRLReason name (``""`` for good), ``cause`` the act. ``recorded`` is false
+    when the log could not be written: a narrowing status holds all the same.
     """
 
     agent: str
     certificate_sha256: str
     serial_number: str
-    status: CertificateStatus
+    status: Status
     reason: str
     epoch: int
     cause: str
@@ -36,8 +36,8 @@ class StatusPush(msgspec.Struct, frozen=True, kw_only=True):
 
 
 StatusListener = Callable[[StatusPush], Awaitable[StopOutcome | None]]
-"""Told of each change. For hold and revoked it stops the agent and says what it achieved; who answers
-None to these stopped nothing, and the outcome says so. A listener that raises is reported."""
+"""Told of each change. For hold and revoked it stops the agent and says what it achieved; None to
+these means that nothing was stopped, and the outcome says so. One that raises is reported."""
 
 
 class StatusOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,8 @@ from sekisho.core.governance.commands import (
 )
 from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.lawful import HOLD_REASON, LAWFUL, REASONS_BY_CODE
-from sekisho.core.identity.records import CertificateStatus, RegisteredCertificate
+from sekisho.core.identity.records import RegisteredCertificate
+from sekisho.core.identity.status import Status
 from sekisho.ports import Clock
 from sekisho.services.announcing import ANSWER_WAIT_S, Announcer
 from sekisho.services.registerlog import RegisterLog
@@ -37,7 +38,7 @@ from sekisho.services.waiting import settle
 
 DURABLE_WAIT_S = 0.05
 """How long what narrows waits for the disk before it is told all the same (promise P4: 100 ms)."""
-_BECOMES: dict[str, CertificateStatus] = {
+_BECOMES: dict[str, Status] = {
     "hold": "hold",
     "release": "good",
     "revoke": "revoked",
@@ -49,7 +50,7 @@ class _Judged(msgspec.Struct, frozen=True, kw_only=True):
     """A command that holds: what to do, to which certificates, on whose word."""
 
     act: Act
-    status: CertificateStatus
+    status: Status
     reason: str
     agents: tuple[str, ...]
     change: tuple[RegisteredCertificate, ...]
@@ -332,7 +333,7 @@ def _reason(command: Command) -> str:
 
 
 def _push(
-    record: RegisteredCertificate, act: str, status: CertificateStatus, reason: str, epoch: int
+    record: RegisteredCertificate, act: str, status: Status, reason: str, epoch: int
 ) -> StatusPush:
     return StatusPush(
         agent=record.agent,

@@ -10,12 +10,13 @@ Whether a permit was taken before is not known here; ``paper`` keeps that.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
 from sekisho.core.amounts import ceil_cent, parse_amount
-from sekisho.core.encoding import canonical, sha256_hex, unb64
+from sekisho.core.encoding import canonical, parse_plain, unb64
 from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.gate.order import NewOrder, parse_order
 from sekisho.core.gate.permit import (
@@ -27,17 +28,17 @@ from sekisho.core.gate.permit import (
     split,
 )
 from sekisho.core.gate.prices import pair_of
+from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.ocsp import verify_ocsp
-from sekisho.core.identity.profile import AgentCertificate, parse_agent_certificate, verify_chain
+from sekisho.core.identity.profile import AgentCertificate, Arc, parse_agent_certificate
 from sekisho.core.scope import Scope
 from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import Clock
 
 PERMIT_CHARS_MAX = 32_768
-LIFETIME_MAX_S = 60
-"""No lease is longer, so no permit is."""
 CLOCK_TOLERANCE_S = 5
 """A permit may have been issued so far in the future of the venue's clock."""
+_ARC = Arc()
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,37 @@ class VenueTrust:
         name: as permits write it.
         environments: those in which its certificates may be (``test``, ``rehearsal`` …).
         root, issuing: certificates of the authority, DER.
+        arc: the authority's object identifiers.
     """
 
     name: str
     environments: frozenset[str]
     root: bytes
     issuing: bytes
+    arc: Arc = _ARC
+
+
+class PermitControls(msgspec.Struct, frozen=True):
+    """Of the policy's risk controls what a venue looks at."""
+
+    permit_lifetime_s: int
+
+
+class CertificateTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the scope extension carries of the policy."""
+
+    agent: str
+    environment: str
+    operator: dict[str, Any]
+    risk_controls: PermitControls
+    scope: Scope
+    version: int
+
+
+class _Registered(NamedTuple):
+    der: bytes
+    certificate: AgentCertificate
+    terms: CertificateTerms
 
 
 class Claim(NamedTuple):
@@ -84,13 +110,19 @@ class PermitRules:
     def __init__(self, trust: VenueTrust, clock: Clock) -> None:
         self._trust = trust
         self._clock = clock
-        self._certificates: dict[str, AgentCertificate] = {}
+        self._certificates: dict[str, _Registered] = {}
 
     def know_certificate(self, der: bytes) -> None:
-        """Register a certificate. Raises VerificationFailed when its chain does not hold now."""
-        certificate = parse_agent_certificate(der)
+        """Register an agent's certificate.
+
+        Raises:
+            MalformedInput: it is not one.
+            VerificationFailed: its chain does not hold now.
+        """
+        certificate = parse_agent_certificate(der, self._trust.arc)
         self._check_chain(der)
-        self._certificates[sha256_hex(der)] = certificate
+        terms = read_terms(certificate)
+        self._certificates[certificate.sha256] = _Registered(der, certificate, terms)
 
     def read(self, text: str) -> Claim:
         """Read a permit. Raises PermitRejected ``permit_malformed``."""
@@ -122,16 +154,16 @@ class PermitRules:
             PermitRejected: ``unknown_certificate``, ``signature_invalid``, ``agent_mismatch``,
                 ``wrong_venue``.
         """
-        certificate = self._certificates.get(claim.permit.certificate_sha256)
-        if certificate is None:
+        known = self._certificates.get(claim.permit.certificate_sha256)
+        if known is None:
             raise PermitRejected("unknown_certificate", claim.permit.certificate_sha256, claim)
         try:
-            key = load_public_key(certificate.public_key)
+            key = load_public_key(known.certificate.public_key)
             check_signature(key, claim.signing_input, claim.signature)
         except VerificationFailed as error:
             raise PermitRejected("signature_invalid", str(error), claim) from error
-        if claim.permit.agent != certificate.agent:
-            raise PermitRejected("agent_mismatch", certificate.agent, claim)
+        if claim.permit.agent != known.certificate.agent:
+            raise PermitRejected("agent_mismatch", known.certificate.agent, claim)
         if claim.permit.venue != self._trust.name:
             raise PermitRejected("wrong_venue", claim.permit.venue, claim)
 
@@ -145,33 +177,57 @@ class PermitRules:
                 ``exceeds_scope_size``.
         """
         permit, now = claim.permit, self._clock.now_ns()
-        certificate = self._certificates[permit.certificate_sha256]
-        if permit.environment not in self._trust.environments:
+        known = self._certificates[permit.certificate_sha256]
+        environment = known.terms.environment
+        if permit.environment != environment or environment not in self._trust.environments:
             raise PermitRejected("wrong_environment", permit.environment, claim)
         if now >= claim.expires_at:
             raise PermitRejected("permit_expired", permit.expires_at, claim)
         if claim.issued_at > now + CLOCK_TOLERANCE_S * NS:
             raise PermitRejected("permit_not_yet_valid", permit.issued_at, claim)
-        if claim.expires_at - claim.issued_at > LIFETIME_MAX_S * NS:
+        if claim.expires_at - claim.issued_at > known.terms.risk_controls.permit_lifetime_s * NS:
             raise PermitRejected("permit_lifetime_too_long", permit.expires_at, claim)
         try:
-            self._check_chain(certificate.der)
+            self._check_chain(known.der)
         except VerificationFailed as error:
             raise PermitRejected("certificate_invalid", str(error), claim) from error
-        if permit.policy_sha256 != certificate.policy_sha256:
-            raise PermitRejected("policy_mismatch", certificate.policy_sha256, claim)
-        self._check_status(claim, certificate, now)
-        _check_scope(claim, certificate.scope, self._trust.name)
+        if permit.policy_sha256 != known.certificate.policy_sha256:
+            raise PermitRejected("policy_mismatch", known.certificate.policy_sha256, claim)
+        self._check_status(claim, known.der, now)
+        _check_scope(claim, known.terms.scope, self._trust.name)
 
     def _check_chain(self, der: bytes) -> None:
-        verify_chain(der, self._trust.issuing, self._trust.root, self._clock.now_ns())
+        verify_chain(
+            der,
+            self._trust.issuing,
+            self._trust.root,
+            self._clock.now_ns(),
+            self._trust.arc.order_signing(),
+        )
 
-    def _check_status(self, claim: Claim, certificate: AgentCertificate, now: int) -> None:
+    def _check_status(self, claim: Claim, der: bytes, now: int) -> None:
         try:
             response = unb64(claim.permit.ocsp)
-            verify_ocsp(response, self._trust.issuing, certificate.der, now)
+            said = verify_ocsp(response, self._trust.issuing, der, now).status
         except (MalformedInput, VerificationFailed) as error:
             raise PermitRejected("status_not_good", str(error), claim) from error
+        if said.status != "good":
+            raise PermitRejected("status_not_good", said.status, claim)
+
+
+def read_terms(certificate: AgentCertificate) -> CertificateTerms:
+    """What a certificate's scope extension says (docs/spec/certificate.md, section 4).
+
+    Raises:
+        MalformedInput: it is not of that form, or about another agent than the subject.
+    """
+    try:
+        terms = msgspec.convert(parse_plain(certificate.scope_json), CertificateTerms)
+    except msgspec.ValidationError as error:
+        raise MalformedInput(f"the certificate's scope cannot be read: {error}") from error
+    if terms.agent != certificate.agent:
+        raise MalformedInput("the certificate's scope is that of another agent")
+    return terms
 
 
 def _check_scope(claim: Claim, scope: Scope, venue: str) -> None:

@@ -127,7 +127,7 @@ def command_message(command: Command) -> bytes:
 
 def signed_command_text(signed: SignedCommand) -> str:
     """A signed command as logs carry it."""
-    return canonical(signed).decode("ascii")
+    return canonical(signed).decode()
 
 
 def parse_signed_command(text: str) -> SignedCommand:

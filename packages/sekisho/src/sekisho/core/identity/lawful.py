@@ -27,23 +27,11 @@ from sekisho.core.events import (
     StatusChanged,
 )
 from sekisho.core.identity.records import Records
+from sekisho.core.identity.status import REASONS
 from sekisho.core.terms import parse_instant
 
 HOLD_REASON: Final = "certificateHold"
-REVOCATION_REASONS: Final = frozenset(
-    {
-        "unspecified",
-        "keyCompromise",
-        "cACompromise",
-        "affiliationChanged",
-        "superseded",
-        "cessationOfOperation",
-        "privilegeWithdrawn",
-        "aACompromise",
-    }
-)
-"""RFC 5280 section 5.3.1, without those that are no revocation for good."""
-
+REVOCATION_REASONS: Final = frozenset(REASONS) - {HOLD_REASON}
 REASONS_BY_CODE: Final = {
     "key_compromise": "keyCompromise",
     "affiliation_changed": "affiliationChanged",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-CertificateStatus = Literal["good", "hold", "revoked"]
+from sekisho.core.identity.status import Status
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class RegisteredCertificate:
     resolution_sha256: str
     not_before: int
     not_after: int
-    status: CertificateStatus
+    status: Status
     reason: str
     epoch: int
     changed_at: int
@@ -79,6 +79,7 @@ class Records:
         self.roster: dict[str, Any] = {}
         self.roster_sha256 = ""
         self.policies: dict[str, RegisteredPolicy] = {}
+        self.resolutions: dict[str, dict[str, Any]] = {}
         self.certificates: dict[str, RegisteredCertificate] = {}
         self.agents: dict[str, list[RegisteredCertificate]] = {}
         self.killed: dict[str, int] = {}

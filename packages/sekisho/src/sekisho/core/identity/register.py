@@ -83,6 +83,7 @@ def _resolved(records: Records, index: int, entry: Resolved) -> None:
     policy.resolution = entry.resolution
     policy.resolution_sha256 = entry.resolution_sha256
     policy.resolved_at_index = index
+    records.resolutions[entry.resolution_sha256] = entry.resolution
 
 
 def _issued(records: Records, index: int, entry: CertificateIssued) -> None:

@@ -8,11 +8,14 @@ is refused.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from sekisho.core.encoding import canonical
 from sekisho.core.errors import MalformedInput
 
 VERSION = 1
+SCOPE_MEMBERS = ("agent", "environment", "operator", "risk_controls", "scope", "version")
+"""Which members of the policy the extension repeats."""
 SCOPE_BYTES_MAX = 32_768
 
 
@@ -21,6 +24,11 @@ class ScopeExtension(NamedTuple):
 
     policy_sha256: bytes
     scope_json: bytes
+
+
+def scope_json(policy: dict[str, Any]) -> bytes:
+    """What the extension says of a policy: the members that bind the agent, as they stand."""
+    return canonical({name: policy[name] for name in SCOPE_MEMBERS})
 
 
 def encode_scope(policy_sha256: bytes, scope_json: bytes) -> bytes:

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's log walked once: every decision computed again and compared with what was recorded.
+
+Implements step 6 of docs/spec/bundle.md. The walk also collects what later steps need of each
+decision: the order as it would be signed, and what the summary counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from sekisho_verify import canonical, checks, fold, order
+from sekisho_verify.canonical import money
+from sekisho_verify.case import Case, case_of
+from sekisho_verify.checks import Reason
+from sekisho_verify.entries import Entry
+from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.fold import Agent, State
+from sekisho_verify.order import Order
+from sekisho_verify.policy import Policy
+
+_BODY_BYTES_MAX = 8192
+_MESSAGE_MAX = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Decided:
+    """One decision as computed.
+
+    Attributes:
+        index: of its entry.
+        at: its time, ns.
+        agent: as named.
+        order: what was asked; None if malformed.
+        permitted: the verdict.
+        reasons: of a refusal.
+        asked: for a permitted new order or amendment, the order that a permit must carry.
+        replaces: for a permitted amendment the id it replaces, else "".
+        policy: in force, if the agent is known.
+        day: the agent's policy day, as text; "" without counters.
+        gross: `after.gross_permitted` in 1e-8.
+    """
+
+    index: int
+    at: int
+    agent: str
+    order: Order | None
+    permitted: bool
+    reasons: tuple[Reason, ...]
+    asked: dict[str, object] | None = None
+    replaces: str = ""
+    policy: Policy | None = None
+    certificate_sha256: str = ""
+    day: str = ""
+    gross: int = 0
+
+
+def walk(
+    entries: Sequence[Entry], times: Sequence[int], policies: dict[str, Policy]
+) -> dict[int, Decided]:
+    """Fold the log and compute every decision again; by index.
+
+    Args:
+        entries: of the gate's log from index 0.
+        times: `at` of each, ns.
+        policies: digest → policy, of every `agent_admitted` entry.
+
+    Raises:
+        VerificationFailed: names the first decision that is not as computed.
+    """
+    state, decided = State(policies), {}
+    for index, entry in enumerate(entries):
+        if entry["kind"] != "decision":
+            state.apply(entry, times[index])
+            continue
+        try:
+            decided[index] = _decide(state, index, entry, times[index])
+        except VerificationFailed as failure:
+            raise failure.at(f"gate log, entry {index}") from failure
+    return decided
+
+
+def _decide(state: State, index: int, entry: Entry, now: int) -> Decided:
+    require(entry["state"] == index, "`state` is not the number of entries before it")
+    name = str(entry["agent"])
+    agent = state.agents.get(name)
+    if agent is not None:
+        state.roll(agent, now)
+    _compare_identity(entry, agent)
+    if entry["order"] is None:
+        return _malformed(index, entry, now, agent)
+    asked = order.read(entry["order"])
+    size = canonical.integer_of(entry["body_bytes"])
+    require(0 < size <= _BODY_BYTES_MAX, "an order of such a length is malformed")
+    if agent is None:
+        why = Reason("agent_not_active")
+        _compare(entry, [why], "", None, None)
+        return Decided(index, now, name, asked, permitted=False, reasons=(why,))
+    case = case_of(state, agent, asked, now, int(str(entry["monotonic"])))
+    return _apply(case, index, entry)
+
+
+def _apply(case: Case, index: int, entry: Entry) -> Decided:
+    agent, asked, now = case.agent, case.order, case.now
+    reasons = checks.reasons(case)
+    before = counters(agent, now)
+    made = None
+    agent.known_ids.add(asked.order_id)
+    if not reasons:
+        require(entry["verdict"] == "permitted", "is recorded as refused but nothing refuses it")
+        made = _as_new(case, canonical.object_of(entry["order"]))
+        fold.permit(agent, asked, made or {}, index, now, case.notional or 0)
+    after = counters(agent, now)
+    cancel_or_unknown = asked.action == "cancel" or case.notional is None
+    notional = "" if cancel_or_unknown else money(case.notional or 0)
+    _compare(entry, reasons, notional, before, after)
+    return Decided(
+        index,
+        now,
+        str(entry["agent"]),
+        asked,
+        permitted=not reasons,
+        reasons=tuple(reasons),
+        asked=made,
+        replaces=asked.original if made is not None and asked.action == "amend" else "",
+        policy=agent.policy,
+        certificate_sha256=agent.certificate_sha256,
+        day=str(after["day"]),
+        gross=agent.gross,
+    )
+
+
+def _as_new(case: Case, given: dict[str, object]) -> dict[str, object] | None:
+    """The order that a permit must carry (permit.md): for an amendment the order it becomes."""
+    if case.order.action == "new":
+        return given
+    if case.order.action == "cancel" or case.target is None:
+        return None
+    made = {k: v for k, v in case.target.asked.items() if k != "decision_context"}
+    made |= {k: given[k] for k in ("client_order_id", "quantity", "price") if k in given}
+    return made
+
+
+def counters(agent: Agent, now: int) -> dict[str, object]:
+    """Counters as an entry holds them (section 5)."""
+    return {
+        "day": canonical.day_text(agent.day),
+        "gross_permitted": money(agent.gross),
+        "open_reserved": money(agent.open_reserved),
+        "orders": agent.orders,
+        "messages": agent.count_messages(now),
+    }
+
+
+def _compare_identity(entry: Entry, agent: Agent | None) -> None:
+    certificate = "" if agent is None else agent.certificate_sha256
+    policy = "" if agent is None else agent.policy.sha256
+    epoch = 0 if agent is None else agent.epoch
+    require(entry["certificate_sha256"] == certificate, "names another certificate than in force")
+    require(entry["policy_sha256"] == policy, "names another policy than is in force")
+    require(entry["epoch"] == epoch, f"has epoch {entry['epoch']}, computed {epoch}")
+
+
+def _malformed(index: int, entry: Entry, now: int, agent: Agent | None) -> Decided:
+    """A malformed body: its message cannot be computed again, everything else can."""
+    recorded = canonical.array_of(entry["reasons"])
+    message = ""
+    if len(recorded) == 1:
+        message = canonical.text_of(canonical.object_of(recorded[0])["observed"])
+        require(len(message) <= _MESSAGE_MAX, "has a message of more than 200 characters")
+    why = Reason("malformed_order", "", message, "")
+    _compare(entry, [why], "", None, None)
+    policy = None if agent is None else agent.policy
+    return Decided(
+        index, now, str(entry["agent"]), None, permitted=False, reasons=(why,), policy=policy
+    )
+
+
+def _compare(
+    entry: Entry,
+    reasons: list[Reason],
+    notional: str,
+    before: dict[str, object] | None,
+    after: dict[str, object] | None,
+) -> None:
+    """Everything recorded equals everything computed, or the first difference is told."""
+    computed = [reason._asdict() for reason in reasons]
+    verdict = "refused" if reasons else "permitted"
+    if entry["verdict"] != verdict:
+        why = "; ".join(f"{r.code}: limit {r.limit}, observed {r.observed}" for r in reasons)
+        raise VerificationFailed(f"is recorded as {entry['verdict']}, computed {verdict} ({why})")
+    if entry["reasons"] != computed:
+        raise VerificationFailed(_difference(canonical.array_of(entry["reasons"]), computed))
+    for name, value in (("notional", notional), ("before", before), ("after", after)):
+        if entry[name] != value:
+            shown = f"{_text(entry[name])}, computed {_text(value)}"
+            raise VerificationFailed(f"`{name}` is recorded as {shown}")
+
+
+def _difference(recorded: list[object], computed: list[dict[str, str]]) -> str:
+    for number, (one, other) in enumerate(zip(recorded, computed, strict=False)):
+        if one != other:
+            return f"reason {number} is recorded as {_text(one)}, computed {_text(other)}"
+    return f"has {len(recorded)} reasons, computed {len(computed)}"
+
+
+def _text(value: object) -> str:
+    return canonical.encode(value).decode()

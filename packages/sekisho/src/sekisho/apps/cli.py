@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``sekisho``: thin; each command is one use case.
+
+Exit codes: 0 done, 1 refused or failed (the reason on standard error), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sekisho.core.errors import SekishoError
+
+HOME = click.option(
+    "--home", type=click.Path(path_type=Path), required=True, help="Folder of the home."
+)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sekisho")
+def cli() -> None:
+    """Certify trading agents, check every order before it is signed, keep the evidence."""
+
+
+@cli.command()
+@HOME
+@click.option("--policy", type=FILE, required=True, help="Policy document, YAML or JSON.")
+@click.option("--issuer-name", default="Trial Issuer", show_default=True)
+def init(home: Path, policy: Path, issuer_name: str) -> None:
+    """Make a trial home: keys, authority, people, and a registered policy to be approved."""
+    from sekisho.apps.embedded import make_home
+
+    _run(make_home(home, policy, issuer_name))
+
+
+@cli.command()
+@HOME
+@click.option("--policy", "policy_sha256", required=True, help="Digest of the registered policy.")
+@click.option("--seat", required=True, help="Who approves.")
+@click.option("--key", type=FILE, required=True, help="The approver's key file.")
+@click.option("--yes", is_flag=True, help="Sign without asking.")
+def approve(home: Path, policy_sha256: str, seat: str, key: Path, yes: bool) -> None:
+    """Show a policy from the bytes whose digest is signed, and sign it."""
+    from sekisho.apps.embedded import approve_policy
+
+    _run(approve_policy(home, policy_sha256, seat, key, asked=not yes))
+
+
+@cli.command()
+@HOME
+@click.option("--agent", required=True)
+@click.option("--policy", "policy_sha256", required=True, help="Digest of the approved policy.")
+@click.option("--issuer-seat", default="issuer@issuer", show_default=True)
+@click.option("--operator-seat", default="operator@cryptoex", show_default=True)
+def issue(
+    home: Path, agent: str, policy_sha256: str, issuer_seat: str, operator_seat: str
+) -> None:
+    """Certify an agent against an approved policy; its key stays in custody."""
+    from sekisho.apps.embedded import issue_certificate
+
+    _run(issue_certificate(home, agent, policy_sha256, issuer_seat, operator_seat))
+
+
+def _act(name: str, help_text: str) -> None:
+    @cli.command(name=name, help=help_text)
+    @HOME
+    @click.option("--agent", required=True)
+    @click.option("--seat", required=True, help="Who commands; for two people: SEAT,SEAT.")
+    @click.option("--key", required=True, help="Their key files, in the same order.")
+    @click.option("--reason", "reason_code", required=True, help="For example risk_limit_breach.")
+    def act(home: Path, agent: str, seat: str, key: str, reason_code: str) -> None:
+        from sekisho.apps.embedded import command_status
+
+        people = list(zip(seat.split(","), key.split(","), strict=False))
+        _run(command_status(home, name, agent, people, reason_code))
+
+
+_act("hold", "Stop an agent until two people release it.")
+_act("release", "Lift a hold: two named people of different roles.")
+_act("revoke", "Revoke an agent's certificate for good.")
+_act("kill", "Stop an agent, revoke all its certificates, cancel its resting orders.")
+
+
+@cli.command()
+@HOME
+@click.option("--agent", required=True)
+@click.option("--from", "since", required=True, help="Instant, 2026-05-04T00:00:00Z.")
+@click.option("--to", "until", required=True, help="Instant, exclusive.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+def export(home: Path, agent: str, since: str, until: str, out: Path) -> None:
+    """Write the evidence bundle of an agent for a period."""
+    from sekisho.apps.embedded import export_bundle
+
+    _run(export_bundle(home, agent, since, until, out))
+
+
+@cli.command()
+@click.option("--seed", default="sekisho", show_default=True, help="Chooses orders and rates.")
+@click.option("--policy", type=FILE, default=None, help="Another policy than the built-in one.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("sekisho-demo"),
+    show_default=True,
+    help="Folder to write; an earlier demonstration there is replaced.",
+)
+def demo(seed: str, policy: Path | None, out: Path) -> None:
+    """Tell an agent's whole life on real rates: approval, trading, refusal, kill, evidence."""
+    from sekisho.apps.demo import run_demo
+
+    _run(run_demo(seed, policy, out))
+
+
+def _run(work: Coroutine[Any, Any, int]) -> None:
+    """Run one use case; a failure becomes one message that says what to do."""
+    try:
+        code = asyncio.run(work)
+    except SekishoError as error:
+        click.echo(f"sekisho: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("sekisho: interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code)
+
+
+def main() -> None:
+    """Entry point of the ``sekisho`` command."""
+    cli()

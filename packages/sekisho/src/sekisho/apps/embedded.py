@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands on a home folder, each opened, used and closed in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sekisho.compose import (
+    Home,
+    Surroundings,
+    init_home,
+    load_person,
+    make_people,
+    offline_gate,
+    register_document,
+    write_bundle,
+)
+from sekisho.config import Config
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput
+from sekisho.core.governance.document import Registration, describe
+from sekisho.core.terms import parse_instant
+from sekisho.services.people import sign_approval, sign_command
+from sekisho.services.status import KillReport, StatusOutcome
+
+
+async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
+    """``sekisho init``."""
+    around = Surroundings()
+    registration = register_document(policy, around.clock.now_ns())
+    init_home(path, Config(issuer_name=issuer_name), around.entropy)
+    home = await Home.open(path, around)
+    try:
+        roster = make_people(path / "people", home.passphrase())
+        authority = await home.found(roster)
+        await authority.register_policy(registration)
+    finally:
+        await home.close()
+    _show_defaults(registration)
+    click.echo(f"registered: {registration.policy.agent}, policy {registration.sha256}")
+    click.echo("next, once for each approver:")
+    for seat in roster.seats:
+        if seat.role == "approver":
+            click.echo(
+                f"  sekisho approve --home {path} --policy {registration.sha256}"
+                f" --seat {seat.seat} --key {path}/people/{seat.seat}.key"
+            )
+    return 0
+
+
+def _show_defaults(registration: Registration) -> None:
+    for default in registration.defaults:
+        click.echo(f"default  {default.path} = {default.value}  ({default.why})")
+    for note in registration.notes:
+        click.echo(f"note     {note}")
+
+
+async def approve_policy(path: Path, digest: str, seat: str, key: Path, *, asked: bool) -> int:
+    """``sekisho approve``: shows the policy from the very bytes whose digest is signed."""
+    home = await Home.open(path)
+    try:
+        authority = home.authority
+        registered = home.registration(digest)
+        for name, value in describe(registered):
+            click.echo(f"{name}: {value}")
+        if asked and not click.confirm(f"sign this policy as {seat}?"):
+            click.echo("not signed")
+            return 1
+        now = home.around.clock.now_ns()
+        signer = load_person(key, home.passphrase())
+        approval = sign_approval(signer, digest, authority.roster, seat, now)
+        resolution = await authority.give_approval(approval)
+        if resolution is None:
+            click.echo("approved; the quorum is not reached yet")
+        else:
+            click.echo(f"approved; resolution of {len(resolution.approvals)} approvers reached")
+    finally:
+        await home.close()
+    return 0
+
+
+async def issue_certificate(
+    path: Path, agent: str, digest: str, issuer_seat: str, operator_seat: str
+) -> int:
+    """``sekisho issue``."""
+    home = await Home.open(path)
+    try:
+        issued = await home.issue(
+            agent, digest, issuer_seat=issuer_seat, operator_seat=operator_seat
+        )
+        gate = await offline_gate(home)
+        await gate.admit(agent)
+    finally:
+        await home.close()
+    click.echo(f"issued: {issued.serial_number}, {issued.not_before} to {issued.not_after}")
+    return 0
+
+
+async def command_status(
+    path: Path, act: str, agent: str, people: list[tuple[str, str]], reason_code: str
+) -> int:
+    """``sekisho hold | release | revoke | kill``: exit code 0 only when all of it was achieved."""
+    home = await Home.open(path)
+    try:
+        await offline_gate(home)
+        authority = home.authority
+        now = home.around.clock.now_ns()
+        commands = tuple(
+            sign_command(
+                load_person(Path(key), home.passphrase()),
+                act,
+                agent,
+                authority,
+                seat,
+                reason_code,
+                home.around.entropy.bytes(16).hex(),
+                now,
+            )
+            for seat, key in people
+        )
+        outcome = await authority.command(commands)
+    finally:
+        await home.close()
+    show_outcome(outcome)
+    return 0 if outcome.complete else 1
+
+
+def show_outcome(outcome: StatusOutcome) -> None:
+    """Say what a command achieved, and what it did not."""
+    click.echo(f"{outcome.act}: certificates changed: {', '.join(outcome.changed) or 'none'}")
+    click.echo(f"recorded: {'yes' if outcome.recorded else 'NO'}; CRL number: {outcome.crl_number}")
+    for report in outcome.reports:
+        click.echo(
+            f"gate {report.gate}: {len(report.confirmed)} resting orders confirmed as ended,"
+            f" {len(report.unconfirmed)} not confirmed"
+        )
+    if isinstance(outcome, KillReport):
+        for order in outcome.unconfirmed:
+            click.echo(f"NOT CONFIRMED: {order}; ask the venue, then cancel again")
+    for name in outcome.unreached:
+        click.echo(f"NOT REACHED: gate {name}; it may sign until its lease ends")
+    for failure in outcome.failures:
+        click.echo(f"FAILED: {failure}")
+    click.echo("complete" if outcome.complete else "NOT COMPLETE")
+
+
+async def export_bundle(path: Path, agent: str, since: str, until: str, out: Path) -> int:
+    """``sekisho export``."""
+    begin, end = _instant(since, "--from"), _instant(until, "--to")
+    if begin >= end:
+        raise ConfigurationInvalid("--from must be before --to")
+    home = await Home.open(path)
+    try:
+        await offline_gate(home)
+        await write_bundle(home, agent, begin, end, out)
+    finally:
+        await home.close()
+    click.echo(f"bundle: {out}")
+    click.echo(f"check:  sekisho-verify {out} --root {path}/root.pem")
+    return 0
+
+
+def _instant(text: str, where: str) -> int:
+    """An instant as people write it: ``2026-05-04T00:00:00Z`` or with a fraction."""
+    head, point, fraction = text.removesuffix("Z").partition(".")
+    if not text.endswith("Z") or (point and not fraction) or len(fraction) > 9:
+        raise MalformedInput(f"{where}: {text!r} is not an instant like 2026-05-04T00:00:00Z")
+    return parse_instant(f"{head}.{fraction.ljust(9, '0')}Z", where)

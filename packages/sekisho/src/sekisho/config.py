@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of one home folder: ``sekisho.toml``, read once, closed, every default stated.
+
+Secrets are not in it: it names the file of the passphrase.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.terms import NAME
+
+FILE = "sekisho.toml"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a home is.
+
+    ``environment`` is ``test`` in the embedded topology, which holds all keys in one place and so
+    can prove neither separation of duties nor custody.
+    """
+
+    issuer_name: str
+    environment: Literal["test"] = "test"
+    gate: str = "gate-1"
+    region: str = "eu-west-1"
+    gate_origin: str = "gate-1.sekisho.invalid/log"
+    authority_origin: str = "authority.sekisho.invalid/log"
+    passphrase_file: str = "keys/passphrase"
+    oid_arc: str = "1.3.6.1.4.1.32473"
+    base_uri: str = "https://sekisho.invalid"
+    venue: str = "PAPER"
+
+
+def write_config(home: Path, config: Config) -> None:
+    """Write ``sekisho.toml``. A crash here leaves no home: ``init`` is run again."""
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        "# One authority and one gate in one process (docs/reference/configuration.md).",
+    ]
+    values = msgspec.to_builtins(config)
+    lines += [f'{name} = "{values[name]}"' for name in values]
+    (home / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_config(home: Path) -> Config:
+    """Read ``sekisho.toml`` of a home.
+
+    Raises:
+        ConfigurationInvalid: not there, not TOML, an unknown or missing setting.
+    """
+    path = home / FILE
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{path}: not there ({error.strerror}); make a home with: sekisho init --home {home}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeError) as error:
+        raise ConfigurationInvalid(f"{path}: not TOML: {error}") from error
+    try:
+        config = msgspec.convert(plain, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigurationInvalid(f"{path}: {error}") from error
+    for name in ("gate", "region", "venue"):
+        if NAME.fullmatch(getattr(config, name)) is None:
+            raise ConfigurationInvalid(f"{path}: {name} is not a name")
+    return config

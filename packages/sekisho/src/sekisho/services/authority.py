@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority: certifies agents on the strength of signed approvals, and takes it back.
+
+One process, one log (docs/spec/authority.md). This module founds and opens it; policies, issuing,
+commands, status answers and leases are its parts. Whatever it tells anybody is durable in its log
+first; what narrows is told even when that fails, and says so.
+
+It does not hold agents' keys, decide about orders, or trust a gate's word about its own log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sekisho.core.encoding import b64, canonical
+from sekisho.core.errors import ConfigurationInvalid, NotAuthorised, Unavailable
+from sekisho.core.events import Founded
+from sekisho.core.governance.commands import SignedCommand
+from sekisho.core.governance.document import Registration
+from sekisho.core.governance.resolution import Approval, Resolution
+from sekisho.core.governance.roster import Roster, check_roster, roster_sha256
+from sekisho.core.identity.profile import (
+    Names,
+    issuing_certificate,
+    load,
+    ocsp_responder_certificate,
+    root_certificate,
+    serial_number,
+    spki,
+)
+from sekisho.core.identity.records import RegisteredCertificate
+from sekisho.core.identity.register import AuthorityState
+from sekisho.core.terms import DAY_S, NS
+from sekisho.ports import Clock, Entropy, LeaseGranted, LeaseRequest, Signer
+from sekisho.services.admission import Admission
+from sekisho.services.announcing import Announcer
+from sekisho.services.certification import Certification, IssuedCertificate
+from sekisho.services.journal import Journal
+from sekisho.services.leases import Leases
+from sekisho.services.policydesk import PolicyDesk
+from sekisho.services.registerlog import RegisterLog
+from sekisho.services.revocation import RevocationStatus
+from sekisho.services.status import StatusListener, StatusOutcome
+from sekisho.services.statusdesk import StatusDesk
+
+ROOT_LIFETIME_S = 10 * 365 * DAY_S
+ISSUING_LIFETIME_S = 5 * 365 * DAY_S
+
+
+class MakesKey(Protocol):
+    """Makes a ``cryptography`` private key that signs through a signer."""
+
+    def __call__(self, signer: Signer) -> ec.EllipticCurvePrivateKey: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityKeys:
+    """The keys of an authority, all P-256.
+
+    Attributes:
+        root: needed to found; afterwards it is offline and None.
+        issuing: signs certificates and CRLs.
+        responder: signs status responses and leases.
+        x509_key: how the library that builds certificates reaches a signer.
+    """
+
+    issuing: Signer
+    responder: Signer
+    x509_key: MakesKey
+    root: Signer | None = None
+
+
+class Authority:
+    """Made by :meth:`found` or :meth:`open`. One instance owns its log."""
+
+    def __init__(
+        self,
+        log: RegisterLog,
+        keys: AuthorityKeys,
+        names: Names,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self.log = log
+        state = log.state
+        self._roster = msgspec.convert(state.roster, Roster)
+        issuing_key = keys.x509_key(keys.issuing)
+        self._announcer = Announcer(clock)
+        self._revocation = RevocationStatus(
+            log,
+            issuing_key=issuing_key,
+            responder_key=keys.x509_key(keys.responder),
+            crl_url=names.crl_url,
+        )
+        self._policies = PolicyDesk(log, lambda: self._roster)
+        self._leases = Leases(log, self._revocation, keys.responder, clock)
+        self._certification = Certification(
+            log,
+            names=names,
+            issuing_key=issuing_key,
+            entropy=entropy,
+            own_keys=frozenset(
+                spki(load(der))
+                for der in (
+                    state.root_certificate,
+                    state.issuing_certificate,
+                    state.responder_certificate,
+                )
+            ),
+        )
+        self._desk = StatusDesk(
+            log,
+            self._revocation,
+            self._announcer,
+            clock,
+            lambda: self._roster,
+            self._leases.holders,
+        )
+
+    @classmethod
+    async def found(
+        cls,
+        *,
+        journal: Journal,
+        keys: AuthorityKeys,
+        environment: Literal["test", "rehearsal", "production"],
+        names: Names,
+        roster: Roster,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> Authority:
+        """Make root, issuing CA and responder certificate, and write the first entry.
+
+        Raises:
+            ConfigurationInvalid: the log has entries already, or there is no root key.
+            MalformedInput: the roster is not well made.
+            StorageFailed, OutcomeUnknown: the log; look at it again before founding anew.
+        """
+        log = RegisterLog(journal, clock)
+        if journal.size:
+            raise ConfigurationInvalid(f"the authority of {journal.origin} is founded; open it")
+        if keys.root is None:
+            raise ConfigurationInvalid("an authority is founded with its root key")
+        if len({key.public_key for key in (keys.root, keys.issuing, keys.responder)}) < 3:
+            raise ConfigurationInvalid("root, issuing CA and responder have three different keys")
+        check_roster(roster)
+        names.arc.check()
+        root, issuing, responder = _certificates(keys, keys.root, names, log.now(), entropy)
+        entry = Founded(
+            at=log.at(),
+            environment=environment,
+            root_certificate=b64(root),
+            issuing_certificate=b64(issuing),
+            responder_certificate=b64(responder),
+            roster=msgspec.to_builtins(roster),
+            roster_sha256=roster_sha256(roster),
+        )
+        # A crash before this returns leaves an empty log, or a founded one that can be opened.
+        await log.durable(log.record(entry))
+        return cls(log, keys, names, clock, entropy)
+
+    @classmethod
+    async def open(
+        cls,
+        journal: Journal,
+        keys: AuthorityKeys,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        names: Names,
+    ) -> Authority:
+        """Fold the log of a founded authority.
+
+        Raises:
+            ConfigurationInvalid: the log is empty, or certifies other keys than these.
+            VerificationFailed, MalformedInput: the log holds what no authority writes.
+        """
+        log = RegisterLog(journal, clock)
+        if not journal.size:
+            raise ConfigurationInvalid(f"the log {journal.origin} is empty; found the authority")
+        state = log.state
+        for der, signer in (
+            (state.issuing_certificate, keys.issuing),
+            (state.responder_certificate, keys.responder),
+        ):
+            if spki(load(der)) != signer.public_key:
+                raise ConfigurationInvalid(f"{signer.uri} is not the key that this log certifies")
+        return cls(log, keys, names, clock, entropy)
+
+    @property
+    def state(self) -> AuthorityState:
+        """The register, to be read; it may be ahead of what is durable."""
+        return self.log.state
+
+    @property
+    def roster(self) -> Roster:
+        """The roster in force."""
+        return self._roster
+
+    # -- policies and approvals ----------------------------------------------------------------
+
+    async def register_policy(self, registration: Registration) -> str:
+        """Record a policy; returns its digest; see :meth:`PolicyDesk.register_policy`."""
+        return await self._policies.register_policy(registration)
+
+    async def give_approval(self, approval: Approval) -> Resolution | None:
+        """Record one approval; see :meth:`PolicyDesk.give_approval`."""
+        return await self._policies.give_approval(approval)
+
+    def missing(self, policy_sha256: str) -> str:
+        """Why a policy has no resolution yet; empty when it has; see :meth:`PolicyDesk.missing`."""
+        return self._policies.missing(policy_sha256)
+
+    # -- certificates --------------------------------------------------------------------------
+
+    async def certify_log(self, origin: str, public_key_spki: bytes) -> bytes:
+        """Bind a log's Ed25519 key (DER) to its origin; the certificate, DER.
+
+        The same key again gets the same certificate.
+
+        Raises:
+            MalformedInput: not an Ed25519 key, or an origin that notes do not allow.
+            NotAuthorised: the origin has a certificate for another key.
+        """
+        return await self._certification.certify_log(origin, public_key_spki)
+
+    async def issue(
+        self,
+        agent: str,
+        policy_sha256: str,
+        public_key_spki: bytes,
+        *,
+        proof: bytes,
+        issuer_seat: str,
+        operator_seat: str,
+    ) -> IssuedCertificate:
+        """Issue an agent's order-signing certificate under an approved policy.
+
+        Args:
+            agent: whom the policy is for.
+            policy_sha256: the policy's digest.
+            public_key_spki: a P-256 key, DER, that was never certified before.
+            proof: its signature (DER) over ``certification.possession_message``.
+            issuer_seat: who issues; a role ``issuer`` of the roster.
+            operator_seat: who runs the gate; a role ``operator`` of the roster.
+
+        Raises:
+            NotAuthorised: no resolution in force, a kill since, an active certificate, duties, a
+                key used before.
+            MalformedInput: not a P-256 key.
+            VerificationFailed: the proof does not hold, or the certificate failed its own reading.
+            StorageFailed, OutcomeUnknown: the log; nobody received a certificate.
+        """
+        return await self._certification.issue(
+            self._roster,
+            agent,
+            policy_sha256,
+            public_key_spki,
+            proof=proof,
+            issuer_seat=issuer_seat,
+            operator_seat=operator_seat,
+        )
+
+    def certificates(self, agent: str | None = None) -> tuple[RegisteredCertificate, ...]:
+        """Every certificate ever issued (of one agent), in the order of issue; to be read."""
+        records = self.state.certificates.values()
+        return tuple(one for one in records if agent is None or one.agent == agent)
+
+    def admission(self, agent: str) -> Admission:
+        """What a gate needs to admit the agent under its active certificate.
+
+        Raises:
+            NotAuthorised: the agent has no active certificate.
+            Unavailable: its entry is not durable yet.
+        """
+        record = self.state.active(agent, self.log.now())
+        if record is None:
+            raise NotAuthorised(f"{agent!r} has no active certificate")
+        if record.index >= self.log.journal.durable_size:
+            raise Unavailable(f"the certificate of {agent!r} is being recorded; ask again")
+        policy = self.state.policies[record.policy_sha256]
+        resolution = self.state.resolutions[record.resolution_sha256]
+        return Admission(
+            agent=agent,
+            certificate=record.certificate,
+            issuing=self.state.issuing_certificate,
+            root=self.state.root_certificate,
+            policy=canonical(policy.policy),
+            resolution=msgspec.convert(resolution, Resolution),
+            roster=self._roster,
+            authority_index=record.index,
+        )
+
+    # -- status --------------------------------------------------------------------------------
+
+    def on_status(self, listener: StatusListener) -> None:
+        """Tell ``listener`` of every change of status, after it is durable (or could not be)."""
+        self._announcer.on_status(listener)
+
+    async def command(self, signed_commands: tuple[SignedCommand, ...]) -> StatusOutcome:
+        """Hold, release, revoke or kill on the word of people; see :meth:`StatusDesk.command`."""
+        return await self._desk.command(signed_commands)
+
+    async def crl(self) -> bytes:
+        """The CRL as of now, DER; see :meth:`RevocationStatus.crl`."""
+        return await self._revocation.crl()
+
+    async def ocsp(self, certificate_sha256: str, *, next_update_ns: int) -> bytes:
+        """A status response as of now, DER; see :meth:`RevocationStatus.ocsp`."""
+        return await self._revocation.ocsp(certificate_sha256, next_update_ns=next_update_ns)
+
+    # -- gates: the AuthorityLink port -----------------------------------------------------------
+
+    async def last_seen(self, gate: str) -> int:
+        """Tree size of the gate's log at its last lease or boot; 0 if none."""
+        return await self._leases.last_seen(gate)
+
+    async def lease(self, request: LeaseRequest) -> LeaseGranted:
+        """Grant a lease or refuse; see :meth:`Leases.lease`."""
+        return await self._leases.lease(request)
+
+
+def _certificates(
+    keys: AuthorityKeys, root_signer: Signer, names: Names, now: int, entropy: Entropy
+) -> tuple[bytes, bytes, bytes]:
+    """Root, issuing CA and responder certificate, DER."""
+    root_key = keys.x509_key(root_signer)
+    root = root_certificate(
+        names=names,
+        key=root_key,
+        serial=serial_number(entropy.bytes(16)),
+        not_before_ns=now,
+        not_after_ns=now + ROOT_LIFETIME_S * NS,
+    )
+    issuing = issuing_certificate(
+        names=names,
+        root=root,
+        root_key=root_key,
+        public_key=keys.issuing.public_key,
+        serial=serial_number(entropy.bytes(16)),
+        not_before_ns=now,
+        not_after_ns=now + ISSUING_LIFETIME_S * NS,
+    )
+    responder = ocsp_responder_certificate(
+        names=names,
+        issuing=issuing,
+        issuing_key=keys.x509_key(keys.issuing),
+        serial=serial_number(entropy.bytes(16)),
+        public_key=keys.responder.public_key,
+        not_before_ns=now,
+        not_after_ns=now + ISSUING_LIFETIME_S * NS,
+    )
+    return root, issuing, responder

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person signs: an approval of a policy, a command about an agent.
+
+The bytes are made by the core; the key is the person's own. Nothing is recorded here.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from msgspec import UNSET
+
+from sekisho.core.encoding import b64
+from sekisho.core.governance.commands import (
+    WIDENING,
+    Command,
+    CommandKind,
+    SignedCommand,
+    command_message,
+)
+from sekisho.core.governance.resolution import Approval, approval_message
+from sekisho.core.governance.roster import Roster, roster_sha256
+from sekisho.core.terms import DAY_S, NS, format_instant
+from sekisho.ports import Signer
+from sekisho.services.authority import Authority
+
+APPROVAL_LIFETIME_S = 7 * DAY_S
+
+
+def sign_approval(
+    signer: Signer, policy_sha256: str, roster: Roster, seat: str, now_ns: int
+) -> Approval:
+    """One person's signature over a policy digest; good for a week."""
+    terms = {
+        "policy_sha256": policy_sha256,
+        "roster_sha256": roster_sha256(roster),
+        "seat": seat,
+        "approved_at": format_instant(now_ns),
+        "expires_at": format_instant(now_ns + APPROVAL_LIFETIME_S * NS),
+    }
+    message = approval_message(**terms)
+    return Approval(**terms, signature=b64(signer.sign_blocking(message)))
+
+
+def sign_command(
+    signer: Signer,
+    act: str,
+    agent: str,
+    authority: Authority,
+    seat: str,
+    reason_code: str,
+    nonce: str,
+    now_ns: int,
+) -> SignedCommand:
+    """One person's signed command about one agent, for the roster and epoch of ``authority``."""
+    command = Command(
+        command=cast("CommandKind", act),
+        reason_code=reason_code,
+        seat=seat,
+        roster_sha256=roster_sha256(authority.roster),
+        nonce=nonce,
+        commanded_at=format_instant(now_ns),
+        agent=agent,
+        epoch=authority.state.agent_epoch(agent) if act in WIDENING else UNSET,
+    )
+    return SignedCommand(
+        command=command, signature=b64(signer.sign_blocking(command_message(command)))
+    )
