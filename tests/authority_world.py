@@ -88,7 +88,7 @@ class GateDouble:
         """What this gate asks when the authority last saw ``known`` entries."""
         self.nonce += 1
         proof = self.tree.consistency_proof(known, self.size) if 0 < known < self.size else []
-        fields = {
+        fields: dict[str, Any] = {
             "gate": self.gate,
             "boot": self.boot,
             "nonce": f"{self.nonce:032x}",

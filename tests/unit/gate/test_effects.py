@@ -475,3 +475,30 @@ def test_status_that_comes_with_a_lease_stops_and_releases() -> None:
         assert codes(await world.ask(client_order_id="e")) == ["certificate_revoked"]
 
     asyncio.run(story())
+
+
+def test_admitting_the_same_certificate_again_lifts_no_hold() -> None:
+    """A gate that is told again of a certificate it has keeps the stop that it has."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        await world.stopping.stop("bot", CERTIFICATE, "hold", "test", 1)
+        world.admit(POLICY)
+        world.authority.down = True
+        assert "certificate_held" in codes(await world.ask())
+        world.admit(POLICY, certificate="e" * 64)
+        assert "certificate_held" not in codes(await world.ask(client_order_id="b"))
+
+    asyncio.run(story())
+
+
+def test_hold_that_arrives_after_a_revocation_changes_nothing() -> None:
+    """Revoked is final at the gate too, in whatever order it is told."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        await world.stopping.stop("bot", CERTIFICATE, "revoked", "test", 2)
+        await world.stopping.stop("bot", CERTIFICATE, "hold", "test", 1)
+        assert codes(await world.ask()) == ["certificate_revoked"]
+
+    asyncio.run(story())

@@ -239,6 +239,7 @@ class State:
         agent.not_before = canonical.instant(entry["not_before"])
         agent.not_after = canonical.instant(entry["not_after"])
         agent.policy, agent.status = policy, "good"
+        self.roll(agent, now)  # the new policy may have another zone
 
     def _observe(self, entry: Entry) -> None:
         market, source = str(entry["market"]), str(entry["source"])

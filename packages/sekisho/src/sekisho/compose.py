@@ -416,3 +416,8 @@ def paper_venue(home: Home, around: Trial) -> PaperVenue:
 def builtin_policy() -> Path:
     """The policy of the demonstration, a file of this package."""
     return Path(__file__).parent / "apps" / "policy.yaml"
+
+
+async def write_bundle(home: Home, agent: str, begin_ns: int, end_ns: int, out: Path) -> None:
+    """Export placeholder."""
+    raise ConfigurationInvalid("export is not wired")

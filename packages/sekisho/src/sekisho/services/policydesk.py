@@ -138,7 +138,7 @@ class PolicyDesk:
         )
 
     def _resolution(self, registered: RegisteredPolicy) -> Resolution:
-        """The resolution that the approvals make now, the last of each seat. Raises NotAuthorised."""
+        """What the approvals make now, the last of each seat. Raises NotAuthorised."""
         policy, now = policy_from_canonical(canonical(registered.policy)), self._log.now()
         by_seat: dict[str, Approval] = {}
         for index, plain in registered.approvals.items():

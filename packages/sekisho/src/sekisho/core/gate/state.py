@@ -98,13 +98,14 @@ def _admitted(state: GateState, _index: int, at: int, entry: AgentAdmitted) -> N
     agent = state.agents.get(entry.agent)
     if agent is None:
         agent = state.agents[entry.agent] = AgentState(entry.agent, limits, limits.day(at))
+    if agent.certificate_sha256 != entry.certificate_sha256:
+        agent.status = "good"  # admitting the same certificate again lifts no hold
     agent.limits = limits
     agent.certificate = entry.certificate
     agent.certificate_sha256 = entry.certificate_sha256
     agent.policy_sha256 = entry.policy_sha256
     agent.not_before = parse_instant(entry.not_before)
     agent.not_after = parse_instant(entry.not_after)
-    agent.status = "good"
     agent.roll(at)
 
 
@@ -113,7 +114,7 @@ def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None
     if agent is None:
         return
     agent.epoch = max(agent.epoch, entry.epoch)
-    if entry.certificate_sha256 == agent.certificate_sha256:
+    if entry.certificate_sha256 == agent.certificate_sha256 and agent.status != "revoked":
         agent.status = entry.status
 
 

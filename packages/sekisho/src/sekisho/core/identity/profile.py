@@ -1,57 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The certificates of this product, built and read (docs/spec/certificate.md).
+"""Building the certificates of this product (docs/spec/certificate.md).
 
 Root (path length 1) → issuing CA (path length 0) → agent, log and responder certificates. P-256 and
 SHA-256 everywhere, but for the Ed25519 key that a log certificate is *about*. An agent certificate
-has only our own extended key usage, so that no stock client or server takes it for TLS.
+has only our own extended key usage, so that no stock client or server takes it for TLS. Reading is in
+``reading``, verifying a path in ``chain``. Nothing is signed with a key that is not the issuer's.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime
+import re
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from sekisho.core.encoding import sha256, sha256_hex
-from sekisho.core.errors import MalformedInput
-from sekisho.core.identity.scope_extension import decode_scope, encode_scope
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput
+from sekisho.core.identity.oids import DOCUMENTATION_ARC, Arc, openssl_names
+from sekisho.core.identity.reading import (
+    LEI,
+    LEI_PREFIX,
+    SERIAL_BITS_MAX,
+    AgentCertificate,
+    agent_uri,
+    is_p256,
+    load,
+    nanoseconds,
+    parse_agent_certificate,
+    pem,
+    read_key,
+    seconds,
+    serial_hex,
+    spki,
+)
+from sekisho.core.identity.scope_extension import encode_scope
 from sekisho.core.terms import AGENT_NAME, NS
 
-DOCUMENTATION_ARC = "1.3.6.1.4.1.32473"
-"""RFC 5612; stands until an operator configures a registered arc."""
+__all__ = [
+    "DOCUMENTATION_ARC",
+    "AgentCertificate",
+    "Arc",
+    "Holder",
+    "Names",
+    "agent_certificate",
+    "issuing_certificate",
+    "load",
+    "log_certificate",
+    "log_uri",
+    "name_constraints",
+    "nanoseconds",
+    "ocsp_responder_certificate",
+    "openssl_names",
+    "parse_agent_certificate",
+    "pem",
+    "root_certificate",
+    "seconds",
+    "serial_hex",
+    "serial_number",
+    "spki",
+]
 
-
-class Arc(msgspec.Struct, frozen=True):
-    """Our object identifiers, below one configurable arc."""
-
-    base: str = DOCUMENTATION_ARC
-
-    def scope(self) -> x509.ObjectIdentifier:
-        """The scope extension."""
-        return x509.ObjectIdentifier(f"{self.base}.1.1")
-
-    def order_signing(self) -> x509.ObjectIdentifier:
-        """Extended key usage: signs orders."""
-        return x509.ObjectIdentifier(f"{self.base}.2.1")
-
-    def checkpoint_signing(self) -> x509.ObjectIdentifier:
-        """Extended key usage: signs checkpoints of a log."""
-        return x509.ObjectIdentifier(f"{self.base}.2.2")
-
-    def check(self) -> None:
-        """Refuse arcs that stock tools cannot read.
-
-        Raises:
-            MalformedInput: a component is 2^31 or above, or not a number.
-        """
-        for part in self.base.split("."):
-            if not part.isdigit() or int(part) >= 2**31:
-                raise MalformedInput(f"arc {self.base}: components are numbers below 2^31")
+NAME_CHARS_MAX = 64
+"""RFC 5280, ub-organization-name: longer names are cut."""
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,20 +87,6 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     operator_lei: str
 
 
-class AgentCertificate(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent certificate says. ``sha256`` is that of its DER, hexadecimal."""
-
-    agent: str
-    operator_lei: str
-    serial_number: int
-    not_before_ns: int
-    not_after_ns: int
-    public_key: bytes
-    scope_json: bytes
-    policy_sha256: str
-    sha256: str
-
-
 def serial_number(random_bytes: bytes, prefix: int = 1) -> int:
     """A positive serial of an 8-bit instance prefix and the given randomness (16 bytes at least).
 
@@ -97,39 +98,6 @@ def serial_number(random_bytes: bytes, prefix: int = 1) -> int:
     return int.from_bytes(bytes([prefix]) + random_bytes, "big")
 
 
-def serial_hex(serial: int) -> str:
-    """A serial number as documents write it: lower-case hexadecimal, whole bytes."""
-    text = f"{serial:x}"
-    return text if len(text) % 2 == 0 else f"0{text}"
-
-
-def load(der: bytes) -> x509.Certificate:
-    """A certificate from DER.
-
-    Raises:
-        MalformedInput: not a certificate.
-    """
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as error:
-        raise MalformedInput(f"not a certificate: {error}") from error
-
-
-def pem(der: bytes) -> bytes:
-    """The same certificate as PEM."""
-    return load(der).public_bytes(serialization.Encoding.PEM)
-
-
-def seconds(ns: int) -> datetime:
-    """An instant in whole seconds, rounded down: what certificates can say."""
-    return datetime.fromtimestamp(ns // NS, tz=UTC)
-
-
-def nanoseconds(moment: datetime) -> int:
-    """A certificate's instant in nanoseconds UTC."""
-    return int(moment.timestamp()) * NS
-
-
 def root_certificate(
     *,
     names: Names,
@@ -138,13 +106,12 @@ def root_certificate(
     not_before_ns: int,
     not_after_ns: int,
 ) -> bytes:
-    """The self-signed root, DER."""
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, names.issuer_name),
-            x509.NameAttribute(NameOID.COMMON_NAME, "Sekisho Root CA"),
-        ]
-    )
+    """The self-signed root, DER.
+
+    Raises:
+        MalformedInput: the serial number, a name or the times are not of the profile.
+    """
+    subject = _issuer_subject(names, "Sekisho Root CA")
     builder = (
         _builder(subject, subject, key.public_key(), serial, not_before_ns, not_after_ns)
         .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
@@ -163,15 +130,14 @@ def issuing_certificate(
     not_before_ns: int,
     not_after_ns: int,
 ) -> bytes:
-    """The issuing CA under the root, DER: constrained in depth, usages and names."""
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, names.issuer_name),
-            x509.NameAttribute(NameOID.COMMON_NAME, "Sekisho Issuing CA"),
-        ]
-    )
-    issuer = load(root)
-    key = serialization.load_der_public_key(public_key)
+    """The issuing CA under the root, DER: constrained in depth, usages and names.
+
+    Raises:
+        MalformedInput: something is not of the profile; ConfigurationInvalid: not the root's key.
+    """
+    subject = _issuer_subject(names, "Sekisho Issuing CA")
+    issuer = _issuer(root, root_key)
+    key = _p256(public_key)
     usages = [
         ExtendedKeyUsageOID.CLIENT_AUTH,
         ExtendedKeyUsageOID.OCSP_SIGNING,
@@ -183,7 +149,7 @@ def issuing_certificate(
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(ca=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(_name_constraints(), critical=True)
+        .add_extension(name_constraints(), critical=True)
         .add_extension(_authority(issuer), critical=False)
     )
     return _sign(builder, root_key)
@@ -206,25 +172,29 @@ def agent_certificate(
     """An agent's order-signing certificate, DER.
 
     Raises:
-        MalformedInput: the agent's name has a character that stock tools stumble over.
+        MalformedInput: something is not of the profile, such as a dot in the agent's name.
+        ConfigurationInvalid: not the issuing CA's key.
     """
     if AGENT_NAME.fullmatch(agent) is None:
         raise MalformedInput(f"agent {agent!r}: lower-case letters, digits, _ and - only", "agent")
+    if LEI.fullmatch(holder.operator_lei) is None:
+        raise MalformedInput(f"{holder.operator_lei[:40]!r} is not an LEI", "operator_lei")
+    if re.fullmatch(r"[0-9a-f]{64}", policy_sha256) is None:
+        raise MalformedInput("the policy's digest is 64 lower-case hex digits", "policy_sha256")
     subject = x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, holder.operator_name[:64]),
-            x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, f"LEIXG-{holder.operator_lei}"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, holder.operator_name[:NAME_CHARS_MAX]),
+            x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, LEI_PREFIX + holder.operator_lei),
             x509.NameAttribute(NameOID.COMMON_NAME, agent),
         ]
     )
-    uri = f"{names.base_uri}/agents/{holder.operator_lei}/{agent}"
-    builder = _end_entity(names, issuing, subject, public_key, serial, not_before_ns, not_after_ns)
+    uri = _uri(agent_uri(names.base_uri, holder.operator_lei, agent))
+    issuer, key = _issuer(issuing, issuing_key), _p256(public_key)
+    builder = _end_entity(names, issuer, subject, key, serial, not_before_ns, not_after_ns)
     builder = (
         builder.add_extension(_key_usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([names.arc.order_signing()]), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
         .add_extension(
             x509.UnrecognizedExtension(
                 names.arc.scope(), encode_scope(bytes.fromhex(policy_sha256), scope_json)
@@ -246,21 +216,23 @@ def log_certificate(
     not_before_ns: int,
     not_after_ns: int,
 ) -> bytes:
-    """Binds a log's Ed25519 note key to its origin (``sekisho-log:<origin>`` as SAN URI), DER."""
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, names.issuer_name),
-            x509.NameAttribute(NameOID.COMMON_NAME, "Sekisho log key"),
-        ]
-    )
-    builder = _end_entity(names, issuing, subject, public_key, serial, not_before_ns, not_after_ns)
+    """Binds a log's Ed25519 note key to its origin (``sekisho-log:<origin>`` as SAN URI), DER.
+
+    Raises:
+        MalformedInput: not an Ed25519 key, an origin that is no URI, or else not of the profile.
+        ConfigurationInvalid: not the issuing CA's key.
+    """
+    key = read_key(public_key)
+    if not isinstance(key, ed25519.Ed25519PublicKey):
+        raise MalformedInput("the key of a log must be Ed25519", "public_key")
+    uri = _uri(log_uri(origin))
+    subject = _issuer_subject(names, "Sekisho log key")
+    issuer = _issuer(issuing, issuing_key)
+    builder = _end_entity(names, issuer, subject, key, serial, not_before_ns, not_after_ns)
     builder = (
         builder.add_extension(_key_usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([names.arc.checkpoint_signing()]), critical=True)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(log_uri(origin))]),
-            critical=False,
-        )
+        .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
     )
     return _sign(builder, issuing_key)
 
@@ -280,14 +252,15 @@ def ocsp_responder_certificate(
     not_before_ns: int,
     not_after_ns: int,
 ) -> bytes:
-    """The delegated responder, which signs status responses and leases, DER."""
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, names.issuer_name),
-            x509.NameAttribute(NameOID.COMMON_NAME, "Sekisho status responder"),
-        ]
-    )
-    builder = _end_entity(names, issuing, subject, public_key, serial, not_before_ns, not_after_ns)
+    """The delegated responder, which signs status responses and leases, DER.
+
+    Raises:
+        MalformedInput: something is not of the profile.
+        ConfigurationInvalid: not the issuing CA's key.
+    """
+    subject = _issuer_subject(names, "Sekisho status responder")
+    issuer, key = _issuer(issuing, issuing_key), _p256(public_key)
+    builder = _end_entity(names, issuer, subject, key, serial, not_before_ns, not_after_ns)
     builder = (
         builder.add_extension(_key_usage(ca=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=True)
@@ -296,62 +269,24 @@ def ocsp_responder_certificate(
     return _sign(builder, issuing_key)
 
 
-def parse_agent_certificate(der: bytes, arc: Arc | None = None) -> AgentCertificate:
-    """Read an agent certificate strictly; its chain is not verified here.
-
-    Raises:
-        MalformedInput: not a certificate of this profile.
-    """
-    found = load(der)
-    arc = arc or Arc()
-    try:
-        usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        scopes = [part for part in found.extensions if part.oid == arc.scope()]
-        agent = str(found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-        holder = found.subject.get_attributes_for_oid(NameOID.ORGANIZATION_IDENTIFIER)
-        lei = str(holder[0].value).removeprefix("LEIXG-")
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, IndexError) as error:
-        raise MalformedInput(f"not an agent certificate: {error}") from error
-    if list(usage) != [arc.order_signing()] or len(scopes) != 1:
-        raise MalformedInput("not an agent certificate: usage and scope are not those of an agent")
-    value = scopes[0].value
-    if not isinstance(value, x509.UnrecognizedExtension) or AGENT_NAME.fullmatch(agent) is None:
-        raise MalformedInput("not an agent certificate: name or scope cannot be read")
-    scope = decode_scope(value.value)
-    return AgentCertificate(
-        agent=agent,
-        operator_lei=lei,
-        serial_number=found.serial_number,
-        not_before_ns=nanoseconds(found.not_valid_before_utc),
-        not_after_ns=nanoseconds(found.not_valid_after_utc),
-        public_key=spki(found),
-        scope_json=scope.scope_json,
-        policy_sha256=scope.policy_sha256.hex(),
-        sha256=sha256_hex(der),
-    )
-
-
-def spki(certificate: x509.Certificate) -> bytes:
-    """The subject's public key, DER SubjectPublicKeyInfo."""
-    return certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-
-
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    public_key: object,
+    public_key: CertificatePublicKeyTypes,
     serial: int,
     not_before_ns: int,
     not_after_ns: int,
 ) -> x509.CertificateBuilder:
-    key_id = x509.SubjectKeyIdentifier.from_public_key(public_key)  # type: ignore[arg-type]
+    if not 0 < serial < 2**SERIAL_BITS_MAX:
+        raise MalformedInput("a serial number is positive and has at most 20 octets", "serial")
+    if not 0 <= not_before_ns // NS < not_after_ns // NS:
+        raise MalformedInput("a certificate's validity is at least a second", "not_after")
+    key_id = x509.SubjectKeyIdentifier.from_public_key(public_key)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(public_key)  # type: ignore[arg-type]
+        .public_key(public_key)
         .serial_number(serial)
         .not_valid_before(seconds(not_before_ns))
         .not_valid_after(seconds(not_after_ns))
@@ -361,27 +296,23 @@ def _builder(
 
 def _end_entity(
     names: Names,
-    issuing: bytes,
+    issuer: x509.Certificate,
     subject: x509.Name,
-    public_key: bytes,
+    key: CertificatePublicKeyTypes,
     serial: int,
     not_before_ns: int,
     not_after_ns: int,
 ) -> x509.CertificateBuilder:
-    issuer = load(issuing)
-    key = serialization.load_der_public_key(public_key)
     builder = _builder(subject, issuer.subject, key, serial, not_before_ns, not_after_ns)
     builder = builder.add_extension(_authority(issuer), critical=False)
     builder = builder.add_extension(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
     )
     if names.crl_url:
-        point = x509.DistributionPoint(
-            [x509.UniformResourceIdentifier(names.crl_url)], None, None, None
-        )
+        point = x509.DistributionPoint([_uri(names.crl_url)], None, None, None)
         builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
     places = [
-        x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
+        x509.AccessDescription(method, _uri(url))
         for method, url in (
             (AuthorityInformationAccessOID.OCSP, names.ocsp_url),
             (AuthorityInformationAccessOID.CA_ISSUERS, names.issuing_url),
@@ -393,13 +324,45 @@ def _end_entity(
     return builder
 
 
+def _issuer_subject(names: Names, common_name: str) -> x509.Name:
+    if not names.issuer_name:
+        raise MalformedInput("the issuer has no name", "issuer_name")
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, names.issuer_name[:NAME_CHARS_MAX]),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _issuer(der: bytes, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """The issuer's certificate, once it is sure that this key is the one that it certifies."""
+    issuer = load(der)
+    if issuer.public_key() != key.public_key():
+        raise ConfigurationInvalid("the issuer's certificate is for another key than the given one")
+    return issuer
+
+
+def _p256(public_key: bytes) -> CertificatePublicKeyTypes:
+    key = read_key(public_key)
+    if not is_p256(key):
+        raise MalformedInput("this certificate is for a P-256 key", "public_key")
+    return key
+
+
+def _uri(text: str) -> x509.UniformResourceIdentifier:
+    if _URI.fullmatch(text) is None:
+        raise MalformedInput(f"{text[:80]!r} is not an absolute URI in ASCII", "uri")
+    return x509.UniformResourceIdentifier(text)
+
+
 def _authority(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     held = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(held)
 
 
-def _name_constraints() -> x509.NameConstraints:
-    """The one form that every validator we care for enforces alike: no host name, no address."""
+def name_constraints() -> x509.NameConstraints:
+    """The one form that the validators we tried enforce alike: no host name, no address."""
     return x509.NameConstraints(
         permitted_subtrees=[x509.DNSName("agents.invalid")],
         excluded_subtrees=[
@@ -426,8 +389,3 @@ def _key_usage(*, ca: bool) -> x509.KeyUsage:
 def _sign(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> bytes:
     made = builder.sign(key, hashes.SHA256())
     return made.public_bytes(serialization.Encoding.DER)
-
-
-def certificate_digest(der: bytes) -> bytes:
-    """SHA-256 of a certificate's DER."""
-    return sha256(der)

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people sign: roster, approvals, resolutions, commands (docs/spec/policy.md 5 to 8).
+
+A signature counts for the seat of the roster that it names, once, and only in a role that the duty
+allows. Replay is judged by `authority`, which sees the whole log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+
+from sekisho_verify import canonical
+from sekisho_verify.canonical import SECOND
+from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.policy import Policy
+
+ROLES = ("approver", "compliance", "risk", "trader", "developer", "operator", "issuer")
+DUTIES: dict[str, tuple[frozenset[str], bool]] = {
+    "kill": (frozenset({"compliance", "risk", "operator", "approver"}), False),
+    "hold": (frozenset({"compliance", "risk", "operator", "approver"}), False),
+    "acknowledge": (frozenset({"compliance", "risk"}), False),
+    "revoke": (frozenset({"compliance", "risk", "issuer"}), False),
+    "release": (frozenset({"compliance", "risk"}), True),
+    "rearm": (frozenset({"compliance", "risk"}), True),
+}
+"""Command → roles that may sign it, and whether each of them must."""
+
+_SEATS_MAX = 256
+_APPROVAL_LIFE_MAX = 31 * canonical.DAY
+_COMMAND_AGE_MAX = 300 * SECOND
+_COMMAND_EARLY_MAX = 5 * SECOND
+_HEX32 = re.compile(r"[0-9a-f]{32}")
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_SCOPE_KINDS = ("algorithm", "trader", "desk", "operator", "venue", "all")
+_LATCHES = ("circuit_breaker", "repeated_executions", "consecutive_failures")
+_APPROVAL = frozenset("policy_sha256 roster_sha256 seat approved_at expires_at signature".split())
+_RESOLUTION = frozenset("schema policy_sha256 roster_sha256 required resolved_at approvals".split())
+_COMMAND = frozenset("command reason_code seat roster_sha256 nonce commanded_at".split())
+
+
+@dataclasses.dataclass(frozen=True)
+class Seat:
+    """One person's seat; the key as the bytes of its SubjectPublicKeyInfo."""
+
+    name: str
+    role: str
+    key_der: bytes
+    key: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """DER ECDSA with SHA-256 for P-256, 64 raw bytes for Ed25519."""
+        try:
+            if isinstance(self.key, ed25519.Ed25519PublicKey):
+                self.key.verify(signature, message)
+            else:
+                self.key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise VerificationFailed(f"signature of seat {self.name} does not verify") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Roster:
+    """Seats by name, and the digest that people sign."""
+
+    sha256: str
+    version: int
+    seats: Mapping[str, Seat]
+
+    def seat(self, name: object) -> Seat:
+        """The seat of this name."""
+        if not isinstance(name, str) or name not in self.seats:
+            raise VerificationFailed("a signer has no seat in the roster")
+        return self.seats[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A signed command that holds in form; `content` is what must agree when several count."""
+
+    command: str
+    agent: str
+    scope: str
+    latch: str
+    epoch: int | None
+    seat: Seat
+    nonce: str
+    commanded_at: int
+    content: bytes
+    text: str
+
+
+def _key(data: bytes) -> ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey:
+    try:
+        key = load_der_public_key(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise VerificationFailed("a seat's key is malformed") from error
+    p256 = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    require(p256 or isinstance(key, ed25519.Ed25519PublicKey), "a seat's key is of another kind")
+    same = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == data
+    require(same, "a seat's key is not in its one encoding")
+    if isinstance(key, (ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)):
+        return key
+    raise VerificationFailed("a seat's key is of another kind")
+
+
+def roster(value: object) -> Roster:
+    """Read a roster.
+
+    Raises:
+        VerificationFailed: malformed, or a seat or key stands twice.
+    """
+    given = canonical.fields(value, {"schema", "version", "seats"}, "roster")
+    require(given["schema"] == "sekisho/roster/v1", "roster has another schema")
+    rows = canonical.array_of(given["seats"])
+    require(1 <= len(rows) <= _SEATS_MAX, "roster has no seat, or more than 256")
+    seats: dict[str, Seat] = {}
+    keys = set()
+    for row in rows:
+        one = canonical.fields(row, {"seat", "role", "public_key"}, "a seat")
+        name = canonical.named(one["seat"], "name")
+        require(one["role"] in ROLES, "a seat has no known role")
+        data = canonical.bytes_of(one["public_key"])
+        seats[name] = Seat(name, str(one["role"]), data, _key(data))
+        keys.add(data)
+    in_order = list(seats) == sorted(seats) and len(seats) == len(rows)
+    require(in_order, "roster is not sorted by seat, or has a seat twice")
+    require(len(keys) == len(rows), "roster has a key twice")
+    version = canonical.integer_of(given["version"])
+    return Roster(canonical.digest_of(given), version, seats)
+
+
+def approval(value: object, policy: Policy, people: Roster, now: int) -> Seat:
+    """The seat of an approval that counts at time now (section 6).
+
+    Raises:
+        VerificationFailed: it does not count.
+    """
+    given = canonical.fields(value, _APPROVAL, "approval")
+    require(given["policy_sha256"] == policy.sha256, "approval is over another policy")
+    require(given["roster_sha256"] == people.sha256, "approval is by another roster")
+    seat = people.seat(given["seat"])
+    require(seat.role == "approver", f"seat {seat.name} is no approver")
+    require(seat.name != policy.documented_by, f"seat {seat.name} approves its own policy")
+    start, end = canonical.instant(given["approved_at"]), canonical.instant(given["expires_at"])
+    require(end - start <= _APPROVAL_LIFE_MAX, "approval is good for more than 31 days")
+    require(start <= now < end, f"approval of seat {seat.name} is not good at that time")
+    signed = {name: item for name, item in given.items() if name != "signature"}
+    message = b"sekisho/approval/v1\n" + canonical.encode(signed)
+    seat.verify(canonical.bytes_of(given["signature"]), message)
+    return seat
+
+
+def resolution(value: object, policy: Policy, people: Roster) -> list[Seat]:
+    """The approvers of a resolution that holds (section 6), judged at its `resolved_at`."""
+    given = canonical.fields(value, _RESOLUTION, "resolution")
+    require(given["schema"] == "sekisho/resolution/v1", "resolution has another schema")
+    require(given["policy_sha256"] == policy.sha256, "resolution is over another policy")
+    require(given["roster_sha256"] == people.sha256, "resolution is by another roster")
+    require(given["required"] == policy.approvals_required, "resolution requires another number")
+    now = canonical.instant(given["resolved_at"])
+    seats = [approval(one, policy, people, now) for one in canonical.array_of(given["approvals"])]
+    names = [seat.name for seat in seats]
+    require(names == sorted(set(names)), "resolution is not sorted, or has a seat twice")
+    require(len({seat.key_der for seat in seats}) == len(seats), "resolution has a key twice")
+    enough = len(seats) >= policy.approvals_required
+    require(enough, f"resolution has {len(seats)} of {policy.approvals_required} approvals")
+    for wanted in policy.approved_by:
+        require(wanted in names, f"resolution lacks the approval of seat {wanted}")
+    return seats
+
+
+def _command_target(given: dict[str, object]) -> tuple[str, str]:
+    """Agent, or scope as `kind:name`."""
+    if "agent" in given:
+        require("scope" not in given, "command has both agent and scope")
+        return canonical.named(given["agent"], "agent"), ""
+    scope = canonical.fields(given.get("scope"), {"kind", "name"}, "command scope")
+    require(given["command"] in ("kill", "hold"), "command cannot have a scope")
+    require(scope["kind"] in _SCOPE_KINDS, "command has a scope of no known kind")
+    name = canonical.named(scope["name"], "name")
+    require((scope["kind"] == "all") == (name == "all"), "command scope is not as named")
+    return "", f"{scope['kind']}:{name}"
+
+
+def _matches(value: object, pattern: re.Pattern[str]) -> str:
+    text = canonical.text_of(value)
+    require(pattern.fullmatch(text) is not None, "command has a malformed field")
+    return text
+
+
+def command(text: object, people: Roster, now: int) -> Command:
+    """Read one signed command that must hold at time now (section 7).
+
+    Raises:
+        VerificationFailed: malformed, too old, or not signed by its seat.
+    """
+    written = canonical.text_of(text)
+    signed = canonical.parse_object(written.encode(errors="surrogatepass"))
+    canonical.fields(signed, {"command", "signature"}, "signed command")
+    given = canonical.object_of(signed["command"])
+    known = _COMMAND | {name for name in ("agent", "scope", "latch", "epoch") if name in given}
+    canonical.fields(given, known, "command")
+    what = canonical.text_of(given["command"])
+    require(what in DUTIES, "command is unknown")
+    agent, scope = _command_target(given)
+    latch = str(given.get("latch", ""))
+    require((what == "rearm") == ("latch" in given), "command has, or lacks, a latch")
+    require(not latch or latch in _LATCHES, "command names no known latch")
+    epoch = canonical.integer_of(given["epoch"]) if "epoch" in given else None
+    require(epoch is not None or what not in ("release", "rearm"), "command lacks the epoch")
+    _matches(given["reason_code"], _CODE)
+    require(given["roster_sha256"] == people.sha256, "command is by another roster")
+    at = canonical.instant(given["commanded_at"])
+    fresh = now - _COMMAND_AGE_MAX <= at <= now + _COMMAND_EARLY_MAX
+    require(fresh, "command was given at another time")
+    seat = people.seat(given["seat"])
+    message = b"sekisho/command/v1\n" + canonical.encode(given)
+    seat.verify(canonical.bytes_of(signed["signature"]), message)
+    own = ("seat", "nonce", "commanded_at")
+    content = canonical.encode({k: v for k, v in given.items() if k not in own})
+    nonce = _matches(given["nonce"], _HEX32)
+    return Command(what, agent, scope, latch, epoch, seat, nonce, at, content, written)
+
+
+def commands(
+    texts: Iterable[object], people: Roster, now: int, allowed: Callable[[Command], bool]
+) -> list[Command]:
+    """Signed commands that count together and suffice for their duty (section 8).
+
+    Args:
+        texts: the signed commands of one entry.
+        people: the roster in force.
+        now: `at` of the entry.
+        allowed: whether a command is one that this entry may rest on.
+    """
+    found = [command(text, people, now) for text in texts]
+    require(len(found) > 0, "has no signed command")
+    require(len({one.content for one in found}) == 1, "has commands that differ")
+    require(allowed(found[0]), f"rests on a command {found[0].command} that is not for it")
+    require(len({one.nonce for one in found}) == len(found), "has a nonce twice")
+    roles, each = DUTIES[found[0].command]
+    seats = [one.seat for one in found]
+    require(len({seat.name for seat in seats}) == len(seats), "has a seat twice")
+    for seat in seats:
+        require(seat.role in roles, f"seat {seat.name} may not sign {found[0].command}")
+    if each:
+        missing = roles - {seat.role for seat in seats}
+        require(not missing, f"lacks a signature of role {', '.join(sorted(missing))}")
+    return found
