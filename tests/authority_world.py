@@ -187,14 +187,14 @@ class AuthorityWorld:
     def signed(self, kind: str, who: str, **other: Any) -> SignedCommand:
         """One seat's command about the agent, signed now with a fresh nonce."""
         self.nonce += 1
-        fields = {
+        fields: dict[str, Any] = {
             "agent": AGENT,
             "reason_code": "test_reason",
             "nonce": f"{self.nonce:032x}",
             "commanded_at": format_instant(self.clock.now_ns()),
         } | other
         if kind == "release":
-            fields = {"epoch": self.authority.state.agent_epoch(fields["agent"])} | fields
+            fields = {"epoch": self.authority.state.agent_epoch(AGENT)} | fields
         return samples.signed(samples.command(kind, who, **fields))
 
     def commands(self, kind: str, **other: Any) -> tuple[SignedCommand, ...]:

@@ -8,6 +8,7 @@ simulated elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -248,19 +249,18 @@ class Taking(NamedTuple):
 class WatchedVenue(PaperVenue):
     """The paper venue, with a person at the door who writes down what arrives."""
 
-    def __init__(self, clock: Clock, market: Market) -> None:
+    def __init__(self, clock: Clock, market: Market, tick: Callable[[], int]) -> None:
         root, issuing, _ = authority_certificates()
         trust = VenueTrust("PAPER", frozenset({"test"}), root, issuing)
         super().__init__(trust, clock, market, [CREDENTIAL])
         self.arrivals: list[Taking] = []
-        self.events = 0
+        self._tick = tick
 
     def take(self, permit: str, *, late: bool = False, reject: bool = False) -> Reports:
         reports = super().take(permit, late=late, reject=reject)
         payload = read_permit(permit)
-        self.events += 1
         accepted = reports[0].exec_type in ("new", "replaced")
         self.arrivals.append(
-            Taking(self.events, payload.certificate_sha256, payload.permit_id, accepted)
+            Taking(self._tick(), payload.certificate_sha256, payload.permit_id, accepted)
         )
         return reports

@@ -167,7 +167,8 @@ def resolution(value: object, policy: Policy, people: Roster) -> list[Seat]:
     require(given["schema"] == "sekisho/resolution/v1", "resolution has another schema")
     require(given["policy_sha256"] == policy.sha256, "resolution is over another policy")
     require(given["roster_sha256"] == people.sha256, "resolution is by another roster")
-    require(given["required"] == policy.approvals_required, "resolution requires another number")
+    required = canonical.integer_of(given["required"])
+    require(required == policy.approvals_required, "resolution requires another number")
     now = canonical.instant(given["resolved_at"])
     seats = [approval(one, policy, people, now) for one in canonical.array_of(given["approvals"])]
     names = [seat.name for seat in seats]

@@ -68,7 +68,7 @@ class Policy:
     approved_by: tuple[str, ...]
     approvals_required: int
     permit_lifetime_s: int
-    lease_s: int
+    clock_difference_max_s: int
     scope: Scope
     scope_json: str
 
@@ -94,7 +94,7 @@ def read(value: object) -> Policy:
         raw = canonical.object_of(given["scope"])
         for limit in _PRODUCTION_LIMITS:
             require(raw[limit] != "none", f"scope.{limit} is none in environment production")
-    lifetime, lease = _risk(given["risk_controls"])
+    lifetime, difference = _risk(given["risk_controls"])
     _testing(given["testing"])
     governance = _governance(given["governance"], valid_from, scope, production=production)
     kept = {member: given[member] for member in _IN_CERTIFICATE}
@@ -114,7 +114,7 @@ def read(value: object) -> Policy:
         approved_by=tuple(str(seat) for seat in canonical.array_of(governance["approved_by"])),
         approvals_required=canonical.integer_of(governance["approvals_required"]),
         permit_lifetime_s=lifetime,
-        lease_s=lease,
+        clock_difference_max_s=difference,
         scope=scope,
         scope_json=canonical.encode(kept).decode(),
     )
@@ -178,9 +178,8 @@ def _risk(value: object) -> tuple[int, int]:
     whole("grace_period_s", 0, 86_400)
     whole("acknowledgement_deadline_s", 60, 2_678_400)
     lifetime, lease = whole("permit_lifetime_s", 1, 60), whole("lease_s", 1, 60)
-    whole("clock_difference_max_s", 1, 60)
     require(lifetime <= lease, "risk_controls.permit_lifetime_s is above lease_s")
-    return lifetime, lease
+    return lifetime, whole("clock_difference_max_s", 1, 60)
 
 
 def _testing(value: object) -> None:

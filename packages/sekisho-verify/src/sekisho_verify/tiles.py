@@ -51,24 +51,34 @@ def bundle_files(entries: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
         yield _path("entries", n, len(part)), body
 
 
-def hash_files(leaves: Sequence[bytes]) -> tuple[dict[str, bytes], bytes]:
-    """Path and bytes of each hash tile of the tree over these leaf hashes, and its root."""
-    files = {}
-    level, hashes, rest = 0, list(leaves), b""
-    while hashes:
-        above: list[bytes] = []
-        partial: list[bytes] = []
-        for n, start in enumerate(range(0, len(hashes), WIDTH)):
-            part = hashes[start : start + WIDTH]
-            files[_path(str(level), n, len(part))] = b"".join(part)
-            if len(part) == WIDTH:
-                above.append(merkle.root(part))
-            else:  # partial tiles are never hashed upward
-                partial = part
-        # What no full tile covers is the right edge of the tree: one node, carried to the level
-        # above, where it stands to the right of the full ones.
-        if edge := partial + ([rest] if rest else []):
-            rest = merkle.root(edge)
-        hashes = above
-        level += 1
-    return files, rest or merkle.EMPTY_ROOT
+class Tree:
+    """The tree over all leaf hashes of a log, kept as the rows that tiles hold.
+
+    Attributes:
+        rows: row L has the hashes of level L, one for each 256^L entries.
+    """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self.size = len(leaves)
+        self.rows: list[list[bytes]] = [list(leaves)]
+        while len(below := self.rows[-1]) >= WIDTH:  # partial tiles are never hashed upward
+            full = range(0, len(below) - WIDTH + 1, WIDTH)
+            self.rows.append([merkle.root(below[start : start + WIDTH]) for start in full])
+
+    def root(self, size: int) -> bytes:
+        """The root of the first `size` entries (≤ all)."""
+        edge = b""
+        for level, row in enumerate(self.rows):
+            end = size // WIDTH**level
+            part = row[end - end % WIDTH : end] + ([edge] if edge else [])
+            # What no full tile covers is the right edge of the tree: one node, carried to the
+            # row above, where it stands to the right of the full ones.
+            edge = merkle.root(part) if part else b""
+        return edge or merkle.EMPTY_ROOT
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Path and bytes of each hash tile."""
+        for level, row in enumerate(self.rows):
+            for n, start in enumerate(range(0, len(row), WIDTH)):
+                part = row[start : start + WIDTH]
+                yield _path(str(level), n, len(part)), b"".join(part)

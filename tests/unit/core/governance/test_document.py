@@ -16,6 +16,7 @@ from sekisho.core.errors import ConfigurationInvalid, MalformedInput, Verificati
 from sekisho.core.governance.defaults import POLICY
 from sekisho.core.governance.document import DOCUMENT_BYTES_MAX, describe, read_policy
 from sekisho.core.governance.names import OTHER_NAMES
+from sekisho.core.governance.policy import policy_from_canonical
 from sekisho.core.governance.shape import Group, Leaf
 from sekisho.core.scope import Scope, ZoneOffset
 from sekisho.core.terms import NS, parse_instant
@@ -327,6 +328,75 @@ def test_other_name_reaching_into_a_text_is_refused() -> None:
     assert any("cannot stand beside" in line for line in faults(document))
 
 
+def test_object_beside_another_name_into_it_is_joined() -> None:
+    """The operator's object and the regulator id make one operator, in either order."""
+    reference = {"operatorRegulatorId": "REF-9"}
+    document = changed("operator", {"name": "Firm"}, GUIDE_TREE)
+    del document["operatorRegulatorId"]
+    for joined in (reference | document, document | reference):
+        operator = register(joined).policy.operator
+        assert ("Firm", "REF-9") == (operator.name, operator.authorisation_reference)
+
+
+def test_value_that_would_replace_what_another_name_put_is_refused() -> None:
+    """A list where the operator's object should be is not dropped in silence."""
+    document = {"operatorRegulatorId": "REF-9", "operator": ["Firm"]}
+    document |= {name: part for name, part in GUIDE_TREE.items() if not name.startswith("op")}
+    assert any("operator is given twice" in line for line in faults(document))
+
+
+@pytest.mark.parametrize("value", [["anomaly_0.85"], {"anomaly_": "0.85"}, None])
+def test_kill_switch_automatic_that_is_no_text_is_refused(value: Any) -> None:
+    """Only a text says what switches."""
+    controls = GUIDE_TREE["riskControls"] | {"killSwitchAutomatic": value}
+    lines = faults(GUIDE_TREE | {"riskControls": controls})
+    assert any("is not written anomaly_0.85" in line for line in lines)
+
+
+def test_null_is_an_empty_value_and_no_word() -> None:
+    """Null does not become a name, nor "no limit"."""
+    for path in ("operator.name", "scope.order_notional_max", "governance.documented_by"):
+        data = json.dumps(changed(path, "@")).replace('"@"', "null").encode()
+        assert faults(data) == [f"{path}: is empty"]
+
+
+def test_list_or_object_in_place_of_a_value_is_named() -> None:
+    """The report says what stands there and what is wanted."""
+    assert faults(changed("agent", ["a"])) == ["agent: is a list; one value is wanted"]
+    assert faults(changed("agent", {"a": "b"})) == ["agent: is an object; one value is wanted"]
+    assert faults(changed("scope.regions", {"r": "x"})) == ["scope.regions: is not a list"]
+
+
+def test_document_of_the_largest_size_is_read() -> None:
+    """The bound itself is allowed."""
+    data = json.dumps(PRODUCTION).encode()
+    assert register(data.ljust(DOCUMENT_BYTES_MAX)).sha256 == register(data).sha256
+
+
+def leaf_paths(value: Any, path: str = "") -> list[str]:
+    """Paths of all parts of a policy that are not objects."""
+    if not isinstance(value, dict):
+        return [path]
+    return [leaf for name, part in value.items() for leaf in leaf_paths(part, f"{path}.{name}")]
+
+
+FULL = msgspec.json.decode(register(PRODUCTION).canonical)
+
+
+@pytest.mark.parametrize("path", [path.lstrip(".") for path in leaf_paths(FULL)])
+def test_one_bad_value_is_one_fault_of_its_own_field(path: str) -> None:
+    """Rules that need a field with a fault say nothing; the others still run."""
+    bad: Any = ["?", "?"]
+    data = canonical(changed(path, bad, FULL))
+    with pytest.raises(MalformedInput) as caught:
+        policy_from_canonical(data)
+    assert path in {line.split(":")[0].split("[")[0] for line in str(caught.value).split("\n")[1:]}
+    stated = changed("scope.zone_offsets", None, changed("governance.review_due", None, FULL))
+    if path not in ("scope.zone_offsets", "governance.review_due"):
+        lines = faults(changed(path, bad, stated))
+        assert {path} == {line.split(":")[0].split("[")[0] for line in lines}
+
+
 def test_kill_switch_automatic_without_its_word_is_refused() -> None:
     """The automatic switch must say that it is about the anomaly score."""
     document = changed("riskControls.killSwitchAutomatic", "0.85", GUIDE_TREE)
@@ -353,8 +423,8 @@ def test_faults_of_all_kinds_are_reported_together() -> None:
 def test_faults_without_number_are_told_up_to_a_hundred() -> None:
     """A document of nothing but faults gets a report of bounded length."""
     lines = faults({f"field{number}": "x" for number in range(3_000)})
-    assert 101 == len(lines)
-    assert lines[-1].startswith("and ")
+    assert (101, "and 2904 more") == (len(lines), lines[-1])
+    assert 100 == len(faults({f"field{number}": "x" for number in range(96)}))
 
 
 def test_fault_names_the_field_as_it_was_written() -> None:
@@ -389,6 +459,9 @@ def test_json_that_is_no_document_is_refused(data: bytes, message: str) -> None:
 
 def test_document_in_an_unknown_form_is_refused() -> None:
     """A form without a reader is a setting's mistake, not an empty policy."""
+    other: Any = "toml"
+    with pytest.raises(ConfigurationInvalid, match="no reader"):
+        register(b"{}", form=other)
     forms: tuple[Any, ...] = ("toml", "yaml")
     for form in forms:
         with pytest.raises(ConfigurationInvalid, match="no reader"):
@@ -467,7 +540,7 @@ def test_description_of_other_bytes_than_signed_is_refused() -> None:
         ("scope.order_notional_max", "600000", "above scope.daily_notional_max"),
         ("governance.next_review", "2026-05-14", "next_review 2026-05-14 is over"),
         ("testing.fitness_test_due", "2026-05-15", "fitness_test_due 2026-05-15 has come"),
-        ("governance.last_review", "2026-05-16", "last_review 2026-05-16 is in the future"),
+        ("governance.last_review", "2026-05-16", "is in the future"),
         ("governance.approved_by", ["ceo"], "further approvers of the roster must sign"),
         ("scope.counterparties", "none", "scope.counterparties is none: no limit"),
         (
@@ -483,6 +556,29 @@ def test_notes_tell_what_is_easily_overlooked(path: str, value: Any, note: str) 
     plain = changed("scope.counterparties", ["A"], plain)
     assert not any(note in line for line in register(plain).notes)
     assert any(note in line for line in register(changed(path, value, plain)).notes)
+
+
+def test_notes_are_silent_at_their_bounds() -> None:
+    """An order as large as the day's limit, and a review of today, surprise nobody."""
+    document = changed("scope.order_notional_max", "500000")
+    document = changed("governance.last_review", "2026-05-15", document)
+    notes = "\n".join(register(document).notes)
+    assert "above" not in notes
+    assert "in the future" not in notes
+
+
+def test_notes_of_time_begin_at_their_instant() -> None:
+    """A review is over, and a test has come, at the very instant."""
+    due = parse_instant("2026-08-01T22:00:00.000000000Z")
+    document = changed("testing.fitness_test_due", "2026-08-02")
+    document = changed("valid_from", "2026-05-15T09:15:00Z", document)
+    for now, expected in ((due - 1, False), (due, True)):
+        notes = register(document, now=now).notes
+        assert expected == any("is over" in note for note in notes)
+    test = parse_instant("2026-08-02T00:00:00.000000000Z")
+    for now, expected in ((test - 1, False), (test, True)):
+        notes = register(document, now=now).notes
+        assert expected == any("has come" in note for note in notes)
 
 
 def test_notes_tell_an_lei_of_zeros() -> None:

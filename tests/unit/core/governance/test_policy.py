@@ -333,6 +333,8 @@ def test_bytes_that_are_not_canonical_are_refused(data: bytes) -> None:
         ("scope.zone_offsets", []),
         ("scope.zone_offsets", [{"since": "2026-05-15T09:15:01.000000000Z", "utc_offset_s": 0}]),
         ("scope.zone_offsets", [{"since": "2026-05-15T09:15:00.500000000Z", "utc_offset_s": 0}]),
+        ("scope.zone_offsets", [{"since": "2026-05-15T09:14:59.500000000Z", "utc_offset_s": 7200}]),
+        ("scope.zone_offsets", [{"since": "2026-05-15T09:15:00.000000000Z", "utc_offset_s": "x"}]),
         (
             "scope.zone_offsets",
             [{"since": "2026-05-15T09:15:00.000000000Z", "utc_offset_s": 64_801}],

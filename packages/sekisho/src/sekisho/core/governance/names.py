@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sekisho.core.governance.defaults import POLICY
-from sekisho.core.governance.shape import Group, Rows, Shape, join, snake_case
+from sekisho.core.governance.shape import Group, join, snake_case
 
 Path = tuple[str, ...]
 
@@ -108,7 +108,7 @@ class Renamed:
             else:
                 if here == ("governance", "approved_by"):
                     self.notes.append(f"{as_written}: {APPROVED_BY_NOTE}")
-                self._put(here, _rows(shape, value), as_written)
+                self._put(here, value, as_written)
 
     def _other(self, other: OtherName, value: Any, written: str) -> None:
         if other.prefix:
@@ -136,17 +136,3 @@ class Renamed:
         if written != shown:
             self.spelled[shown] = written
         target.setdefault(path[-1], value)
-
-
-def _rows(shape: Shape, value: Any) -> Any:
-    """Rows with their fields in snake_case; where two become one, both stay to be reported."""
-    if not isinstance(shape, Rows) or not isinstance(value, list):
-        return value
-    return [_row(shape.row, row) if isinstance(row, dict) else row for row in value]
-
-
-def _row(group: Group, row: dict[str, Any]) -> dict[str, Any]:
-    known = {name: snake_case(name) if snake_case(name) in group.fields else name for name in row}
-    if len(set(known.values())) < len(row):
-        return row
-    return {known[name]: value for name, value in row.items()}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificate revocation lists of the issuing CA (docs/spec/certificate.md, section 7).
 
-One shard for now, with an issuing distribution point when a URL is published; no deltas. A hold is an
-entry with the reason ``certificateHold`` that a release takes away again.
+One shard, with an issuing distribution point when a URL is published; no deltas. A hold is an entry
+with the reason ``certificateHold`` that a release takes away again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sekisho.core.errors import MalformedInput, VerificationFailed
-from sekisho.core.identity.profile import load, nanoseconds, seconds
-from sekisho.core.identity.status import CertificateStatus, reason_flag, reason_name
+from sekisho.core.identity.profile import issuer_of, load, nanoseconds, seconds
+from sekisho.core.identity.status import CertificateStatus, published, reason_flag
+from sekisho.core.terms import NS
 
 
 class Crl(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,8 +40,24 @@ def build_crl(
     listed: Mapping[int, CertificateStatus],
     url: str = "",
 ) -> bytes:
-    """A signed CRL, DER. Entries are in the order of their serial numbers."""
-    issuer = load(issuing)
+    """A signed CRL, DER. Entries are in the order of their serial numbers.
+
+    Args:
+        issuing: the issuing CA's certificate, DER.
+        issuing_key: its key.
+        number: greater than that of every CRL before it.
+        this_update_ns: rounded down to the second, as ``next_update_ns`` is.
+        next_update_ns: by then the next CRL is out.
+        listed: serial number → status, holds and revocations only.
+        url: of this CRL, as the certificates name it; empty: not published.
+
+    Raises:
+        MalformedInput: a good certificate is listed, or number or times make no CRL.
+        ConfigurationInvalid: not the issuing CA's key.
+    """
+    if number < 0 or not 0 <= this_update_ns // NS < next_update_ns // NS:
+        raise MalformedInput("a CRL has a number from 0 and a nextUpdate after its thisUpdate")
+    issuer = issuer_of(issuing, issuing_key)
     held = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -70,55 +88,93 @@ def build_crl(
             x509.RevokedCertificateBuilder()
             .serial_number(serial)
             .revocation_date(seconds(status.since_ns))
-            .add_extension(x509.CRLReason(reason_flag(status.reason)), critical=False)
-            .build()
         )
-        builder = builder.add_revoked_certificate(entry)
+        flag = reason_flag(status.reason)
+        if flag is not x509.ReasonFlags.unspecified:  # RFC 5280, 5.3.1: then there is no extension
+            entry = entry.add_extension(x509.CRLReason(flag), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
     made = builder.sign(issuing_key, hashes.SHA256())
     return made.public_bytes(serialization.Encoding.DER)
 
 
 def crl_pem(der: bytes) -> bytes:
-    """The same CRL as PEM."""
-    return x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
-
-
-def read_crl(der: bytes, issuing: bytes) -> Crl:
-    """Read a CRL and verify that the issuing CA signed it.
+    """The same CRL as PEM.
 
     Raises:
         MalformedInput: not a CRL.
+    """
+    try:
+        return x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise MalformedInput(f"not a CRL: {error}") from error
+
+
+def read_crl(der: bytes, issuing: bytes) -> Crl:
+    """Read a CRL and verify that the issuing CA signed it; the caller compares the times.
+
+    Raises:
+        MalformedInput: not a CRL of this profile (version 2, complete, direct, all reasons).
         VerificationFailed: not signed by this CA.
     """
     issuer = load(issuing)
-    key = issuer.public_key()
     try:
         found = x509.load_der_x509_crl(der)
         number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        _check_signature(found, issuer)
+        _check_extensions(found)
+        next_update = found.next_update_utc
+        listed = {}
+        for entry in found:
+            if entry.serial_number in listed:
+                raise MalformedInput(f"certificate {entry.serial_number:x} is twice on the CRL")
+            listed[entry.serial_number] = _entry_status(entry)
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
         raise MalformedInput(f"not a CRL: {error}") from error
-    if (
-        found.issuer != issuer.subject
-        or not isinstance(key, ec.EllipticCurvePublicKey)
-        or not found.is_signature_valid(key)
-    ):
-        raise VerificationFailed("the CRL is not signed by this issuing CA")
-    next_update = found.next_update_utc
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:
+        raise MalformedInput(f"not a CRL of this profile: {error}") from error
     if next_update is None:
         raise MalformedInput("the CRL has no nextUpdate")
-    listed: dict[int, CertificateStatus] = {}
-    for entry in found:
-        try:
-            flag = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-        except x509.ExtensionNotFound:
-            flag = None
-        name = reason_name(flag)
-        since = nanoseconds(entry.revocation_date_utc)
-        status = "hold" if name == "certificateHold" else "revoked"
-        listed[entry.serial_number] = CertificateStatus(status, name, since)  # type: ignore[arg-type]
     return Crl(
         number=number,
         this_update_ns=nanoseconds(found.last_update_utc),
         next_update_ns=nanoseconds(next_update),
         listed=listed,
     )
+
+
+def _check_signature(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
+    key = issuer.public_key()
+    if (
+        found.issuer != issuer.subject
+        or not isinstance(key, ec.EllipticCurvePublicKey)
+        or not isinstance(found.signature_hash_algorithm, hashes.SHA256)
+        or not found.is_signature_valid(key)
+    ):
+        raise VerificationFailed("the CRL is not signed by this issuing CA")
+
+
+def _check_extensions(found: x509.CertificateRevocationList) -> None:
+    """Whatever makes a CRL say less than everything is refused: deltas, other parts, other CAs."""
+    for part in found.extensions:
+        point = part.value
+        if isinstance(point, x509.IssuingDistributionPoint):
+            if (
+                point.only_contains_user_certs
+                or point.only_contains_ca_certs
+                or point.only_contains_attribute_certs
+                or point.indirect_crl
+                or point.only_some_reasons is not None
+            ):
+                raise MalformedInput("the CRL covers a part of the certificates only")
+        elif part.critical:
+            raise MalformedInput(f"the CRL has a critical extension {part.oid.dotted_string}")
+
+
+def _entry_status(entry: x509.RevokedCertificate) -> CertificateStatus:
+    flag = None
+    for part in entry.extensions:
+        if isinstance(part.value, x509.CRLReason):
+            flag = part.value.reason
+        elif part.critical:
+            raise MalformedInput(f"an entry of the CRL is critical in {part.oid.dotted_string}")
+    return published(flag, nanoseconds(entry.revocation_date_utc))

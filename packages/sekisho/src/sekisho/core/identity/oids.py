@@ -58,7 +58,8 @@ class Arc(msgspec.Struct, frozen=True):
 def openssl_names(arc: Arc) -> str:
     """An OpenSSL configuration that knows our identifiers by name (``oid.cnf`` of a bundle).
 
-    ``OPENSSL_CONF=oid.cnf openssl x509 -in agent.pem -noout -ext sekishoAgentScope`` prints the scope.
+    With it, ``openssl x509 -in agent.pem -noout -ext sekishoAgentScope`` prints the scope alone;
+    the variable ``OPENSSL_CONF`` names the file.
     """
     return (
         "openssl_conf = openssl_init\n"

@@ -3,8 +3,8 @@
 
 Root (path length 1) → issuing CA (path length 0) → agent, log and responder certificates. P-256 and
 SHA-256 everywhere, but for the Ed25519 key that a log certificate is *about*. An agent certificate
-has only our own extended key usage, so that no stock client or server takes it for TLS. Reading is in
-``reading``, verifying a path in ``chain``. Nothing is signed with a key that is not the issuer's.
+has only our own extended key usage, so that no stock client or server takes it for TLS. Reading is
+in ``reading``, verifying a path in ``chain``. Nothing is signed with another key than the issuer's.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ __all__ = [
     "Holder",
     "Names",
     "agent_certificate",
+    "issuer_of",
     "issuing_certificate",
     "load",
     "log_certificate",
@@ -136,7 +137,7 @@ def issuing_certificate(
         MalformedInput: something is not of the profile; ConfigurationInvalid: not the root's key.
     """
     subject = _issuer_subject(names, "Sekisho Issuing CA")
-    issuer = _issuer(root, root_key)
+    issuer = issuer_of(root, root_key)
     key = _p256(public_key)
     usages = [
         ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -177,6 +178,8 @@ def agent_certificate(
     """
     if AGENT_NAME.fullmatch(agent) is None:
         raise MalformedInput(f"agent {agent!r}: lower-case letters, digits, _ and - only", "agent")
+    if not holder.operator_name:
+        raise MalformedInput("the operator has no name", "operator_name")
     if LEI.fullmatch(holder.operator_lei) is None:
         raise MalformedInput(f"{holder.operator_lei[:40]!r} is not an LEI", "operator_lei")
     if re.fullmatch(r"[0-9a-f]{64}", policy_sha256) is None:
@@ -189,7 +192,7 @@ def agent_certificate(
         ]
     )
     uri = _uri(agent_uri(names.base_uri, holder.operator_lei, agent))
-    issuer, key = _issuer(issuing, issuing_key), _p256(public_key)
+    issuer, key = issuer_of(issuing, issuing_key), _p256(public_key)
     builder = _end_entity(names, issuer, subject, key, serial, not_before_ns, not_after_ns)
     builder = (
         builder.add_extension(_key_usage(ca=False), critical=True)
@@ -227,7 +230,7 @@ def log_certificate(
         raise MalformedInput("the key of a log must be Ed25519", "public_key")
     uri = _uri(log_uri(origin))
     subject = _issuer_subject(names, "Sekisho log key")
-    issuer = _issuer(issuing, issuing_key)
+    issuer = issuer_of(issuing, issuing_key)
     builder = _end_entity(names, issuer, subject, key, serial, not_before_ns, not_after_ns)
     builder = (
         builder.add_extension(_key_usage(ca=False), critical=True)
@@ -259,7 +262,7 @@ def ocsp_responder_certificate(
         ConfigurationInvalid: not the issuing CA's key.
     """
     subject = _issuer_subject(names, "Sekisho status responder")
-    issuer, key = _issuer(issuing, issuing_key), _p256(public_key)
+    issuer, key = issuer_of(issuing, issuing_key), _p256(public_key)
     builder = _end_entity(names, issuer, subject, key, serial, not_before_ns, not_after_ns)
     builder = (
         builder.add_extension(_key_usage(ca=False), critical=True)
@@ -335,8 +338,12 @@ def _issuer_subject(names: Names, common_name: str) -> x509.Name:
     )
 
 
-def _issuer(der: bytes, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """The issuer's certificate, once it is sure that this key is the one that it certifies."""
+def issuer_of(der: bytes, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """The issuer's certificate, once it is sure that this key is the one that it certifies.
+
+    Raises:
+        ConfigurationInvalid: it certifies another key.
+    """
     issuer = load(der)
     if issuer.public_key() != key.public_key():
         raise ConfigurationInvalid("the issuer's certificate is for another key than the given one")

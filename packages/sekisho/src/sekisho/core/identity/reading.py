@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading certificates strictly (docs/spec/certificate.md); the path is verified in ``chain``.
 
-Whatever bytes come in, the answer is a value or a failure of this product, never one of the library.
+Whatever bytes come in, the answer is a value or a failure of this product, never of the library.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 from cryptography import x509
@@ -45,8 +46,9 @@ class AgentCertificate(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+@lru_cache(maxsize=128)
 def load(der: bytes) -> x509.Certificate:
-    """A certificate from DER: version 3, a positive serial of at most 20 octets, no extension twice.
+    """A certificate from DER: version 3, positive serial of at most 20 octets, no extension twice.
 
     Raises:
         MalformedInput: not such a certificate.

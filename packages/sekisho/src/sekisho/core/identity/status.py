@@ -14,6 +14,7 @@ from cryptography import x509
 from sekisho.core.errors import MalformedInput
 
 Status = Literal["good", "hold", "revoked"]
+HOLD = "certificateHold"
 
 REASONS: dict[str, x509.ReasonFlags] = {
     "unspecified": x509.ReasonFlags.unspecified,
@@ -38,6 +39,21 @@ class CertificateStatus(msgspec.Struct, frozen=True):
     reason: str = ""
     since_ns: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a status that would be published as another one.
+
+        Raises:
+            MalformedInput: good with a reason or a time, a hold without ``certificateHold``, or
+                revoked without a reason or with that one.
+        """
+        right = {
+            "good": self.reason == "" and self.since_ns == 0,
+            "hold": self.reason == HOLD,
+            "revoked": self.reason not in ("", HOLD),
+        }
+        if not right.get(self.status, False):
+            raise MalformedInput(f"status {self.status!r} with the reason {self.reason!r}")
+
 
 def reason_flag(name: str) -> x509.ReasonFlags:
     """The CRLReason of a name.
@@ -51,9 +67,19 @@ def reason_flag(name: str) -> x509.ReasonFlags:
         raise MalformedInput(f"{name!r} is not a CRLReason of this product") from None
 
 
-def reason_name(flag: x509.ReasonFlags | None) -> str:
-    """The name of a CRLReason; an absent one is ``unspecified``."""
-    return next((name for name, known in REASONS.items() if known is flag), "unspecified")
+def published(flag: x509.ReasonFlags | None, since_ns: int) -> CertificateStatus:
+    """What a CRL entry or an OCSP answer "revoked" with this CRLReason means.
+
+    An absent reason is ``unspecified``; others than ours keep their name of RFC 5280.
+
+    Raises:
+        MalformedInput: ``removeFromCRL``, which only delta CRLs say, and here are none.
+    """
+    if flag is x509.ReasonFlags.remove_from_crl:
+        raise MalformedInput("removeFromCRL outside a delta CRL")
+    if flag is x509.ReasonFlags.certificate_hold:
+        return CertificateStatus("hold", HOLD, since_ns)
+    return CertificateStatus("revoked", "unspecified" if flag is None else flag.value, since_ns)
 
 
 def may_change(old: Status, new: Status) -> bool:

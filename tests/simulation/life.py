@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One life of a gate: the real services, with every port wrapped so that the world can intervene.
+
+A wrapper awaits a numbered point before and after what it passes on. At a point the world may
+delay, fail, or end the process; after that nothing of this life runs, and a new one opens over what
+the disk kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sekisho.adapters.venues.paper import PaperSession
+from sekisho.core.encoding import b64, b64url, sha256_hex
+from sekisho.core.errors import OutcomeUnknown, StorageFailed, Unavailable
+from sekisho.core.events import AgentAdmitted, GateOpened, Rearmed
+from sekisho.core.gate.permit import read_permit
+from sekisho.ports import LeaseGranted, LeaseRequest, Quotation
+from sekisho.services.gatekeeper import Gatekeeper
+from sekisho.services.gatelog import GateLog
+from sekisho.services.journal import Journal
+from sekisho.services.leasing import Leasing
+from sekisho.services.ratewatch import RateWatch
+from sekisho.services.release import Release
+from sekisho.services.stopping import Stopping
+from tests.ledger_doubles import SoftwareSigner
+from tests.simulation.outside import BEGIN, CREDENTIAL, END, RESPONDER, FixedKey, read_status
+from tests.simulation.records import KeyUse, Submission, fits
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+ORIGIN = "gate.example/g1"
+SEGMENT_BYTES = 24_000
+"""Small, so that a seed begins several segments."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The classes that a gate is made of; a planted bug exchanges one."""
+
+    journal: type[Journal] = Journal
+    keeper: type[Gatekeeper] = Gatekeeper
+
+
+class WatchedKey:
+    """The agent's key behind the ``Signer`` port; each use is written down when it is asked for."""
+
+    algorithm = "ES256"
+
+    def __init__(self, world: World, certificate_sha256: str, key: FixedKey, boot: str) -> None:
+        self.uri = key.uri
+        self.public_key = key.public_key
+        self._world = world
+        self._certificate = certificate_sha256
+        self._key = key
+        self._boot = boot
+
+    async def sign(self, message: bytes) -> bytes:
+        world = self._world
+        permit = read_permit(f"{message.decode('ascii')}.{b64url(bytes(64))}")
+        durable = fits(world.look(), permit)
+        seen = world.seen
+        use = KeyUse(
+            seen.tick(), world.loop.now_ns, self._boot, self._certificate, permit, durable
+        )
+        seen.key_uses.append(use)
+        fault = await world.reach("signer.sign:before")
+        if fault == "down":
+            raise Unavailable("the key service does not answer")
+        signature = self._key.sign_blocking(message if not fault else b"something else")
+        if not fault:
+            use.signatures.append(signature)
+        if await world.reach("signer.sign:after") == "lost_answer":
+            raise OutcomeUnknown("the key service did not answer in time")
+        return signature
+
+    def sign_blocking(self, message: bytes) -> NoReturn:
+        raise NotImplementedError("the gate signs on its event loop")
+
+
+class WatchedLogKey(SoftwareSigner):
+    """The key of the gate's log."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(7)
+        self._world = world
+
+    async def sign(self, message: bytes) -> bytes:
+        if await self._world.reach("log_signer.sign:before") == "down":
+            raise Unavailable("the log's key does not answer")
+        return self.sign_blocking(message)
+
+
+class WatchedVenueSession:
+    """The venue as this gate reaches it."""
+
+    name = "PAPER"
+
+    def __init__(self, world: World, session: PaperSession) -> None:
+        self._world = world
+        self._session = session
+
+    async def submit(self, permit: str) -> tuple[Any, ...]:
+        world, payload = self._world, read_permit(permit)
+        world.seen.submissions.append(
+            Submission(world.seen.tick(), payload.certificate_sha256, payload.permit_id)
+        )
+        faults = world.venue.faults
+        fault = await world.reach("venue.submit:before", lambda: world.venue.delay(permit))
+        if fault == "down":
+            raise Unavailable("no connection to the venue")
+        if fault:
+            faults.submits.append(fault)  # type: ignore[arg-type] # named like the venue's own
+        reports = await self._session.submit(permit)
+        await world.reach("venue.submit:after")
+        return reports
+
+    async def cancel(self, agent: str, client_order_id: str) -> tuple[Any, ...]:
+        world = self._world
+        fault = await world.reach("venue.cancel:before")
+        if fault == "down":
+            raise Unavailable("no connection to the venue")
+        if fault:
+            world.venue.faults.cancels.append(fault)  # type: ignore[arg-type] # as above
+        reports = await self._session.cancel(agent, client_order_id)
+        await world.reach("venue.cancel:after")
+        return reports
+
+    async def open_orders(self, agent: str) -> tuple[str, ...]:
+        await self._ask("open_orders")
+        return await self._session.open_orders(agent)
+
+    async def order_reports(self, agent: str, client_order_id: str) -> tuple[Any, ...]:
+        await self._ask("order_reports")
+        return await self._session.order_reports(agent, client_order_id)
+
+    async def reports_since(self, sequence: int) -> tuple[int, tuple[Any, ...]]:
+        await self._ask("reports_since")
+        return await self._session.reports_since(sequence)
+
+    async def _ask(self, operation: str) -> None:
+        fault = await self._world.reach(f"venue.{operation}:before")
+        if fault == "down":
+            raise Unavailable("no connection to the venue")
+        if fault:
+            raise OutcomeUnknown("the venue's answer was lost")
+
+
+class WatchedAuthority:
+    """The authority over a network."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def last_seen(self, gate: str) -> int:
+        await self._cut("authority.last_seen:before")
+        return self._world.authority.seen[0]
+
+    async def lease(self, request: LeaseRequest) -> LeaseGranted:
+        await self._cut("authority.lease:before")
+        granted = self._world.authority.lease(request, self._world.loop.now_ns)
+        if await self._world.reach("authority.lease:after"):
+            raise Unavailable("the connection broke before the answer")
+        return granted
+
+    async def _cut(self, point: str) -> None:
+        if await self._world.reach(point) or self._world.cut_off:
+            raise Unavailable("the authority does not answer")
+
+
+class WatchedRates:
+    """The market's quotations over a network."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def quotations(self, pairs: tuple[str, ...]) -> tuple[Quotation, ...]:
+        if await self._world.reach("rates.quotations:before"):
+            raise Unavailable("the rate source does not answer")
+        self._world.feed()
+        return await self._world.market.quotations(pairs)
+
+
+class Gate:
+    """The services of one life, wired as the product wires them."""
+
+    def __init__(self, world: World, log: GateLog, boot: str) -> None:
+        clock = world.clock
+        self.log = log
+        session = WatchedVenueSession(world, world.venue.session(CREDENTIAL))
+        self.release = Release(log, {"PAPER": session}, clock)
+        self.leasing = Leasing(
+            log,
+            WatchedAuthority(world),
+            clock,
+            world.entropy,
+            responder_key=RESPONDER.public_key,
+            read_status=read_status,
+        )
+        keys = {
+            one.sha256: WatchedKey(world, one.sha256, FixedKey(one.key_number), boot)
+            for one in world.certificates
+        }
+        self.keeper = world.parts.keeper(
+            log, self.leasing, RateWatch(log, WatchedRates(world)), self.release, clock, keys
+        )
+        self.stopping = Stopping(log, self.release, clock)
+
+    async def rearm(self, latch: Any) -> None:
+        """Named people take a latch off."""
+        await self.log.durable(
+            self.log.record(
+                Rearmed(at=self.log.at(), agent="bot", latch=latch, seats=("a", "b"), commands=())
+            )
+        )
+
+
+async def open_gate(world: World) -> Gate:
+    """Open the log, say so in it, admit the agent, and ask the venue about open questions.
+
+    Raises:
+        VerificationFailed: the log does not open; with honest disks that is a defect.
+        StorageFailed, OutcomeUnknown: the disk; start again.
+    """
+    journal = await world.parts.journal.open(
+        world.disk,
+        origin=ORIGIN,
+        signer=WatchedLogKey(world),
+        clock=world.clock,
+        segment_bytes_max=SEGMENT_BYTES,
+    )
+    log = GateLog(journal, world.clock)
+    world.opened(log)
+    boot = world.entropy.bytes(16).hex()
+    opened = GateOpened(
+        at=log.at(), gate="g1", boot=boot, region="eu-west-1", environment="test"
+    )
+    await log.durable(log.record(opened))
+    await admit(world, log)
+    return Gate(world, log, boot)
+
+
+async def admit(world: World, log: GateLog) -> None:
+    """Take the agent under its newest certificate, if that is news."""
+    newest, held = world.certificates[-1], log.state.agents.get("bot")
+    if held is None or held.certificate_sha256 != newest.sha256:
+        entry = AgentAdmitted(
+            at=log.at(),
+            agent="bot",
+            certificate=b64(newest.der),
+            certificate_sha256=sha256_hex(newest.der),
+            serial_number=newest.serial_number,
+            not_before=BEGIN,
+            not_after=END,
+            policy=world.policy,
+            policy_sha256=world.policy_sha256,
+            authority_index=0,
+        )
+        await log.durable(log.record(entry))
+
+
+async def keep_publishing(journal: Journal, failed: Callable[[Exception], None]) -> None:
+    """Publish checkpoints when due, until the journal fails."""
+    try:
+        await journal.run()
+    except (StorageFailed, OutcomeUnknown) as error:
+        failed(error)

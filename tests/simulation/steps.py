@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a seed does, step by step: the bot, the market, the authority, the venue, time, people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sekisho.core.encoding import canonical
+from sekisho.core.errors import OutcomeUnknown, StorageFailed
+from sekisho.core.gate.order import MalformedInput, parse_order
+from tests.gate_world import ORDER
+from tests.simulation.faults import DEATHS
+from tests.simulation.world import World
+
+DAY_S = 86_400
+
+
+def body_of(name: str, **changes: Any) -> bytes:
+    """The bytes of an order; a change to None leaves the field out."""
+    merged = ORDER | {"client_order_id": name} | changes
+    return canonical({field: value for field, value in merged.items() if value is not None})
+
+
+def fresh(world: World) -> str:
+    """An order id that was not used."""
+    return f"o{len(world.seen.asks)}"
+
+
+def random_order(world: World, name: str, quantity: int = 0) -> bytes:
+    """A well-formed order that mostly passes: resting or marketable, either market and leg."""
+    dice = world.dice
+    market = ("EUR/USD", "GBP/EUR")[dice.randrange(2)]
+    mid = 1.085 if market == "EUR/USD" else 1.1763
+    changes: dict[str, Any] = {
+        "market": market,
+        "side": ("buy", "sell")[dice.randrange(2)],
+        "quantity": str(quantity or 1_000 + dice.randrange(23_000)),
+        "currency": market.split("/")[dice.randrange(2)],
+        "price": f"{mid * (0.97 + dice.randrange(7) / 100):.4f}",
+        "time_in_force": ("day", "gtc", "ioc", "fok")[dice.randrange(4)],
+    }
+    if dice.randrange(4) == 0:
+        changes |= {"order_type": "market", "price": None}
+    return body_of(name, **changes)
+
+
+def live_names(world: World) -> list[str]:
+    """Ids of orders that may rest at the venue."""
+    return list(world.venue.open_orders("bot")) or ["nothing"]
+
+
+# ------------------------------------------------------------------------------------ the bot
+
+
+def new_order(world: World) -> None:
+    name = fresh(world)
+    world.ask(random_order(world, name), name)
+
+
+def burst(world: World) -> None:
+    """Orders at once, each large: near the daily cap counting is all."""
+    for _ in range(3 + world.dice.randrange(6)):
+        name = fresh(world)
+        world.ask(body_of(name, quantity=str(20_000 + world.dice.randrange(5_001))), name)
+
+
+def bad_order(world: World) -> None:
+    name = fresh(world)
+    changes: list[dict[str, Any]] = [
+        {"quantity": "180000"},
+        {"market": "XAU/USD", "currency": "XAU"},
+        {"venue": "DARK"},
+        {"quantity": "NaN"},
+        {"leverage": "10"},
+        {"price": "0.0001"},
+    ]
+    number = world.dice.randrange(len(changes) + 1)
+    body = b"{" if number == len(changes) else body_of(name, **changes[number])
+    world.ask(body, name)
+
+
+def repeat(world: World) -> None:
+    """An id used before: with the same content, sometimes with another."""
+    used = [ask for ask in world.seen.asks if not _malformed(ask.body)]
+    if not used:
+        return
+    lost = [ask for ask in used if ask.answer is None and ask.over]
+    chosen = lost if lost and world.dice.randrange(3) else used
+    ask = chosen[-1 - world.dice.randrange(min(len(chosen), 8))]
+    body = ask.body
+    if world.dice.randrange(5) == 0:
+        body = body_of(ask.name, quantity="77")
+    for _ in range(1 + world.dice.randrange(3)):
+        world.ask(body, ask.name)
+
+
+def _malformed(body: bytes) -> bool:
+    try:
+        parse_order(body)
+    except MalformedInput:
+        return True
+    return False
+
+
+def amend(world: World) -> None:
+    names, name = live_names(world), fresh(world)
+    order = {
+        "action": "amend",
+        "client_order_id": name,
+        "orig_client_order_id": names[world.dice.randrange(len(names))],
+        "quantity": str(1_000 + world.dice.randrange(26_000)),
+    }
+    world.ask(canonical(order), name)
+
+
+def cancel(world: World) -> None:
+    names, name = live_names(world), fresh(world)
+    order = {
+        "action": "cancel",
+        "client_order_id": name,
+        "orig_client_order_id": names[world.dice.randrange(len(names))],
+    }
+    world.ask(canonical(order), name)
+
+
+def caller_leaves(world: World) -> None:
+    """The bot hangs up in the middle of an order."""
+    name = fresh(world)
+    ask, task = world.ask(random_order(world, name), name)
+    world.run(world.dice.randrange(8_000) / 1_000_000)
+    if not task.done():
+        ask.left = True
+        task.cancel()
+
+
+# ------------------------------------------------------------------------- market and venue
+
+
+def market_moves(world: World) -> None:
+    for market in world.mids:
+        world.mids[market] += world.dice.randrange(41) - 20
+    world.feed()
+    world.venue.match_resting()
+
+
+def feed_changes(world: World) -> None:
+    """The feed stands still, is crossed, or lives again."""
+    world.feed_state = ("live", "live", "still", "crossed")[world.dice.randrange(4)]
+    world.feed(force=world.feed_state != "still")
+
+
+def venue_changes(world: World) -> None:
+    faults, number = world.venue.faults, world.dice.randrange(4)
+    faults.down = number == 0
+    faults.depth = "900" if number == 1 else ""
+    faults.latency_s = 0.004 if number == 2 else 0
+    faults.time_out_s = 1
+
+
+def venue_catches_up(world: World) -> None:
+    """What was under way arrives, what waited is filled, the day's orders expire."""
+    number = world.dice.randrange(4)
+    if number == 0:
+        world.venue.end_day()
+    elif number == 1:
+        world.venue.release_late_fills()
+    else:
+        world.venue.deliver_delayed()
+
+
+# ------------------------------------------------------------------------------------- time
+
+
+def time_passes(world: World) -> None:
+    world.run((0.05, 1.0, 6.0, 16.0, 61.0)[world.dice.randrange(5)])
+
+
+def next_day(world: World) -> None:
+    world.run(DAY_S / 2 + world.dice.randrange(DAY_S))
+
+
+def clock_steps(world: World) -> None:
+    """A time server or an administrator moves the gate's clock; mostly back soon after."""
+    behind = world.clock.now_ns() - world.loop.now_ns
+    true = world.true_clock.now_ns() - world.loop.now_ns
+    if behind != true:
+        world.clock.step((true - behind) / 1e9)
+    else:
+        world.clock.step((-30.0, -3.0, -0.5, 0.5, 3.0, 30.0)[world.dice.randrange(6)])
+
+
+# ------------------------------------------------------------------- authority and people
+
+
+def link_changes(world: World) -> None:
+    world.cut_off = not world.cut_off
+
+
+def hold(world: World) -> None:
+    _stop(world, "hold")
+
+
+def revoke(world: World) -> None:
+    _stop(world, "revoked")
+
+
+def _stop(world: World, status: Any) -> None:
+    """The authority changes the status; the push may be lost, the lease then brings it."""
+    certificate = world.certificates[-1].sha256
+    if world.authority.status(certificate) == "revoked":
+        return
+    epoch = world.authority.change(certificate, status)
+    if not world.cut_off and world.dice.randrange(4):
+        world.stop(certificate, status, epoch, "told")
+
+
+def stop_in_flight(world: World) -> None:
+    """Orders, and a stop while they are on their way; released again soon, mostly."""
+    for _ in range(1 + world.dice.randrange(3)):
+        new_order(world)
+    world.run(world.dice.randrange(12_000) / 1_000_000)
+    if world.gate is not None:
+        certificate = world.certificates[-1].sha256
+        status: Any = "hold" if world.dice.randrange(6) else "revoked"
+        epoch = world.authority.change(certificate, status)
+        world.stop(certificate, world.authority.status(certificate), epoch, "in flight")
+
+
+def release(world: World) -> None:
+    """Two people release at the authority; the gate learns it with a lease only."""
+    certificate = world.certificates[-1].sha256
+    if world.authority.status(certificate) == "hold":
+        world.authority.change(certificate, "good")
+
+
+def replace_certificate(world: World) -> None:
+    """A revoked agent gets a new certificate and key under the same policy."""
+    if world.authority.status(world.certificates[-1].sha256) == "revoked":
+        world.certify()
+        restart(world)
+
+
+def rearm(world: World) -> None:
+    gate = world.gate
+    if gate is not None and gate.log.state.agents["bot"].latches:
+        world.seen.rearms += 1
+        world.start(_rearm(world))
+
+
+async def _rearm(world: World) -> None:
+    assert world.gate is not None
+    try:
+        await world.gate.rearm("consecutive_failures")
+    except (StorageFailed, OutcomeUnknown):
+        world.note("not re-armed")
+
+
+# ----------------------------------------------------------------------------------- machine
+
+
+def reconcile(world: World) -> None:
+    assert world.gate is not None
+    world.start(_reconcile(world))
+
+
+async def _reconcile(world: World) -> None:
+    assert world.gate is not None
+    try:
+        await world.gate.release.reconcile()
+    except (StorageFailed, OutcomeUnknown):
+        world.note("not reconciled")
+
+
+def save_checkpoint(world: World) -> None:
+    """The observer keeps what the gate published, and what the authority last saw."""
+    world.seen.checkpoints.append(world.authority.seen)
+    assert world.gate is not None
+    journal = world.gate.log.journal
+    if journal.published_size:
+        size = journal.published_size
+        world.seen.checkpoints.append((size, world.look().tree.root(size)))
+
+
+def restart(world: World) -> None:
+    """An operator stops the process and starts it again, or the power fails while it idles."""
+    world.die(DEATHS[world.dice.randrange(2)])
+    world.run(0)
+    world.run(world.dice.randrange(20))
+
+
+STEPS: tuple[tuple[int, Callable[[World], None]], ...] = (
+    (26, new_order),
+    (7, burst),
+    (5, bad_order),
+    (9, repeat),
+    (6, amend),
+    (5, cancel),
+    (3, caller_leaves),
+    (6, market_moves),
+    (3, feed_changes),
+    (3, venue_changes),
+    (4, venue_catches_up),
+    (8, time_passes),
+    (2, next_day),
+    (2, clock_steps),
+    (2, link_changes),
+    (4, hold),
+    (1, revoke),
+    (6, stop_in_flight),
+    (8, release),
+    (3, replace_certificate),
+    (3, rearm),
+    (4, reconcile),
+    (4, save_checkpoint),
+    (2, restart),
+)
+_WEIGHT = sum(weight for weight, _ in STEPS)
+
+
+def draw_step(world: World) -> Callable[[World], None]:
+    """The next step of this seed."""
+    number = world.dice.randrange(_WEIGHT)
+    for weight, step in STEPS:
+        number -= weight
+        if number < 0:
+            return step
+    raise AssertionError("the weights do not add up")
+
+
+def settle(world: World) -> None:
+    """After a step: nothing more, a moment, or until every order has its answer."""
+    number = world.dice.randrange(6)
+    if number == 0:
+        world.run(0)
+    elif number == 1:
+        world.run(world.dice.randrange(5_000) / 1_000_000)
+    elif number == 2:
+        world.run(0.5)
+    else:
+        world.run(30, lambda: all(ask.over for ask in world.seen.asks))
