@@ -7,8 +7,8 @@ Journal, fold, governance, certificates and status answers are the real ones; ti
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -111,7 +111,7 @@ class AuthorityWorld:
         self.agent_keys = 1000
 
     @classmethod
-    async def start(cls, **other: Any) -> AuthorityWorld:
+    async def start(cls, **other: Any) -> Self:
         """Found it."""
         clock, disk = SteppedClock(START), SimulatedDisk()
         fields: dict[str, Any] = {
@@ -125,7 +125,7 @@ class AuthorityWorld:
         }
         return cls(await Authority.found(**(fields | other)), clock, disk)
 
-    async def again(self, disk: SimulatedDisk | None = None) -> AuthorityWorld:
+    async def again(self, disk: SimulatedDisk | None = None) -> Self:
         """The process died and starts anew on what is on disk."""
         disk = disk or self.disk.kill()
         authority = await Authority.open(
@@ -235,7 +235,7 @@ class Listener:
         self.gate = gate
         self.achieved = achieved
         self.heard: list[StatusPush] = []
-        self.before: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.before: Callable[[], Awaitable[object]] | None = None
 
     async def __call__(self, push: StatusPush) -> StopOutcome | None:
         """Remember the push; report what was asked for in ``achieved``."""

@@ -42,33 +42,6 @@ _LEAVING = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """One changed place.
-
-    Attributes:
-        path: of the module from the root of the repository.
-        line: where the change is.
-        scope: dotted name of the function that holds it, empty at the top of the module.
-        what: the change in words; with path, scope and text it names the mutant.
-        text: the source line, for the reader.
-        tree: the whole module, changed.
-    """
-
-    path: str
-    line: int
-    scope: str
-    family: Family
-    what: str
-    text: str
-    tree: ast.Module
-
-    @property
-    def name(self) -> str:
-        """What the list of equivalent mutants calls it: no line number, so that it survives edits."""
-        return f"{self.path.rsplit('/', 1)[1]}::{self.scope}: {self.text} [{self.what}]"
-
-
-@dataclass(frozen=True)
 class _Change:
     """A replacement for the ``number``-th node of the tree in the order of a walk."""
 
@@ -80,14 +53,46 @@ class _Change:
     """None removes the statement."""
 
 
+@dataclass(frozen=True)
+class Mutant:
+    """One changed place.
+
+    Attributes:
+        path: of the module from the root of the repository.
+        line: where the change is.
+        scope: dotted name of the function that holds it, empty at the top of the module.
+        what: the change in words; with path, scope and text it names the mutant.
+        text: the source line, for the reader.
+        source: of the whole module, unchanged.
+    """
+
+    path: str
+    line: int
+    scope: str
+    family: Family
+    what: str
+    text: str
+    source: str
+    change: _Change
+
+    def tree(self) -> ast.Module:
+        """The whole module, changed."""
+        changed = ast.parse(self.source)
+        _apply(changed, self.change)
+        return changed
+
+    @property
+    def name(self) -> str:
+        """What the list of equivalent mutants calls it: no line number, so that it survives edits."""
+        return f"{self.path.rsplit('/', 1)[1]}::{self.scope}: {self.text} [{self.what}]"
+
+
 def mutants(source: str, path: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its lines."""
     tree = ast.parse(source)
     lines = source.splitlines()
     scopes = _scopes(tree)
     for change in sorted(_changes(tree), key=lambda change: (change.line, change.what)):
-        changed = copy.deepcopy(tree)
-        _apply(changed, change)
         yield Mutant(
             path=path,
             line=change.line,
@@ -95,7 +100,8 @@ def mutants(source: str, path: str) -> Iterator[Mutant]:
             family=change.family,
             what=change.what,
             text=lines[change.line - 1].strip(),
-            tree=changed,
+            source=source,
+            change=change,
         )
 
 
@@ -171,13 +177,24 @@ def _is_type_alias(node: ast.Assign) -> bool:
     return alias and not isinstance(node.value, ast.Constant)
 
 
+def _alone_in_guard(tree: ast.Module) -> set[int]:
+    """Ids of statements that are all that a guarded block does: the block's mutant stands for them."""
+    return {
+        id(node.body[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and len(node.body) == 1
+    }
+
+
 def _changes(tree: ast.Module) -> Iterator[_Change]:
     alone = _left_alone(tree)
+    stood_for = _alone_in_guard(tree)
     for number, node in enumerate(ast.walk(tree)):
         if id(node) in alone and not isinstance(node, ast.Raise):
             continue
         if isinstance(node, ast.stmt):
-            yield from _statement(number, node)
+            removable = id(node) not in stood_for
+            yield from (c for c in _statement(number, node) if removable or c.what[-7:] != "removed")
         elif isinstance(node, ast.expr):
             yield from _expression(number, node)
 

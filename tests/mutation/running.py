@@ -280,7 +280,7 @@ class Hunt:
             os.dup2(nothing, 1)
             os.dup2(nothing, 2)
             path = str(ROOT / mutant.path)
-            install(self._room.modules[mutant.path], mutant.tree, path)
+            install(self._room.modules[mutant.path], mutant.tree(), path)
             for number in self._order(mutant):
                 if self._room.cases[number].is_red():
                     os.write(writing, str(number).encode())

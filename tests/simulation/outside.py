@@ -96,7 +96,7 @@ def authority_certificates() -> tuple[bytes, bytes, bytes]:
 
 
 @cache
-def certify(generation: int, scope_json: bytes, policy_sha256: str) -> Certified:
+def certify(generation: int, scope: bytes, policy_sha256: str) -> Certified:
     """The agent's certificate of a generation; each has a key of its own."""
     number = 2000 + generation
     der = profile.agent_certificate(
@@ -109,7 +109,7 @@ def certify(generation: int, scope_json: bytes, policy_sha256: str) -> Certified
         public_key=FixedKey(number).public_key,
         not_before_ns=parse_instant(BEGIN),
         not_after_ns=parse_instant(END),
-        scope_json=scope_json,
+        scope_json=scope,
         policy_sha256=policy_sha256,
     )
     return Certified(der, sha256_hex(der), f"{number:x}", number)
@@ -224,14 +224,18 @@ class SmallAuthority:
         self.seen = (request.tree_size, now_root)
 
     def _response(self, name: str, status: Status, now: int, end: int) -> bytes:
-        reasons = {"good": "", "hold": "certificateHold", "revoked": "privilegeWithdrawn"}
+        said = {
+            "good": CertificateStatus("good"),
+            "hold": CertificateStatus("hold", "certificateHold", now),
+            "revoked": CertificateStatus("revoked", "privilegeWithdrawn", now),
+        }[status]
         _, issuing, responder = authority_certificates()
         return build_ocsp(
             certificate=self.certificates[name],
             issuing=issuing,
             responder=responder,
             responder_key=SignerKey(RESPONDER),
-            status=CertificateStatus(status, reasons[status], now),
+            status=said,
             this_update_ns=now,
             next_update_ns=end,
         )

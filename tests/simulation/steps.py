@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from sekisho.core.encoding import canonical
-from sekisho.core.errors import OutcomeUnknown, StorageFailed
-from sekisho.core.gate.order import MalformedInput, parse_order
+from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed
+from sekisho.core.gate.order import parse_order
+from sekisho.core.ledger.checkpoint import verify_checkpoint
+from sekisho.core.terms import NS
 from tests.gate_world import ORDER
 from tests.simulation.faults import DEATHS
 from tests.simulation.world import World
@@ -181,13 +183,10 @@ def next_day(world: World) -> None:
 
 
 def clock_steps(world: World) -> None:
-    """A time server or an administrator moves the gate's clock; mostly back soon after."""
-    behind = world.clock.now_ns() - world.loop.now_ns
-    true = world.true_clock.now_ns() - world.loop.now_ns
-    if behind != true:
-        world.clock.step((true - behind) / 1e9)
-    else:
-        world.clock.step((-30.0, -3.0, -0.5, 0.5, 3.0, 30.0)[world.dice.randrange(6)])
+    """A time server or an administrator moves the gate's clock; the next time back to the truth."""
+    apart_ns = world.true_clock.now_ns() - world.clock.now_ns()
+    steps = (-30.0, -3.0, -0.5, 0.5, 3.0, 30.0)
+    world.clock.step(apart_ns / NS if apart_ns else steps[world.dice.randrange(6)])
 
 
 # ------------------------------------------------------------------- authority and people
@@ -232,6 +231,7 @@ def release(world: World) -> None:
     certificate = world.certificates[-1].sha256
     if world.authority.status(certificate) == "hold":
         world.authority.change(certificate, "good")
+        world.seen.goods.append((world.seen.tick(), certificate))
 
 
 def replace_certificate(world: World) -> None:
@@ -277,9 +277,9 @@ def save_checkpoint(world: World) -> None:
     world.seen.checkpoints.append(world.authority.seen)
     assert world.gate is not None
     journal = world.gate.log.journal
-    if journal.published_size:
-        size = journal.published_size
-        world.seen.checkpoints.append((size, world.look().tree.root(size)))
+    if journal.checkpoint:
+        published, _ = verify_checkpoint(journal.checkpoint, journal.log_key)
+        world.seen.checkpoints.append((published.size, published.root_hash))
 
 
 def restart(world: World) -> None:
@@ -308,9 +308,6 @@ STEPS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (4, hold),
     (1, revoke),
     (6, stop_in_flight),
-    (8, release),
-    (3, replace_certificate),
-    (3, rearm),
     (4, reconcile),
     (4, save_checkpoint),
     (2, restart),
@@ -326,6 +323,32 @@ def draw_step(world: World) -> Callable[[World], None]:
         if number < 0:
             return step
     raise AssertionError("the weights do not add up")
+
+
+def mend(world: World) -> None:
+    """People repair what is broken, one thing at a time, or not yet."""
+    certificate = world.certificates[-1].sha256
+    status = world.authority.status(certificate)
+    broken: list[tuple[bool, Callable[[World], None]]] = [
+        (world.cut_off, link_changes),
+        (world.feed_state != "live", _feed_lives),
+        (world.venue.faults.down, _venue_answers),
+        (status == "revoked", replace_certificate),
+        (status == "hold", release),
+        (world.gate is not None and bool(world.gate.log.state.agents["bot"].latches), rearm),
+    ]
+    repairs = [repair for is_broken, repair in broken if is_broken]
+    if repairs and world.dice.randrange(2):
+        repairs[world.dice.randrange(len(repairs))](world)
+
+
+def _feed_lives(world: World) -> None:
+    world.feed_state = "live"
+    world.feed()
+
+
+def _venue_answers(world: World) -> None:
+    world.venue.faults.down = False
 
 
 def settle(world: World) -> None:

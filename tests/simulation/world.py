@@ -20,6 +20,7 @@ from sekisho.adapters.simulated_disk import SimulatedDisk
 from sekisho.adapters.simulated_entropy import SeededEntropy
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.errors import OutcomeUnknown, SekishoError, StorageFailed, VerificationFailed
+from sekisho.core.identity.scope_extension import scope_json
 from sekisho.core.terms import parse_instant
 from sekisho.services.gatelog import GateLog
 from tests.gate_world import POLICY
@@ -47,6 +48,7 @@ _LAG_NS = {
 def policy_of_world() -> tuple[dict[str, Any], str]:
     """The policy of every seed, with its digest: a small daily cap, a latch, no hours."""
     policy = copy.deepcopy(POLICY)
+    policy |= {"operator": {"name": "Example Trading", "lei": "0" * 20}, "version": 1}
     policy["scope"] |= {
         "order_notional_max": ORDER_MAX,
         "daily_notional_max": CAP,
@@ -246,8 +248,8 @@ class World:
 
     def certify(self) -> None:
         """A certificate of the next generation under the same policy."""
-        scope = canonical(self.policy["scope"])
-        made = certify(len(self.certificates) + 1, scope, self.policy_sha256)
+        generation = len(self.certificates) + 1
+        made = certify(generation, scope_json(self.policy), self.policy_sha256)
         self.certificates.append(made)
         self.authority.certificates[made.sha256] = made.der
         self.venue.know_certificate(made.der)

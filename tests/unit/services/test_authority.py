@@ -469,13 +469,13 @@ def test_authority_key_service_that_lies_issues_nothing() -> None:
     """A signature that does not verify never leaves."""
 
     async def story() -> None:
-        issuing = signer(102)
+        issuing: Any = signer(102)
         world = await AuthorityWorld.start(keys=authority_keys(issuing=issuing))
         policy = policy_of()
         await world.approve(policy)
         size = world.authority.state.size
         real = issuing.sign_blocking
-        issuing.sign_blocking = lambda message: real(b"x")  # type: ignore[method-assign]
+        issuing.sign_blocking = lambda message: real(b"x")
         with pytest.raises(VerificationFailed):
             await world.issue(policy)
         with pytest.raises(VerificationFailed):

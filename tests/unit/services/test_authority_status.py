@@ -271,7 +271,7 @@ def test_stop_listener_that_fails_is_named_and_keeps_nobody_waiting() -> None:
 
         never = asyncio.Event()
         hangs = Listener("g3")
-        hangs.before = lambda: never.wait()  # type: ignore[assignment,return-value]
+        hangs.before = never.wait
         for listener in (raises, says_nothing, hangs):
             world.authority.on_status(listener)
         good = heard_by(world)
@@ -488,23 +488,23 @@ def test_stop_when_the_crl_cannot_be_signed_goes_on() -> None:
     """The key service is away: the stop is recorded and pushed; the CRL's failure is reported."""
 
     async def story() -> None:
-        issuing = signer(102)
+        issuing: Any = signer(102)
         world = await AuthorityWorld.start(keys=authority_keys(issuing=issuing))
         issued = await world.certified()
         listener = heard_by(world)
         real = issuing.sign_blocking
 
-        def away(_: bytes) -> bytes:
+        def away(message: bytes) -> bytes:
             raise Unavailable("the key service does not answer")
 
-        issuing.sign_blocking = away  # type: ignore[method-assign]
+        issuing.sign_blocking = away
         report = await world.order("kill")
         assert (report.recorded, report.complete, report.crl_number) == (True, False, None)
         assert report.failures == ("crl: the key service does not answer",)
         assert len(listener.heard) == 1
         with pytest.raises(Unavailable):
             await world.authority.crl()
-        issuing.sign_blocking = real  # type: ignore[method-assign]
+        issuing.sign_blocking = real
         assert await listed(world, issued) == "revoked"
 
     play(story())

@@ -52,8 +52,7 @@ def read_all(folder: Path) -> dict[str, bytes]:
         except OSError as error:
             raise VerificationFailed(f"cannot be read ({error.strerror})", above or ".") from error
         try:
-            for path in _read_folder(handle, above, found):
-                waiting.append((path, depth + 1))
+            waiting += [(path, depth + 1) for path in _read_folder(handle, above, found)]
         finally:
             os.close(handle)
     return dict(sorted(found.items()))

@@ -217,7 +217,8 @@ class State:
         if kind == "execution":
             _report(agent, entry, now)
         elif kind == "status_acted":
-            if entry["certificate_sha256"] == agent.certificate_sha256:
+            present = entry["certificate_sha256"] == agent.certificate_sha256
+            if present and agent.status != "revoked":
                 agent.status = str(entry["status"])
             agent.epoch = max(agent.epoch, canonical.integer_of(entry["epoch"]))
         elif kind == "withdrawn":
@@ -234,11 +235,13 @@ class State:
     def _admit(self, entry: Entry, now: int) -> None:
         policy = self._policies[str(entry["policy_sha256"])]
         agent = self.agents.setdefault(str(entry["agent"]), Agent(policy.scope.day(now)))
+        if entry["certificate_sha256"] != agent.certificate_sha256:
+            agent.status = "good"  # readmission of the same certificate lifts nothing
         agent.certificate_sha256 = str(entry["certificate_sha256"])
         agent.validity_texts = str(entry["not_before"]), str(entry["not_after"])
         agent.not_before = canonical.instant(entry["not_before"])
         agent.not_after = canonical.instant(entry["not_after"])
-        agent.policy, agent.status = policy, "good"
+        agent.policy = policy
         self.roll(agent, now)  # the new policy may have another zone
 
     def _observe(self, entry: Entry) -> None:

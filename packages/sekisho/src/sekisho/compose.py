@@ -17,9 +17,9 @@ from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.policy_yaml import read_yaml
-from sekisho.adapters.signers import software
 from sekisho.adapters.rates.ecb import EcbPath, find_rates_file, load_fixings
 from sekisho.adapters.rates.none import NoRates
+from sekisho.adapters.signers import software
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.adapters.signers.x509_key import SignerKey
 from sekisho.adapters.simulated_clock import SteppedClock
@@ -36,12 +36,14 @@ from sekisho.core.governance.policy import policy_from_canonical
 from sekisho.core.governance.roster import Role, Roster, Seat
 from sekisho.core.governance.shape import AppliedDefault
 from sekisho.core.identity.ocsp import verify_ocsp
+from sekisho.core.identity.oids import openssl_names
 from sekisho.core.identity.profile import Arc, Names, load, spki
 from sekisho.core.identity.status import Status
 from sekisho.ports import Clock, Entropy, RateSource, Signer, Venue
 from sekisho.services.admission import Admissions
 from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
+from sekisho.services.evidence import Export
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.gatelog import GateLog
 from sekisho.services.journal import Journal
@@ -49,7 +51,7 @@ from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 from sekisho.services.status import StatusPush
-from sekisho.services.stopping import Stopping, StopOutcome
+from sekisho.services.stopping import StopOutcome, Stopping
 
 AUTHORITY_KEYS = ("root", "issuing", "responder")
 LOG_KEYS = ("authority-log", "gate-log")
@@ -419,5 +421,30 @@ def builtin_policy() -> Path:
 
 
 async def write_bundle(home: Home, agent: str, begin_ns: int, end_ns: int, out: Path) -> None:
-    """Export placeholder."""
-    raise ConfigurationInvalid("export is not wired")
+    """Export the evidence of an agent; the home's gate must be open.
+
+    Raises:
+        ConfigurationInvalid: the folder is not empty, or there is no such agent.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    disk = FolderDisk(out)
+    try:
+        export = Export(
+            home.journals["gate"],
+            home.journals["authority"],
+            home.authority,
+            home.signer("gate-log"),
+        )
+        await export.write(
+            disk,
+            agent,
+            begin_ns,
+            end_ns,
+            now_ns=home.around.clock.now_ns(),
+            oid_cnf=openssl_names(home.names.arc),
+        )
+    finally:
+        disk.close()
+        # The adapter's own names: a bundle holds what its manifest lists and nothing else.
+        (out / ".lock").unlink()
+        (out / ".tmp").rmdir()

@@ -152,12 +152,12 @@ class StatusDesk:
 
     def _check_release(self, command: Command, agent: str) -> None:
         """What widens is for the present state only, whatever happened since it was signed."""
+        self._log.require_sound()
         present = self._log.state.agent_epoch(agent)
         if command.epoch != present:
             raise NotAuthorised(
                 f"release: signed at epoch {command.epoch}, the agent is at {present}; look again"
             )
-        self._log.require_sound()
 
     def _affected(
         self, act: str, agents: Sequence[str]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys in files, encrypted at rest (PKCS#8), behind the ``Signer`` port.
 
-For the embedded topology, tests and small installations. The passphrase is read from a file that the
-configuration names. A key file is created once, never overwritten, readable by its owner alone.
+For the embedded topology, tests and small installations. The passphrase is read from a file that
+the configuration names. A key file is created once, never overwritten, readable by its owner alone.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.errors import ConfigurationInvalid, StorageFailed
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
 PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
@@ -59,7 +60,9 @@ def generate(path: Path, passphrase: bytes, algorithm: str = "ES256") -> Softwar
     """Make a key and store it encrypted, mode 0600.
 
     Raises:
-        ConfigurationInvalid: the file exists, the passphrase is empty, or no such algorithm.
+        ConfigurationInvalid: the file exists or cannot be made, the passphrase is empty, or there
+            is no such algorithm.
+        StorageFailed: the key could not be stored; nothing was signed with it.
     """
     if algorithm == "ES256":
         key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
@@ -78,19 +81,34 @@ def generate(path: Path, passphrase: bytes, algorithm: str = "ES256") -> Softwar
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ConfigurationInvalid(f"{path}: exists; a key is never overwritten") from None
+    except OSError as error:
+        raise ConfigurationInvalid(f"{path}: cannot be made ({error.strerror})") from error
     # A crash in here leaves a key that cannot be read; it was never used, so delete it and go on.
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageFailed(f"{path}: the key was not stored; delete the file") from error
     return SoftwareSigner(f"file:{path}", key)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without it, a certificate could outlive the name of its key after a crash."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def load(path: Path, passphrase: bytes) -> SoftwareSigner:
     """Read a stored key.
 
     Raises:
-        ConfigurationInvalid: not there, readable by others, another passphrase, another kind of key.
+        ConfigurationInvalid: not there, readable by others, another passphrase or kind of key.
     """
     try:
         mode = path.stat().st_mode & 0o777
@@ -101,8 +119,8 @@ def load(path: Path, passphrase: bytes) -> SoftwareSigner:
         raise ConfigurationInvalid(f"{path}: others can read this key; run: chmod 600 {path}")
     try:
         key = serialization.load_pem_private_key(text, passphrase)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationInvalid(f"{path}: not a key for this passphrase") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationInvalid(f"{path}: not a key encrypted under this passphrase") from error
     if isinstance(key, ed25519.Ed25519PrivateKey) or (
         isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
     ):

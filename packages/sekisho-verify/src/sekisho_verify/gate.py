@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gate's log says of agents, statuses, leases and re-arming (bundle.md steps 5 and 8).
+
+Each is compared with the authority's log or with a signature of the authority or of people. The
+verdicts are computed again in `decisions`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sekisho_verify import canonical, people
+from sekisho_verify.authority import AuthorityLog, Replays
+from sekisho_verify.canonical import SECOND
+from sekisho_verify.entries import Entry
+from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.people import Command
+from sekisho_verify.tiles import Tree
+
+_HEX32 = re.compile(r"[0-9a-f]{32}")
+_LEASE = frozenset(
+    "gate boot nonce epoch tree_size root_hash granted_at duration_s not_good".split()
+)
+_LEASE_MAX_S = 60
+
+
+@contextlib.contextmanager
+def _entry(index: int) -> Iterator[None]:
+    """A failure within names this entry."""
+    try:
+        yield
+    except VerificationFailed as failure:
+        raise failure.at(f"gate log, entry {index}") from failure
+
+
+@dataclasses.dataclass(frozen=True)
+class Lease:
+    """A grant that was verified; times in ns."""
+
+    epoch: int
+    end: int
+
+
+class GateLog:
+    """What the gate's log says of everything but orders.
+
+    Attributes:
+        leases: index → lease, of every `lease_held`.
+        acted: certificate digest → (index, status) of each `status_acted`.
+        openings: indices of `gate_opened`.
+    """
+
+    def __init__(self, authority: AuthorityLog, tree: Tree) -> None:
+        self._authority = authority
+        self._tree = tree
+        self._gate = ""
+        self._boot = ""
+        self._lease_epoch = 0
+        self._agent_epochs: dict[str, int] = defaultdict(int)
+        self._replays = Replays()
+        self.leases: dict[int, Lease] = {}
+        self.acted: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self.openings: list[int] = []
+
+    def admissions(
+        self, entries: Sequence[Entry], times: Sequence[int], issued_in: Sequence[Entry]
+    ) -> None:
+        """Every agent that was admitted is one that the authority certified.
+
+        Raises:
+            VerificationFailed: names the first entry that does not agree.
+        """
+        for index, entry in enumerate(entries):
+            if entry["kind"] == "agent_admitted":
+                with _entry(index):
+                    self._admitted(entry, times[index], issued_in)
+
+    def _admitted(self, entry: Entry, now: int, issued_in: Sequence[Entry]) -> None:
+        at = canonical.integer_of(entry["authority_index"])
+        source = issued_in[at] if at < len(issued_in) else {}
+        issued = self._authority.issued.get(str(entry["certificate_sha256"]))
+        if source.get("kind") != "certificate_issued" or issued is None or issued.index != at:
+            raise VerificationFailed("admits a certificate that the authority did not issue there")
+        for name in (
+            "agent",
+            "certificate",
+            "certificate_sha256",
+            "serial_number",
+            "not_before",
+            "not_after",
+            "policy_sha256",
+        ):
+            require(entry[name] == source[name], f"`{name}` differs from the authority's entry")
+        digest = canonical.digest_of(entry["policy"])
+        require(digest == issued.policy.sha256, "`policy` is not the policy that was approved")
+        self._authority.authority.require_valid_at(now)
+
+    def statuses(self, entries: Sequence[Entry], times: Sequence[int]) -> int:
+        """`status_acted` and `rearmed` entries; returns how many statuses were acted on.
+
+        Raises:
+            VerificationFailed: names the first entry that does not agree.
+        """
+        count = 0
+        for index, entry in enumerate(entries):
+            if entry["kind"] == "status_acted":
+                count += 1
+                with _entry(index):
+                    self._acted(index, entry)
+            elif entry["kind"] == "rearmed":
+                with _entry(index):
+                    self._rearmed(entry, times[index])
+            elif entry["kind"] == "gate_opened":
+                self.openings.append(index)
+        return count
+
+    def _acted(self, index: int, entry: Entry) -> None:
+        issued = self._authority.issued.get(str(entry["certificate_sha256"]))
+        if issued is None or issued.agent != entry["agent"]:
+            raise VerificationFailed("names a certificate that the authority did not issue")
+        epoch, status = canonical.integer_of(entry["epoch"]), str(entry["status"])
+        require(epoch <= self._authority.epoch, "is of an epoch that the authority's log lacks")
+        there = issued.status_at(epoch)
+        require(there == status, f"acts on {status}, the authority's log has {there}")
+        agent = str(entry["agent"])
+        self._agent_epochs[agent] = max(self._agent_epochs[agent], epoch)
+        self.acted[issued.certificate.sha256].append((index, status))
+
+    def _rearmed(self, entry: Entry, now: int) -> None:
+        agent, latch = str(entry["agent"]), entry["latch"]
+        texts = canonical.array_of(entry["commands"])
+        require(len(texts) > 0, "re-arms without a signed command")
+        roster = self._roster_of(texts[0])
+
+        def allowed(command: Command) -> bool:
+            return command.command == "rearm" and command.agent == agent and command.latch == latch
+
+        found = people.commands(texts, roster, now, allowed)
+        require(entry["seats"] == [one.seat.name for one in found], "names other seats")
+        for one in found:
+            self._replays.use(one, agent)
+            present = self._agent_epochs[agent]
+            require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
+
+    def _roster_of(self, text: object) -> people.Roster:
+        data = canonical.text_of(text).encode(errors="surrogatepass")
+        command = canonical.object_of(canonical.parse_object(data).get("command"))
+        roster = self._authority.rosters.get(str(command.get("roster_sha256")))
+        if roster is None:
+            raise VerificationFailed("rests on a command by a roster that was never in force")
+        return roster
+
+    def leases_held(self, entries: Sequence[Entry]) -> int:
+        """Every lease is signed, for this gate and boot; returns how many there are (step 8).
+
+        Raises:
+            VerificationFailed: names the first entry that does not hold.
+        """
+        for index, entry in enumerate(entries):
+            if entry["kind"] == "gate_opened":
+                same = self._gate in ("", entry["gate"])
+                require(same, "opens another gate in this log", f"gate log, entry {index}")
+                self._gate, self._boot = str(entry["gate"]), str(entry["boot"])
+            elif entry["kind"] == "lease_held":
+                with _entry(index):
+                    self._held(index, entry)
+        return len(self.leases)
+
+    def _held(self, index: int, entry: Entry) -> None:
+        text = canonical.text_of(entry["grant"])
+        grant = canonical.parse_object(text.encode(errors="surrogatepass"))
+        canonical.fields(grant, {"lease", "signature"}, "grant")
+        lease = canonical.fields(grant["lease"], _LEASE, "lease")
+        message = b"sekisho/lease/v1\n" + canonical.encode(lease)
+        signature = canonical.bytes_of(grant["signature"])
+        try:
+            self._authority.responder.ec_key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise VerificationFailed("has a lease whose signature does not verify") from error
+        require(lease["gate"] == self._gate, "has a lease for another gate")
+        require(lease["boot"] == self._boot, "has a lease for another boot")
+        nonce = canonical.text_of(lease["nonce"])
+        require(_HEX32.fullmatch(nonce) is not None, "has a lease with a malformed nonce")
+        epoch = canonical.integer_of(lease["epoch"])
+        require(entry["epoch"] == epoch, "has another epoch than its lease")
+        require(epoch >= self._lease_epoch, "has a lease whose epoch falls")
+        self._lease_epoch = epoch
+        not_good = [canonical.digest_text(one) for one in canonical.array_of(lease["not_good"])]
+        require(not_good == sorted(set(not_good)), "has a lease with an unsorted list")
+        granted = canonical.instant(lease["granted_at"])
+        self._authority.responder.require_valid_at(granted, "responder certificate")
+        duration = canonical.integer_of(lease["duration_s"])
+        require(0 < duration <= _LEASE_MAX_S, "has a lease of no proper duration")
+        self._check_prefix(lease, index)
+        self.leases[index] = Lease(epoch, granted + duration * SECOND)
+
+    def _check_prefix(self, seen: dict[str, object], most: int) -> None:
+        """The checkpoint that the authority saw is one of this log."""
+        size = canonical.integer_of(seen["tree_size"])
+        require(0 <= size <= most, "names a checkpoint that lies ahead of it")
+        same = self._tree.root(size) == canonical.bytes_of(seen["root_hash"])
+        require(same, "names a checkpoint of another history of this log")
+
+    def boots(self, origin: str) -> None:
+        """What the authority saw of this log at each boot is a beginning of it, never shorter.
+
+        Raises:
+            VerificationFailed: names the authority's entry.
+        """
+        last = 0
+        for index, entry in self._authority.boots:
+            if entry["origin"] == origin:
+                try:
+                    self._check_prefix(entry, self._tree.size)
+                    size = canonical.integer_of(entry["tree_size"])
+                    require(size >= last, "saw a shorter log than before")
+                    last = size
+                except VerificationFailed as failure:
+                    raise failure.at(f"authority log, entry {index}") from failure
