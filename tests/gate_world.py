@@ -28,7 +28,7 @@ from sekisho.ports import ExecType, LeaseGranted, LeaseRequest, VenueReport
 from sekisho.services.gatekeeper import Answer, Gatekeeper
 from sekisho.services.gatelog import GateLog
 from sekisho.services.journal import Journal
-from sekisho.services.leasing import CONTEXT, Leasing, LeaseTerms
+from sekisho.services.leasing import CONTEXT, LeaseTerms, Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 from sekisho.services.stopping import Stopping

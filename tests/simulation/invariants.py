@@ -114,12 +114,19 @@ def invariant_p3_executions_have_permits(world: World) -> Findings:
 
 
 def invariant_p4_nothing_after_a_stop(world: World) -> Findings:
-    """From the instant of a stop the key is not asked and no permit begins its way."""
+    """From the instant of a stop the key is not asked and no permit begins its way.
+
+    It ends with a lease of a newer epoch that calls the certificate good, and with nothing else.
+    """
     seen = world.seen
     for stop in seen.stops:
         certificate = stop.certificate_sha256
-        end = min((at for at, name in seen.goods if name == certificate and at > stop.begun),
-                  default=seen.events + 1)  # fmt: skip - one expression
+        newer = (
+            event
+            for event, name, epoch in seen.goods
+            if name == certificate and event > stop.begun and epoch > stop.epoch
+        )
+        end = min(newer, default=seen.events + 1)
         for kind, items in (("key use", seen.key_uses), ("submission", seen.submissions)):
             for item in items:
                 if item.certificate_sha256 == certificate and stop.begun < item.event < end:

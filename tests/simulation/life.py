@@ -161,9 +161,12 @@ class WatchedAuthority:
 
     async def lease(self, request: LeaseRequest) -> LeaseGranted:
         await self._cut("authority.lease:before")
-        granted = self._world.authority.lease(request, self._world.loop.now_ns)
-        if await self._world.reach("authority.lease:after"):
+        world, authority = self._world, self._world.authority
+        granted = authority.lease(request, world.loop.now_ns)
+        epoch, good = authority.epoch, authority.grants[-1].good
+        if await world.reach("authority.lease:after"):
             raise Unavailable("the connection broke before the answer")
+        world.seen.goods += [(world.seen.tick(), name, epoch) for name in sorted(good)]
         return granted
 
     async def _cut(self, point: str) -> None:

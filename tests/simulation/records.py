@@ -183,8 +183,8 @@ class Seen:
     submissions: list[Submission] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
-    goods: list[tuple[int, str]] = field(default_factory=list)
-    """When a gate took a certificate for good again: event, digest."""
+    goods: list[tuple[int, str, int]] = field(default_factory=list)
+    """Leases that reached the gate and call a certificate good: event, digest, epoch."""
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
     rearms: int = 0
     failures: list[str] = field(default_factory=list)

@@ -43,7 +43,7 @@ def test_same_order_is_the_same_bytes() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0.1, True, None, "1.8e5", "-1", "NaN", Decimal("NaN"), Decimal("-1"), "1" * 19, "0.123456789"],
+    [0.1, True, None, "1.8e5", "-1", "NaN", Decimal("NaN"), Decimal(-1), "1" * 19, "0.123456789"],
 )
 def test_amount_that_is_not_exact_is_refused(value: Any) -> None:
     """Floats, exponents, signs and endless digits never reach the wire."""

@@ -170,7 +170,9 @@ MALFORMED: list[tuple[str, bytes, str]] = [
 def test_malformed_order_is_refused_and_recorded_by_digest(
     what: str, body: bytes, says: str
 ) -> None:
-    """What is no order gets one stable reason that names the trouble; its body is not in the log."""
+    """What is no order gets one stable reason that names the trouble; its body is not in the
+    log.
+    """
 
     async def story() -> None:
         world = await GateWorld.start()

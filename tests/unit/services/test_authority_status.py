@@ -139,7 +139,7 @@ def test_command_without_right_or_fresh_signature_changes_nothing() -> None:
         await refused("only", signed("kill", "desk_lead"))
         await refused("not a matter", signed("acknowledge", "risk_lead"))
         await refused("no certificate", signed("hold", "risk_lead", agent="other"))
-        await refused("no certificate of this agent is on hold", *world.commands("release"))
+        await refused("no active certificate of this agent is on hold", *world.commands("release"))
         one = signed("hold", "risk_lead")
         await give((one,))
         await refused("used before", one)
@@ -214,6 +214,45 @@ def test_kill_revokes_every_certificate_not_only_the_newest() -> None:
             old.serial_number,
         ]
         assert [await listed(world, one) for one in (old, new)] == ["revoked"] * 2
+
+    play(story())
+
+
+def test_release_is_for_the_active_certificate_alone() -> None:
+    """An older certificate that was held with it and has expired stays on hold."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        old = await world.certified(valid_until="2026-06-01T00:00:00Z")
+        world.clock.advance(40 * DAY_S)
+        with pytest.raises(NotAuthorised, match="no active"):
+            await world.order("release")
+        new = await world.certified(version="2")
+        assert (await world.order("hold")).changed == (new.serial_number, old.serial_number)
+        assert (await world.order("release")).changed == (new.serial_number,)
+        assert [await world.status(one) for one in (old, new)] == ["hold", "good"]
+
+    play(story())
+
+
+def test_command_entries_carry_the_instant_of_their_judgement() -> None:
+    """A command at the end of its freshness is recorded at an instant at which it still held."""
+
+    async def story() -> None:
+        class Running(SteppedClock):
+            def now_ns(self) -> int:
+                self.advance(0.001)
+                return super().now_ns()
+
+        world = await AuthorityWorld.start(clock=Running(START))
+        await world.certified()
+        command = world.signed("hold", "risk_lead")
+        world.clock.advance_to(parse_instant(command.command.commanded_at) + 300 * NS - NS // 1000)
+        world.clock = world.authority.log._clock  # type: ignore[assignment]
+        assert command
+        await world.authority.command((command,))
+        entry = next(one for one in world.entries() if isinstance(one, StatusChanged))
+        assert parse_instant(entry.at) - parse_instant(command.command.commanded_at) <= 300 * NS
 
     play(story())
 

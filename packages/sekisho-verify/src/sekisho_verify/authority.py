@@ -254,7 +254,8 @@ class AuthorityLog:
 
 def check_agent(authority: Authority, leaf: Certificate, policy: Policy) -> None:
     """An agent's certificate says what its policy says."""
-    operator = policy.operator_name, policy.lei
-    digest, scope = authority.check_agent(leaf, policy.agent, operator)
-    require(digest.hex() == policy.sha256, "certificate is for another policy")
-    require(scope == policy.scope_json, "certificate's scope extension differs from the policy")
+    scope = authority.check_agent(leaf)
+    require(scope.policy_sha256 == policy.sha256, "certificate is for another policy")
+    require(
+        scope.text == policy.scope_json, "certificate's scope extension differs from the policy"
+    )

@@ -62,6 +62,7 @@ _USAGES = (
     "key_cert_sign",
     "crl_sign",
 )
+_SCOPE = frozenset("agent environment operator risk_controls scope version".split())
 _SERIAL_BYTES = range(17, 21)
 _ORGANISATION_MAX = 64
 
@@ -105,6 +106,15 @@ class Certificate:
         require(within, f"{what} is not in its validity at {canonical.instant_text(now)}")
 
 
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """What a scope extension says: digest of the policy, canonical text, and its members."""
+
+    policy_sha256: str
+    text: str
+    content: dict[str, object]
+
+
 def seconds_ns(moment: datetime.datetime) -> int:
     """Nanoseconds since 1970 of an aware time of whole seconds."""
     epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -136,6 +146,11 @@ def load_der(data: bytes) -> Certificate:
             )
         except _MALFORMED as error:
             raise VerificationFailed(f"is no well-formed certificate ({error})") from error
+
+
+def load(data: bytes) -> Certificate:
+    """Read one certificate, PEM or DER."""
+    return load_pem(data) if b"-----BEGIN" in data else load_der(data)
 
 
 def load_pem(data: bytes) -> Certificate:
@@ -182,40 +197,29 @@ class Authority:
         self.root.require_valid_at(now, "root certificate")
         self.issuing.require_valid_at(now, "issuing certificate")
 
-    def check_agent(
-        self, leaf: Certificate, agent: str, operator: tuple[str, str]
-    ) -> tuple[bytes, str]:
-        """An agent's certificate; returns the policy digest and scope JSON of its extension.
+    def check_agent(self, leaf: Certificate) -> Scope:
+        """An agent's certificate; returns what its scope extension says.
 
-        Args:
-            leaf: the certificate.
-            agent: whose it must be.
-            operator: name and LEI of the operator.
+        Subject and alternative name must say the same as the extension.
         """
         what = "agent certificate"
         scope_oid = x509.ObjectIdentifier(f"{self.arc}.1.1")
         usage = x509.ObjectIdentifier(f"{self.arc}.2.1")
-        name, lei = operator
         self._check_leaf(leaf, {ExtensionOID.SUBJECT_ALTERNATIVE_NAME, scope_oid}, usage, what)
         _ = leaf.ec_key
+        scope = _scope(leaf.extensions[scope_oid])
         subject = leaf.parsed.subject
         require(len(list(subject)) == 3, f"{what} has a subject of another form")
+        operator = canonical.object_of(scope.content["operator"])
+        agent, name, lei = scope.content["agent"], str(operator["name"]), operator["lei"]
         require(_one(subject, NameOID.COMMON_NAME) == agent, f"{what} is for another agent")
         in_name = _one(subject, NameOID.ORGANIZATION_NAME)
         require(in_name == name[:_ORGANISATION_MAX], f"{what} is for another operator")
         identifier = _one(subject, NameOID.ORGANIZATION_IDENTIFIER)
         require(identifier == f"LEIXG-{lei}", f"{what} names another LEI")
         uri = _uri(leaf, what)
-        require(
-            uri.endswith(f"/agents/{lei}/{agent}"), f"{what} has an alternative name of another"
-        )
-        extension = leaf.extensions[scope_oid]
-        require(not extension.critical, f"{what} has a critical scope extension")
-        if not isinstance(extension.value, x509.UnrecognizedExtension):
-            raise VerificationFailed(f"{what} has no scope extension")
-        version, digest, scope = der.scope_extension(extension.value.value)
-        require(version == 1, f"{what} has a scope extension of an unknown version")
-        return digest, scope
+        require(uri.endswith(f"/agents/{lei}/{agent}"), f"{what} has another's alternative name")
+        return scope
 
     def check_log(self, leaf: Certificate, origin: str) -> None:
         """A log key's certificate binds it to its origin."""
@@ -256,6 +260,19 @@ class Authority:
         require(extended.critical and extended.value == only, f"{what} has another key usage")
         require(len(leaf.serial) // 2 in _SERIAL_BYTES, f"{what} has a serial of another length")
         _check_signed(leaf, self.issuing, what)
+
+
+def _scope(extension: x509.Extension[x509.ExtensionType]) -> Scope:
+    """The scope extension (section 4)."""
+    require(not extension.critical, "agent certificate has a critical scope extension")
+    if not isinstance(extension.value, x509.UnrecognizedExtension):
+        raise VerificationFailed("agent certificate has no scope extension")
+    version, digest, text = der.scope_extension(extension.value.value)
+    require(version == 1, "scope extension is of an unknown version")
+    content = canonical.fields(canonical.parse(text.encode()), _SCOPE, "scope extension")
+    operator = canonical.object_of(content["operator"])
+    require({"name", "lei"} <= operator.keys(), "scope extension does not name the operator")
+    return Scope(digest.hex(), text, content)
 
 
 def _one(name: x509.Name, oid: x509.ObjectIdentifier) -> str:

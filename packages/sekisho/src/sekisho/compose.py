@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The embedded topology: one authority and one gate in one process, over one folder.
 
-The only place that wires adapters into services. A home holds ``sekisho.toml``, ``keys/`` (encrypted),
-``authority/`` and ``gate/`` (the two logs, each a folder that any static web server could serve). It
-is locked while it is open, so that there is one gate at a time. All keys lie in one place: separation
-of duties and custody begin with the sidecar, and this topology says so by its environment, ``test``.
+The only place that wires adapters into services. A home holds ``sekisho.toml``, ``keys/``
+(encrypted), ``authority/`` and ``gate/`` (the two logs, each a folder that any static web server
+could serve). It is locked while it is open, so that there is one gate at a time. All keys lie in
+one place: separation of duties and custody begin with the sidecar, and this topology says so by its
+environment, ``test``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,20 @@ from sekisho.services.stopping import StopOutcome, Stopping
 AUTHORITY_KEYS = ("root", "issuing", "responder")
 LOG_KEYS = ("authority-log", "gate-log")
 VENUE_CREDENTIAL = "paper-session"
-RATE_CURRENCIES = ("USD", "GBP", "CHF", "JPY", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "AUD", "CAD")
+RATE_CURRENCIES = (
+    "USD",
+    "GBP",
+    "CHF",
+    "JPY",
+    "SEK",
+    "NOK",
+    "DKK",
+    "PLN",
+    "CZK",
+    "HUF",
+    "AUD",
+    "CAD",
+)
 """Currencies of the ECB's list that the demonstration has rates for, beside the euro."""
 SEATS: tuple[tuple[str, Role], ...] = (
     ("ceo@cryptoex", "approver"),
@@ -182,7 +196,9 @@ class Home:
         known = self.authority.state.policies.get(digest)
         if known is None:
             registered = ", ".join(self.authority.state.policies) or "none"
-            raise ConfigurationInvalid(f"no policy {digest} is registered here; known: {registered}")
+            raise ConfigurationInvalid(
+                f"no policy {digest} is registered here; known: {registered}"
+            )
         entry = decode_authority_entry(self.journals["authority"].entry(known.index))
         encoded = canonical(known.policy)
         return Registration(
@@ -362,8 +378,6 @@ def status_reader(issuing: bytes) -> Callable[[bytes, str, int], Status]:
         return verify_ocsp(response, issuing, unb64(certificate), now_ns).status.status
 
     return read
-
-
 
 
 def load_person(path: Path, passphrase: bytes) -> Signer:

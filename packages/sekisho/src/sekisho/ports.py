@@ -3,8 +3,8 @@
 
 Every adapter of a port, and the simulated one, passes the same conformance suite
 (tests/conformance). Methods that can wait are async; each such call is a point at which a crash is
-simulated. Errors: ``Unavailable`` and ``StorageFailed`` mean certainly no effect, ``OutcomeUnknown``
-means maybe; no port answers with None or False for "could not".
+simulated. Errors: ``Unavailable`` and ``StorageFailed`` mean certainly no effect,
+``OutcomeUnknown`` means maybe; no port answers with None or False for "could not".
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Entropy(Protocol):
 
 
 class Signer(Protocol):
-    """One key, named by URI (``file:…``, later ``pkcs11:…``, ``awskms:…``); the key never leaves it.
+    """One key, named by URI (``file:…``, later ``pkcs11:…``, ``awskms:…``); the key never leaves
+    it.
 
     ``algorithm`` is ``"ES256"`` (P-256 and SHA-256; signatures are DER, as X.509 and openssl want
     them) or ``"Ed25519"`` (64 raw bytes).
@@ -72,7 +73,8 @@ class Disk(Protocol):
     path returned; a name is there only after ``sync_folder`` of its parent returned. ``replace`` is
     atomic: a reader, also after a crash, sees the old or the new whole content, never a mixture,
     provided that the new content was synced first. A failed ``sync`` poisons the path: every later
-    call on it raises StorageFailed until the process starts anew (a retry after a failed fsync lies).
+    call on it raises StorageFailed until the process starts anew (a retry after a failed fsync
+    lies).
     """
 
     async def read(self, path: str) -> bytes:
@@ -100,7 +102,9 @@ class Disk(Protocol):
         ...
 
     async def replace(self, path: str, data: bytes) -> None:
-        """Atomically and durably give ``path`` this content (temporary, sync, rename, sync folder)."""
+        """Atomically and durably give ``path`` this content (temporary, sync, rename, sync
+        folder).
+        """
         ...
 
     async def truncate(self, path: str, size: int) -> None:
@@ -108,7 +112,9 @@ class Disk(Protocol):
         ...
 
     async def sync(self, path: str) -> None:
-        """Put the content on stable storage. On failure raises OutcomeUnknown and poisons the path."""
+        """Put the content on stable storage. On failure raises OutcomeUnknown and poisons the
+        path.
+        """
         ...
 
     async def sync_folder(self, folder: str) -> None: ...

@@ -2,8 +2,8 @@
 """The demonstration: one agent's life on real rates, told through the public services alone.
 
 It appends no entry of its own: everything in the bundle was written by the same gate and authority
-that any program would use. Time is stepped, so that two weeks take seconds; the figures of speed are
-of this machine's clock.
+that any program would use. Time is stepped, so that two weeks take seconds; the figures of speed
+are of this machine's clock.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ async def run_demo(seed: str, policy: Path | None, out: Path) -> int:
         oversize, _, after, after_ns = await story.last_day(gate)
         end = around.clock.now_ns() + NS
         await write_bundle(home, registration.policy.agent, start, end, out / "bundle")
-        highest = _highest(gate, story)
+        highest = _highest(gate)
     finally:
         await home.close()
     (out / "root.pem").write_bytes((out / "bundle/certificates/root.pem").read_bytes())
@@ -251,9 +251,8 @@ def _introduce(story: Story, given: Path | None) -> None:
         day = TEXT_DAY_ORDERS * parse_amount(size) * 74 // 100
         if day > parse_amount(cap):
             story.say(
-                f"note       {TEXT_DAY_ORDERS} orders a day at {size} each at most, as the story has"
-                f" it, would come to about {format_money(day)}, above the cap of {cap}: the bot"
-                " asks for 24 to 26"
+                f"note       {TEXT_DAY_ORDERS} orders a day, as the story has it, would come to"
+                f" about {format_money(day)}, above the cap of {cap}: the bot asks for 24 to 26"
             )
 
 
@@ -270,7 +269,7 @@ def _make_room(out: Path) -> None:
     out.mkdir()
 
 
-def _highest(gate: Gate, story: Story) -> tuple[str, str]:
+def _highest(gate: Gate) -> tuple[str, str]:
     """The largest gross volume of a day that any decision recorded, and that day."""
     best = (0, "")
     for _, data in gate.log.journal.entries():

@@ -16,7 +16,6 @@ from sekisho.compose import (
     offline_gate,
     register_document,
     write_bundle,
-
 )
 from sekisho.config import Config
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput

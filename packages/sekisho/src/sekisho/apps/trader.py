@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bot of the demonstration: it wants to trade, and holds nothing but its name.
 
-It plans its day from the policy it was told about: sizes around three quarters of the largest order,
-within the day's cap, most of them around the middle of the morning. All its choices come from a
-seed, in integers. It knows the gate only as something that takes bytes.
+It plans its day from the policy it was told about: sizes around three quarters of the largest
+order, within the day's cap, most of them around the middle of the morning. All its choices come
+from a seed, in integers. It knows the gate only as something that takes bytes.
 """
 
 from __future__ import annotations

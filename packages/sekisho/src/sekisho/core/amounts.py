@@ -68,6 +68,8 @@ def ceil_cent(numerator: int, denominator: int = 1) -> int:
 
 
 def ceil_fraction(numerator: int, denominator: int) -> str:
-    """Write a ratio ≥ 0 as a decimal of six digits, rounded up: how shares and deviations are shown."""
+    """Write a ratio ≥ 0 as a decimal of six digits, rounded up: how shares and deviations are
+    shown.
+    """
     millionths = ceil_div(numerator * 10**_FRACTION_DIGITS, denominator)
     return f"{millionths // 10**_FRACTION_DIGITS}.{millionths % 10**_FRACTION_DIGITS:06d}"

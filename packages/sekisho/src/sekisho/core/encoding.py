@@ -149,7 +149,8 @@ def parse_plain(data: bytes, *, numbers: bool = True) -> Any:
     """Parse JSON into plain values on the canonical profile, refusing what other parsers let by.
 
     Refused: duplicate keys, floats, integers of magnitude ≥ 2**53, NaN and Infinity, non-ASCII
-    keys, lone surrogates, byte-order marks, nesting beyond ``NESTING_MAX``, bytes that are not UTF-8.
+    keys, lone surrogates, byte-order marks, nesting beyond ``NESTING_MAX``, bytes that are not
+    UTF-8.
 
     Args:
         data: the bytes as received.

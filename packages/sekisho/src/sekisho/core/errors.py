@@ -24,7 +24,8 @@ class MalformedInput(SekishoError):
     """Bytes from outside that the specification does not allow.
 
     Attributes:
-        where: path of the offending part (``"quantity"``, ``"scope.trading_hours.start"``), or ``""``.
+        where: path of the offending part (``"quantity"``, ``"scope.trading_hours.start"``), or
+        ``""``.
     """
 
     def __init__(self, message: str, where: str = "") -> None:

@@ -221,7 +221,9 @@ class RosterChanged(Entry, frozen=True, tag="roster_changed"):
 
 
 class PolicyRegistered(Entry, frozen=True, tag="policy_registered"):
-    """A policy in its canonical form, with the defaults that were shown to whoever registered it."""
+    """A policy in its canonical form, with the defaults that were shown to whoever registered
+    it.
+    """
 
     agent: str
     policy: dict[str, Any]
@@ -258,7 +260,9 @@ class CertificateIssued(Entry, frozen=True, tag="certificate_issued"):
 
 
 class StatusChanged(Entry, frozen=True, tag="status_changed"):
-    """A certificate's status from this entry on. ``commands``: signed commands of people, verbatim."""
+    """A certificate's status from this entry on. ``commands``: signed commands of people,
+    verbatim.
+    """
 
     agent: str
     serial_number: str

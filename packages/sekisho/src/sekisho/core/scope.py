@@ -21,7 +21,9 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class QuantityLimit(_Part, frozen=True):
-    """Largest quantity of one order in one market, counted in ``currency`` (a leg of the market)."""
+    """Largest quantity of one order in one market, counted in ``currency`` (a leg of the
+    market).
+    """
 
     market: str
     currency: str

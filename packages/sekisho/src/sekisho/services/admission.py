@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A gate admits an agent: everything that the authority says of it is verified first.
 
-The gate trusts one root, which its configuration names. It believes a certificate only with its chain,
-a policy only by the digest in that certificate, and a resolution only by its signatures.
+The gate trusts one root, which its configuration names. It believes a certificate only with its
+chain, a policy only by the digest in that certificate, and a resolution only by its signatures.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sekisho.core.identity.scope_extension import scope_json
 from sekisho.core.terms import format_instant
 from sekisho.ports import Signer
 from sekisho.services.gatelog import GateLog
+
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What an authority hands to a gate about one agent. Certificates are DER."""
@@ -68,7 +69,7 @@ class Admissions:
             raise VerificationFailed("certificate, policy and admission name different agents")
         if policy.environment != self._log.state.environment:
             raise NotAuthorised(
-                f"the policy is for {policy.environment}, this gate is {self._log.state.environment}"
+                f"the policy is for {policy.environment}, not for {self._log.state.environment}"
             )
         check_resolution(admission.resolution, policy, admission.roster)
         if signer.public_key != found.public_key:
@@ -99,4 +100,3 @@ class Admissions:
         policy = policy_from_canonical(admission.policy)
         read_limits(parse_plain(admission.policy))
         return policy
-

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing an evidence bundle (docs/spec/bundle.md).
 
-Both logs are published first, and the bundle holds exactly what their checkpoints cover. MANIFEST is
-written last: a folder without it is no bundle, so a crash half-way leaves nothing that looks complete.
+Both logs are published first, and the bundle holds exactly what their checkpoints cover. MANIFEST
+is written last: a folder without it is no bundle, so a crash half-way leaves nothing that looks
+complete.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ class Export:
         held = [e for e in authority if isinstance(e, CertificateIssued) and e.agent == agent]
         if not held:
             raise ConfigurationInvalid(f"{agent!r} has no certificate of this authority")
-        files: dict[str, bytes] = {"oid.cnf": oid_cnf.encode("ascii"), "crl/issuing.pem": crl_pem(crl)}
+        files: dict[str, bytes] = {
+            "oid.cnf": oid_cnf.encode("ascii"),
+            "crl/issuing.pem": crl_pem(crl),
+        }
         for entry in held:
             response = await self._answers.ocsp(
                 entry.certificate_sha256, next_update_ns=now_ns + OCSP_LIFETIME_NS
@@ -84,8 +88,7 @@ class Export:
         await self._gate.publish()
         await self._authority.publish()
         gate = [
-            decode_gate_entry(self._gate.entry(index))
-            for index in range(self._gate.published_size)
+            decode_gate_entry(self._gate.entry(index)) for index in range(self._gate.published_size)
         ]
         authority = [
             decode_authority_entry(self._authority.entry(index))

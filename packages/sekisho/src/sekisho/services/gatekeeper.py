@@ -228,7 +228,9 @@ class Gatekeeper:
         return Answer(kind="withdrawn", decision=index, detail=reason)
 
     def _while_usable(self, held: AgentState, permit: permits.Permit, jws: str) -> str:
-        """The permit's bytes while the agent is active and the permit has not expired, else empty."""
+        """The permit's bytes while the agent is active and the permit has not expired, else
+        empty.
+        """
         usable = (
             held.status == "good"
             and held.certificate_sha256 == permit.certificate_sha256

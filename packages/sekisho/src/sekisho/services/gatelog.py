@@ -4,9 +4,9 @@
 Recording is synchronous: the entry gets its index and takes effect in memory at once, so that the
 next decision counts it. It takes effect *outside* only after :meth:`durable` returned.
 
-A crash after ``record`` and before ``durable`` loses the entry and everything that followed from it,
-because nothing followed from it yet. A failed flush leaves memory ahead of the disk: the log refuses
-everything until it is opened anew, which reads the truth again.
+A crash after ``record`` and before ``durable`` loses the entry and everything that followed from
+it, because nothing followed from it yet. A failed flush leaves memory ahead of the disk: the log
+refuses everything until it is opened anew, which reads the truth again.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from sekisho.core.governance.resolution import (
 )
 from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.records import RegisteredPolicy
+from sekisho.core.terms import format_instant
 from sekisho.services.registerlog import RegisterLog
 
 
@@ -82,7 +83,9 @@ class PolicyDesk:
         if registered is None:
             raise NotAuthorised(f"no policy {approval.policy_sha256[:64]} is registered here")
         policy = policy_from_canonical(canonical(registered.policy))
-        causes = objections(policy, self._roster(), approval, self._log.now())
+        # Entries carry the very instant by which the approval was judged: so will a verifier.
+        now = self._log.now()
+        causes = objections(policy, self._roster(), approval, now)
         if causes:
             raise NotAuthorised("\n".join(["the approval does not count:", *causes]))
         plain = msgspec.to_builtins(approval)
@@ -91,10 +94,10 @@ class PolicyDesk:
             # again, completes it.
             self._log.record(
                 ApprovalGiven(
-                    at=self._log.at(), policy_sha256=approval.policy_sha256, approval=plain
+                    at=format_instant(now), policy_sha256=approval.policy_sha256, approval=plain
                 )
             )
-        self._resolve(registered)
+        self._resolve(registered, now)
         await self._log.all_durable()
         if registered.resolution is None or self._is_stale(registered):
             return None
@@ -115,31 +118,31 @@ class PolicyDesk:
         if registered.resolution is not None and not self._is_stale(registered):
             return ""
         try:
-            self._resolution(registered)
+            self._resolution(registered, self._log.now())
         except NotAuthorised as error:
             return str(error)
         return "the approvals are there; give one of them again to have the resolution recorded"
 
-    def _resolve(self, registered: RegisteredPolicy) -> None:
+    def _resolve(self, registered: RegisteredPolicy, now: int) -> None:
         """Record a resolution when the approvals that count now make one."""
         if registered.resolution is not None and not self._is_stale(registered):
             return
         try:
-            resolution = self._resolution(registered)
+            resolution = self._resolution(registered, now)
         except NotAuthorised:
             return  # not yet: whoever is missing may still approve; see missing()
         self._log.record(
             Resolved(
-                at=self._log.at(),
+                at=format_instant(now),
                 policy_sha256=registered.sha256,
                 resolution=msgspec.to_builtins(resolution),
                 resolution_sha256=resolution_sha256(resolution),
             )
         )
 
-    def _resolution(self, registered: RegisteredPolicy) -> Resolution:
+    def _resolution(self, registered: RegisteredPolicy, now: int) -> Resolution:
         """What the approvals make now, the last of each seat. Raises NotAuthorised."""
-        policy, now = policy_from_canonical(canonical(registered.policy)), self._log.now()
+        policy = policy_from_canonical(canonical(registered.policy))
         by_seat: dict[str, Approval] = {}
         for index, plain in registered.approvals.items():
             approval = msgspec.convert(plain, Approval)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reference rates on their way into the log: asked for, then recorded before a decision uses them.
 
-Quality is judged by the checks, not here. What cannot even be written down as a quotation is recorded
-as crossed (bid 0), so that it refuses orders and stays visible.
+Quality is judged by the checks, not here. What cannot even be written down as a quotation is
+recorded as crossed (bid 0), so that it refuses orders and stays visible.
 """
 
 from __future__ import annotations

@@ -60,7 +60,9 @@ class Release:
         return self._flights.get(agent, 0)
 
     async def landed(self, agent: str, wait_s: float) -> bool:
-        """Wait until no permit of this agent is in flight; false when one still is after ``wait_s``."""
+        """Wait until no permit of this agent is in flight; false when one still is after
+        ``wait_s``.
+        """
         if self.flights(agent) == 0:
             return True
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -28,6 +28,7 @@ from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.lawful import HOLD_REASON, LAWFUL, REASONS_BY_CODE
 from sekisho.core.identity.records import RegisteredCertificate
 from sekisho.core.identity.status import Status
+from sekisho.core.terms import format_instant
 from sekisho.ports import Clock
 from sekisho.services.announcing import ANSWER_WAIT_S, Announcer
 from sekisho.services.registerlog import RegisterLog
@@ -49,6 +50,7 @@ _BECOMES: dict[str, Status] = {
 class _Judged(msgspec.Struct, frozen=True, kw_only=True):
     """A command that holds: what to do, to which certificates, on whose word."""
 
+    now: int
     act: Act
     status: Status
     reason: str
@@ -114,7 +116,9 @@ class StatusDesk:
     # -- judging -------------------------------------------------------------------------------
 
     def _judge(self, signed: tuple[SignedCommand, ...]) -> _Judged:
-        seats = authorise_commands(signed, self._roster(), self._log.now())
+        # Entries carry the very instant by which the commands were judged: so will a verifier.
+        now = self._log.now()
+        seats = authorise_commands(signed, self._roster(), now)
         command = signed[0].command
         act = command.command
         if act not in _BECOMES:
@@ -125,9 +129,10 @@ class StatusDesk:
         agents = self._agents(command)
         if act == "release":
             self._check_release(command, agents[0])
-        change, unchanged = self._affected(act, agents)
+        change, unchanged = self._affected(act, agents, now)
         self._seen |= nonces
         return _Judged(
+            now=now,
             act=cast("Act", act),
             status=_BECOMES[act],
             reason=_reason(command),
@@ -160,26 +165,29 @@ class StatusDesk:
             )
 
     def _affected(
-        self, act: str, agents: Sequence[str]
+        self, act: str, agents: Sequence[str], now: int
     ) -> tuple[tuple[RegisteredCertificate, ...], tuple[RegisteredCertificate, ...]]:
         """Certificates that change, newest first; and, of agents without one, the newest.
 
-        Every certificate of the agent for which the act is lawful, expired or not, so that no older
-        one is forgotten.
+        What narrows is for every certificate of the agent for which it is lawful, expired or not,
+        so that no older one is forgotten; a release is for the active one alone.
         """
         status = _BECOMES[act]
         change: list[RegisteredCertificate] = []
         unchanged: list[RegisteredCertificate] = []
         for agent in agents:
             records = self._log.state.agents[agent]
+            if act == "release":
+                active = self._log.state.active(agent, now)
+                records = [] if active is None else [active]
             lawful = [
                 record for record in reversed(records) if (act, record.status, status) in LAWFUL
             ]
             change += lawful
+            if not lawful and act == "release":
+                raise NotAuthorised("release: no active certificate of this agent is on hold")
             if not lawful:
                 unchanged.append(records[-1])
-        if status == "good" and not change:
-            raise NotAuthorised("release: no certificate of this agent is on hold")
         return tuple(change), tuple(unchanged)
 
     # -- recording -----------------------------------------------------------------------------
@@ -190,7 +198,7 @@ class StatusDesk:
         for record in judged.change:
             epoch = self._log.state.epoch + 1
             entry = StatusChanged(
-                at=self._log.at(),
+                at=format_instant(judged.now),
                 agent=record.agent,
                 serial_number=record.serial_number,
                 certificate_sha256=record.sha256,

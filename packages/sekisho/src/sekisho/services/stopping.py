@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stopping an agent at this gate: no new permit at once, then every resting order cancelled.
 
-The stop takes effect in memory before anything is awaited. It is complete only when every release in
-flight has resolved and a second look at the venue finds nothing of the agent's. What could not be
-done is in the report; there is no success without it.
+The stop takes effect in memory before anything is awaited. It is complete only when every release
+in flight has resolved and a second look at the venue finds nothing of the agent's. What could not
+be done is in the report; there is no success without it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manifest of a bundle: what it must hold, byte for byte (docs/spec/bundle.md).
 
-Lines are those of ``sha256sum``, so that stock tools check them. The note's signature is the caller's.
+Lines are those of ``sha256sum``, so that stock tools check them. The note's signature is the
+caller's.
 """
 
 from __future__ import annotations

@@ -29,7 +29,9 @@ class _RiskControls(msgspec.Struct, frozen=True):
 
 
 class PolicyTerms(msgspec.Struct, frozen=True):
-    """What the gate reads of a policy document; governance checked the rest when it registered it."""
+    """What the gate reads of a policy document; governance checked the rest when it registered
+    it.
+    """
 
     agent: str
     environment: str

@@ -71,7 +71,9 @@ class AmendOrder(
     tag_field="action",
     tag="amend",
 ):
-    """FIX OrderCancelReplaceRequest (35=G): a new total quantity and, for a limit order, a price."""
+    """FIX OrderCancelReplaceRequest (35=G): a new total quantity and, for a limit order, a
+    price.
+    """
 
     client_order_id: str
     orig_client_order_id: str
@@ -95,7 +97,7 @@ class CancelOrder(
 
 
 Order = NewOrder | AmendOrder | CancelOrder
-_FIELDS: dict[str, type[NewOrder] | type[AmendOrder] | type[CancelOrder]] = {
+_FIELDS: dict[str, type[NewOrder | AmendOrder | CancelOrder]] = {
     "new": NewOrder,
     "amend": AmendOrder,
     "cancel": CancelOrder,
@@ -126,12 +128,16 @@ def parse_order(body: bytes) -> Order:
 
 
 def order_digest(order: Order) -> str:
-    """SHA-256 of the canonical order, hexadecimal: what a repeated ``client_order_id`` must equal."""
+    """SHA-256 of the canonical order, hexadecimal: what a repeated ``client_order_id`` must
+    equal.
+    """
     return sha256_hex(canonical(order))
 
 
 def content_digest(order: NewOrder) -> str:
-    """The same without ``client_order_id`` and ``decision_context``: what ``repeated_order`` counts."""
+    """The same without ``client_order_id`` and ``decision_context``: what ``repeated_order``
+    counts.
+    """
     plain: dict[str, Any] = msgspec.to_builtins(order)
     plain.pop("client_order_id")
     plain.pop("decision_context", None)

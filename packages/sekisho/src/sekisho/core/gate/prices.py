@@ -43,7 +43,9 @@ def pair_of(market: str) -> tuple[str, bool]:
 
 
 class Quote(NamedTuple):
-    """A quotation in the orientation of its pair; ``bid``, ``ask``, ``mid`` are None when crossed."""
+    """A quotation in the orientation of its pair; ``bid``, ``ask``, ``mid`` are None when
+    crossed.
+    """
 
     bid: Ratio | None
     ask: Ratio | None
@@ -125,7 +127,9 @@ def above_share(share: Ratio, limit_units: int) -> bool:
 
 
 class Valued(NamedTuple):
-    """What valuation needs of an order: its market's legs, currency, side, type, price, quantity."""
+    """What valuation needs of an order: its market's legs, currency, side, type, price,
+    quantity.
+    """
 
     base: str
     quote: str

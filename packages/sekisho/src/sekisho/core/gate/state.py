@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate's state: a fold of the gate's log, and of nothing else (docs/spec/checks.md, section 2).
 
-:meth:`GateState.apply` is the only way in which anything changes, in normal running, in recovery and
-in a replay alike. Objects here are owned by one log; only the fold mutates them.
+:meth:`GateState.apply` is the only way in which anything changes, in normal running, in recovery
+and in a replay alike. Objects here are owned by one log; only the fold mutates them.
 """
 
 from __future__ import annotations

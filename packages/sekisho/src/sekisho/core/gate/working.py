@@ -16,7 +16,8 @@ Phase = Literal["permitted", "possibly_issued", "signed", "unknown", "open"]
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What an order asks for, read into numbers: of a new order, or of what an amendment makes of one.
+    """What an order asks for, read into numbers: of a new order, or of what an amendment makes of
+    one.
 
     ``price`` is in the orientation of the market as written, ``pair_price`` in that of the pair;
     both None for a market order. ``direction`` is +1 when the pair's first currency is bought.
@@ -63,7 +64,9 @@ def terms_of(order: NewOrder) -> Terms:
 
 
 def amended(old: Terms, amendment: AmendOrder) -> Terms:
-    """The order that an amendment makes of ``old``: new id and quantity, new price where it has one."""
+    """The order that an amendment makes of ``old``: new id and quantity, new price where it has
+    one.
+    """
     order = msgspec.structs.replace(
         old.order,
         client_order_id=amendment.client_order_id,
@@ -85,7 +88,8 @@ class Pending(msgspec.Struct, frozen=True):
 
 class WorkingOrder(msgspec.Struct):
     """One order that may still be executed. ``total`` and ``reserved`` are money in the scope's
-    currency: for the whole quantity, and for what can still happen."""
+    currency: for the whole quantity, and for what can still happen.
+    """
 
     client_order_id: str
     decision: int
@@ -102,5 +106,7 @@ class WorkingOrder(msgspec.Struct):
 
 
 def remaining(total: int, quantity: int, filled: int) -> int:
-    """What a reservation of ``total`` for ``quantity`` still is after ``filled``, up to the cent."""
+    """What a reservation of ``total`` for ``quantity`` still is after ``filled``, up to the
+    cent.
+    """
     return ceil_cent(total * max(0, quantity - filled), quantity)
