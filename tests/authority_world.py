@@ -113,7 +113,7 @@ class AuthorityWorld:
     @classmethod
     async def start(cls, **other: Any) -> Self:
         """Found it."""
-        clock, disk = SteppedClock(START), SimulatedDisk()
+        clock, disk = other.pop("clock", None) or SteppedClock(START), SimulatedDisk()
         fields: dict[str, Any] = {
             "journal": await open_journal(disk, clock),
             "keys": authority_keys(),

@@ -116,10 +116,10 @@ class Used:
 
     def permit_ids(self) -> list[str]:
         """Ids of the permits that were signed, in order, repetitions included."""
-        return [read_permit(_unsigned(message)).permit_id for message in self.messages]
+        return [read_permit(unsigned(message)).permit_id for message in self.messages]
 
 
-def _unsigned(message: bytes) -> str:
+def unsigned(message: bytes) -> str:
     """A permit with an empty signature, to be read."""
     return f"{message.decode()}.{'A' * 86}"
 

@@ -222,7 +222,6 @@ def invariant_every_order_is_answered(world: World) -> Findings:
         if ask.failure:
             yield f"{ask.name}: {ask.failure}"
     yield from world.seen.failures
-    yield from world.loop.complaints
 
 
 INVARIANTS: tuple[Callable[[World], Findings], ...] = (

@@ -27,6 +27,8 @@ class Process:
         self.name = name
         self.alive = True
         self.tasks: list[asyncio.Task[Any]] = []
+        self.roots: list[asyncio.Task[Any]] = []
+        """Tasks that were begun from outside; nobody else reads how they ended."""
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
@@ -45,13 +47,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     Attributes:
         now_ns: virtual time since the loop began, nanoseconds.
         interrupted: set while running, makes :meth:`run` return at once.
-        complaints: what asyncio would have written to a log.
     """
 
     def __init__(self, dice: Random | None = None) -> None:
         self.now_ns = 0
         self.interrupted = False
-        self.complaints: list[str] = []
         self._dice = dice
         self._ready: list[_Call] = []
         self._timers: list[tuple[int, int, _Call]] = []
@@ -80,7 +80,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Start a task in a process."""
         context = copy_context()
         context.run(PROCESS.set, process)
-        return self.create_task(work, context=context)
+        task = self.create_task(work, context=context)
+        process.roots.append(task)
+        return task
 
     def kill(self, process: Process) -> None:
         """The process runs no further; its memory is dropped by :meth:`bury`."""
@@ -156,8 +158,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        if not self._burying:
-            self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+        """What asyncio would log, mostly futures of the dead; failures of tasks are read above."""
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Cancelled timers are skipped when their time comes."""

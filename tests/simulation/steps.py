@@ -259,16 +259,9 @@ async def _rearm(world: World) -> None:
 
 
 def reconcile(world: World) -> None:
+    """The gate asks the venue about what it does not know."""
     assert world.gate is not None
-    world.start(_reconcile(world))
-
-
-async def _reconcile(world: World) -> None:
-    assert world.gate is not None
-    try:
-        await world.gate.release.reconcile()
-    except (StorageFailed, OutcomeUnknown):
-        world.note("not reconciled")
+    world.start(world.reconcile(world.gate))
 
 
 def save_checkpoint(world: World) -> None:

@@ -227,7 +227,14 @@ class World:
         process = PROCESS.get()
         assert process is not None
         self.loop.spawn(process, keep_publishing(gate.log.journal, self._log_failed))
-        await gate.release.reconcile()
+        await self.reconcile(gate)
+
+    async def reconcile(self, gate: Gate) -> None:
+        """The gate asks the venue what it does not know."""
+        try:
+            await gate.release.reconcile()
+        except (StorageFailed, OutcomeUnknown) as error:
+            self._log_failed(error)
 
     def _log_failed(self, error: Exception) -> None:
         self.note(f"the log failed: {type(error).__name__}")
@@ -241,6 +248,12 @@ class World:
     def run(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
         """Let things happen for at most so long; a death ends it and is cleared away."""
         self.loop.run(self.loop.now_ns + round(seconds * NS), done)
+        for task in list(self.process.roots) if self.process is not None else ():
+            if task.done():
+                self.process.roots.remove(task)
+                error = None if task.cancelled() else task.exception()
+                if error is not None:
+                    self.seen.failures.append(f"a task ended with {error!r}")
         if self.death:
             self.bury()
 
@@ -305,10 +318,3 @@ class World:
             self.seen.failures.append(f"a stop failed: {error!r}")
         stop.ended = self.seen.tick()
         self.note(f"stopped {stop.outcome}")
-
-    async def admit_newest(self, gate: Gate) -> None:
-        """The gate takes the agent's newest certificate."""
-        try:
-            await admit(self, gate.log)
-        except (StorageFailed, OutcomeUnknown) as error:
-            self._log_failed(error)

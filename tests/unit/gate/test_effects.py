@@ -333,7 +333,7 @@ def test_time_out_of_the_venue_is_unknown_and_stays_reserved() -> None:
 
 
 def test_order_that_the_venue_never_saw_is_released_after_its_permit_expired() -> None:
-    """ "Not found" is believed only when no permit can arrive any more."""
+    """A venue's "not found" is believed only when no permit can arrive any more."""
 
     async def story() -> None:
         world = await GateWorld.start()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 
+from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import (
     NotAuthorised,
@@ -18,21 +19,23 @@ from sekisho.core.errors import (
     Unavailable,
     VerificationFailed,
 )
-from sekisho.core.events import CrlIssued, StatusChanged
+from sekisho.core.events import ApprovalGiven, CrlIssued, StatusChanged
 from sekisho.core.governance.commands import Reach, signed_command_text
 from sekisho.core.identity.crl import read_crl
-from sekisho.core.terms import DAY_S, NS
+from sekisho.core.terms import DAY_S, NS, parse_instant
 from sekisho.services.announcing import ANSWER_WAIT_S
 from sekisho.services.certification import IssuedCertificate
 from sekisho.services.status import KillReport
 from sekisho.services.statusdesk import DURABLE_WAIT_S
 from tests.authority_world import (
     AGENT,
+    START,
     AuthorityWorld,
     GateDouble,
     Listener,
     authority_keys,
     heard_by,
+    policy_of,
     signer,
 )
 
@@ -235,24 +238,42 @@ def test_release_is_for_the_active_certificate_alone() -> None:
     play(story())
 
 
-def test_command_entries_carry_the_instant_of_their_judgement() -> None:
-    """A command at the end of its freshness is recorded at an instant at which it still held."""
+class Ticking(SteppedClock):
+    """Each reading is a millisecond after the one before."""
+
+    ticking = False
+
+    def now_ns(self) -> int:
+        if self.ticking:
+            self.step_wall(0.001)
+        return super().now_ns()
+
+
+def test_entries_carry_the_instant_by_which_they_were_judged() -> None:
+    """What people signed is recorded at an instant at which it still held, for any verifier."""
 
     async def story() -> None:
-        class Running(SteppedClock):
-            def now_ns(self) -> int:
-                self.advance(0.001)
-                return super().now_ns()
-
-        world = await AuthorityWorld.start(clock=Running(START))
-        await world.certified()
+        clock = Ticking(START)
+        world = await AuthorityWorld.start(clock=clock)
+        issued = await world.certified()
+        policy = policy_of("other")
+        await world.authority.register_policy(policy)
+        approvals = [world.approval(policy, who) for who in ("ceo", "cfo")]
+        clock.advance(3599.998)
+        clock.ticking = True
+        await world.authority.give_approval(approvals[0])
+        last = world.entries()[-1]
+        assert isinstance(last, ApprovalGiven)
+        assert parse_instant(last.at) < parse_instant(approvals[0].expires_at)
+        clock.ticking = False
         command = world.signed("hold", "risk_lead")
-        world.clock.advance_to(parse_instant(command.command.commanded_at) + 300 * NS - NS // 1000)
-        world.clock = world.authority.log._clock  # type: ignore[assignment]
-        assert command
+        clock.advance(299.999)
+        clock.ticking = True
         await world.authority.command((command,))
         entry = next(one for one in world.entries() if isinstance(one, StatusChanged))
-        assert parse_instant(entry.at) - parse_instant(command.command.commanded_at) <= 300 * NS
+        signed_at = parse_instant(command.command.commanded_at)
+        assert parse_instant(entry.at) - signed_at == 300 * NS
+        assert await world.status(issued) == "hold"
 
     play(story())
 

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Set as AbstractSet
 from fractions import Fraction
 from typing import NoReturn
 
@@ -146,7 +147,7 @@ def array_of(value: object) -> list[object]:
     return value
 
 
-def fields(value: object, required: frozenset[str] | set[str], what: str) -> dict[str, object]:
+def fields(value: object, required: AbstractSet[str], what: str) -> dict[str, object]:
     """The value, which must be an object of exactly these fields."""
     if not isinstance(value, dict):
         raise VerificationFailed(f"{what} is not an object")

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from sekisho_verify.findings import require
 
-
 _SQLITE_INTEGER_MAX = 2**63 - 1
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
-from sekisho_verify import certificates
+from sekisho_verify import canonical, certificates
 from sekisho_verify.canonical import SECOND, instant_text
 from sekisho_verify.certificates import Authority, seconds_ns
 from sekisho_verify.findings import VerificationFailed, require
@@ -138,6 +138,7 @@ class Responses:
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._seen: dict[bytes, Response] = {}
+        self._texts: dict[str, Response] = {}
         issuing = authority.issuing.parsed
         self._name = issuing.subject.public_bytes()
         self._point = authority.issuing.ec_key.public_bytes(
@@ -159,6 +160,12 @@ class Responses:
                 except _MALFORMED as error:
                     raise VerificationFailed(f"OCSP response is malformed ({error})") from error
         return self._seen[key]
+
+    def verified_text(self, text: str) -> Response:
+        """As `verified`, from base64; the same text is decoded once."""
+        if text not in self._texts:
+            self._texts[text] = self.verified(canonical.bytes_of(text))
+        return self._texts[text]
 
     def _read(self, data: bytes) -> Response:
         response = ocsp.load_der_ocsp_response(data)

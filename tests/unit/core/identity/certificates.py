@@ -117,7 +117,7 @@ def agent() -> bytes:
 
 def said(status: CertificateStatus, **changes: Any) -> bytes:
     """A status response about the agent's certificate, good for a minute."""
-    arguments = {
+    arguments: dict[str, Any] = {
         "certificate": agent(),
         "issuing": issuing(),
         "responder": responder(),
@@ -135,7 +135,7 @@ def forged(
     *,
     replace: dict[type[x509.ExtensionType], tuple[x509.ExtensionType, bool] | None] | None = None,
     add: tuple[tuple[x509.ExtensionType, bool], ...] = (),
-    algorithm: hashes.HashAlgorithm | None = None,
+    algorithm: hashes.SHA256 | hashes.SHA384 | None = None,
     **fields: Any,
 ) -> bytes:
     """The same certificate with fields or extensions changed, newly signed.

@@ -56,8 +56,8 @@ def approve(home: Path, policy_sha256: str, seat: str, key: Path, yes: bool) -> 
 @HOME
 @click.option("--agent", required=True)
 @click.option("--policy", "policy_sha256", required=True, help="Digest of the approved policy.")
-@click.option("--issuer-seat", default="issuer@issuer", show_default=True)
-@click.option("--operator-seat", default="operator@cryptoex", show_default=True)
+@click.option("--issuer-seat", default="issuer", show_default=True)
+@click.option("--operator-seat", default="operator", show_default=True)
 def issue(home: Path, agent: str, policy_sha256: str, issuer_seat: str, operator_seat: str) -> None:
     """Certify an agent against an approved policy; its key stays in custody."""
     from sekisho.apps.embedded import issue_certificate

@@ -18,6 +18,9 @@ import click
 
 from sekisho.apps.trader import Intent, Trader
 from sekisho.compose import (
+    COMPLIANCE_SEAT,
+    ISSUER_SEAT,
+    OPERATOR_SEAT,
     RATE_CURRENCIES,
     VENUE_CREDENTIAL,
     Gate,
@@ -28,6 +31,7 @@ from sekisho.compose import (
     init_home,
     load_person,
     make_people,
+    open_gate,
     paper_venue,
     register_document,
     system_clock,
@@ -101,16 +105,16 @@ class Story:
         issued = await home.issue(
             self.policy.agent,
             self.registration.sha256,
-            issuer_seat="issuer@issuer",
-            operator_seat="operator@cryptoex",
+            issuer_seat=ISSUER_SEAT,
+            operator_seat=OPERATOR_SEAT,
         )
         self.say(f"certified  {self.policy.agent}, serial {issued.serial_number}")
 
     async def open_gate(self) -> Gate:
         """The gate between the bot, its key and the venue's credential."""
         venue = paper_venue(self.home, self.around)
-        gate = await self.home.open_gate(
-            self.around.rates, {self.home.config.venue: venue.session(VENUE_CREDENTIAL)}
+        gate = await open_gate(
+            self.home, self.around.rates, {self.home.config.venue: venue.session(VENUE_CREDENTIAL)}
         )
         await gate.admit(self.policy.agent)
         for record in self.home.authority.certificates(self.policy.agent):
@@ -188,7 +192,7 @@ class Story:
 
     async def _kill(self) -> tuple[KillReport, int]:
         """A named person of compliance stops the agent for good."""
-        home, seat = self.home, "duty_compliance@cryptoex"
+        home, seat = self.home, COMPLIANCE_SEAT
         key = load_person(home.path / "people" / f"{seat}.key", home.passphrase())
         command = sign_command(
             key,
@@ -224,7 +228,9 @@ async def run_demo(seed: str, policy: Path | None, out: Path) -> int:
     (out / MARKER).write_text("made by sekisho demo; replaced by the next run\n", encoding="utf-8")
     home = await Home.open(home_folder, Surroundings(around.clock, around.entropy))
     try:
-        await home.found(make_people(home_folder / "people", home.passphrase()))
+        await home.found(
+            make_people(home_folder / "people", home.passphrase(), registration.policy)
+        )
         story = Story(home, around, registration)
         _introduce(story, policy)
         await story.approve_and_certify()

@@ -32,7 +32,7 @@ async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
     init_home(path, Config(issuer_name=issuer_name), around.entropy)
     home = await Home.open(path, around)
     try:
-        roster = make_people(path / "people", home.passphrase())
+        roster = make_people(path / "people", home.passphrase(), registration.policy)
         authority = await home.found(roster)
         await authority.register_policy(registration)
     finally:

@@ -99,8 +99,8 @@ class Gatekeeper:
         twin = self._under_way.get(key)
         if twin is not None:
             answer = await asyncio.shield(twin)
-            return self._known_answer(agent, order) or answer
-        again = self._known_answer(agent, order)
+            return await self._known_answer(agent, order) or answer
+        again = await self._known_answer(agent, order)
         if again is not None:
             return again
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -145,7 +145,7 @@ class Gatekeeper:
 
     async def _issue(self, agent: str, index: int, entry: Decision, order: Order) -> Answer:
         held = self.log.state.agents[agent]
-        stopped = self._stopped(held, entry)
+        stopped = self._stopped(held, index, entry)
         if stopped:
             return await self._withdraw(agent, index, stopped)
         with self.release.in_flight(agent):
@@ -156,7 +156,7 @@ class Gatekeeper:
                 self._check_own(held, message, signature)
             except (Unavailable, OutcomeUnknown, VerificationFailed, KeyError) as error:
                 return await self._withdraw(agent, index, f"not signed: {error}"[:200])
-            stopped = self._stopped(held, entry)
+            stopped = self._stopped(held, index, entry)
             if stopped:
                 return await self._withdraw(agent, index, f"{stopped}; signature destroyed")
             jws = permits.assemble(message, signature)
@@ -164,7 +164,7 @@ class Gatekeeper:
             await self.release.submit(agent, permit.venue, order.client_order_id, jws)
         return self._state_answer(agent, order, index, self._while_usable(held, permit, jws))
 
-    def _stopped(self, held: AgentState, entry: Decision) -> str:
+    def _stopped(self, held: AgentState, index: int, entry: Decision) -> str:
         """Why the key may not be used for this decision any more; empty when it may."""
         lease = self.log.state.lease
         if self.log.journal.failed is not None:
@@ -177,6 +177,10 @@ class Gatekeeper:
             return "lease_expired"
         if held.certificate_sha256 not in lease.status:
             return "status_missing"
+        if index not in held.by_decision:
+            # Cancelled, or its amendment refused by the venue, while this waited: nothing is left
+            # that a permit could be about, and nothing is reserved for it.
+            return "order_closed"
         return ""
 
     def _permit(
@@ -240,12 +244,20 @@ class Gatekeeper:
 
     # -- answering again -----------------------------------------------------------------------
 
-    def _known_answer(self, agent: str, order: Order) -> Answer | None:
-        """The first answer to an id that was used with the same content; None when it was not."""
+    async def _known_answer(self, agent: str, order: Order) -> Answer | None:
+        """The first answer to an id that was used with the same content; None when it was not.
+
+        Only what is durable is answered: memory may be ahead of the disk, while a flush runs and
+        for ever after one failed. Nothing is awaited when the id is new.
+        """
         held = self.log.state.agents.get(agent)
         known = None if held is None else held.known.get(order.client_order_id)
         if held is None or known is None or known.digest != order_digest(order):
             return None
+        try:
+            await self.log.durable(held.answers.get(known.decision, known.decision))
+        except (StorageFailed, OutcomeUnknown) as error:
+            return _unavailable(str(error))
         return self._first_answer(held, order, known)
 
     def _first_answer(self, held: AgentState, order: Order, known: Known) -> Answer:

@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sekisho.core.encoding import b64, canonical, unb64
-from sekisho.core.errors import MalformedInput, NotAuthorised, Unavailable, VerificationFailed
+from sekisho.core.errors import (
+    MalformedInput,
+    NotAuthorised,
+    OutcomeUnknown,
+    StorageFailed,
+    Unavailable,
+    VerificationFailed,
+)
 from sekisho.core.events import GateBooted
 from sekisho.core.ledger.merkle import EMPTY_ROOT, HASH_BYTES, verify_consistency
 from sekisho.core.terms import NAME, NS, format_instant
@@ -86,9 +93,15 @@ class Leases:
         Raises:
             MalformedInput: the request is not well made.
             NotAuthorised: no certified log, another gate's log, a fork, a rollback, an older boot.
-            Unavailable: the status kept changing, or the key did not answer; ask again.
-            StorageFailed, OutcomeUnknown: the authority's log cannot be written; no lease.
+            Unavailable: the status kept changing, the key did not answer, or the authority's log
+                cannot be written; no lease.
         """
+        try:
+            return await self._lease(request)
+        except (StorageFailed, OutcomeUnknown) as error:
+            raise Unavailable(f"the authority grants no leases: {error}") from error
+
+    async def _lease(self, request: LeaseRequest) -> LeaseGranted:
         self._log.require_sound()
         _check_form(request)
         checkpoint = self._check_log(request)

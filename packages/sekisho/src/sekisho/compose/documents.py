@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents in and out of a home: policies that people wrote, bundles that strangers read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sekisho.adapters.disk import FolderDisk
+from sekisho.adapters.policy_yaml import read_yaml
+from sekisho.adapters.zones import zone_offsets
+from sekisho.compose.home import Home
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.governance.document import Registration, read_policy
+from sekisho.core.identity.oids import openssl_names
+from sekisho.services.evidence import Export
+
+
+def register_document(path: Path, now_ns: int) -> Registration:
+    """Read a policy file; YAML or JSON by its name.
+
+    Raises:
+        ConfigurationInvalid: the file cannot be read.
+        MalformedInput: all faults of the policy, with their places.
+    """
+    try:
+        document = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationInvalid(f"{path}: cannot be read ({error.strerror})") from error
+    return read_policy(
+        document,
+        form="json" if path.suffix == ".json" else "yaml",
+        registered_at_ns=now_ns,
+        zone_offsets=zone_offsets,
+        read_yaml=read_yaml,
+    )
+
+
+def builtin_policy() -> Path:
+    """The policy of the demonstration, a file of this package."""
+    return Path(__file__).parent / "policy.yaml"
+
+
+async def write_bundle(home: Home, agent: str, begin_ns: int, end_ns: int, out: Path) -> None:
+    """Export the evidence of an agent; the home's gate must be open.
+
+    Raises:
+        ConfigurationInvalid: the folder is not empty, or there is no such agent.
+    """
+    disk = FolderDisk(out)
+    try:
+        export = Export(
+            home.journals["gate"],
+            home.journals["authority"],
+            home.authority,
+            home.signer("gate-log"),
+        )
+        await export.write(
+            disk,
+            agent,
+            begin_ns,
+            end_ns,
+            now_ns=home.around.clock.now_ns(),
+            oid_cnf=openssl_names(home.names.arc),
+        )
+    finally:
+        disk.close()
+        _only_the_bundle(out)
+
+
+def _only_the_bundle(out: Path) -> None:
+    """Remove the adapter's own names: a bundle holds what its manifest lists and nothing else."""
+    (out / ".lock").unlink()
+    (out / ".tmp").rmdir()

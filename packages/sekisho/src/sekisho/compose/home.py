@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A home: the folder of the embedded topology, with its keys, its logs and its authority.
+
+``sekisho.toml``, ``keys/`` (encrypted), ``authority/`` and ``gate/``: the two logs, each a folder
+that any static web server could serve. Both are locked while open, so that there is one gate at a
+time. All keys lie in one place: separation of duties and custody begin with the sidecar, and this
+topology says so by its environment, ``test``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sekisho.adapters.clocks import SystemClock
+from sekisho.adapters.disk import FolderDisk
+from sekisho.adapters.entropy import SystemEntropy
+from sekisho.adapters.signers import software
+from sekisho.adapters.signers.opening import open_signer, read_passphrase
+from sekisho.adapters.signers.x509_key import SignerKey
+from sekisho.config import Config, read_config, write_config
+from sekisho.core.encoding import canonical, sha256_hex
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.events import PolicyRegistered, decode_authority_entry
+from sekisho.core.governance.document import Registration
+from sekisho.core.governance.policy import policy_from_canonical
+from sekisho.core.governance.roster import Roster
+from sekisho.core.governance.shape import AppliedDefault
+from sekisho.core.identity.oids import Arc
+from sekisho.core.identity.profile import Names
+from sekisho.core.identity.reading import pem
+from sekisho.ports import Clock, Entropy, Signer
+from sekisho.services.authority import Authority, AuthorityKeys
+from sekisho.services.certification import IssuedCertificate, possession_message
+from sekisho.services.journal import Journal
+
+AUTHORITY_KEYS = ("root", "issuing", "responder")
+LOG_KEYS = ("authority-log", "gate-log")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is injected: time, randomness, rates, venues. ``venues`` get to know certificates."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    entropy: Entropy = field(default_factory=SystemEntropy)
+
+
+def system_clock() -> Clock:
+    """The machine's clock, for what a command shows of its own speed."""
+    return SystemClock()
+
+
+def init_home(home: Path, config: Config, entropy: Entropy) -> None:
+    """Make a home: folders, passphrase, keys, configuration. The configuration comes last.
+
+    Raises:
+        ConfigurationInvalid: the folder is not empty.
+    """
+    if home.exists() and any(home.iterdir()):
+        raise ConfigurationInvalid(f"{home}: not empty; choose another folder for a new home")
+    keys = home / "keys"
+    keys.mkdir(parents=True, mode=0o700)
+    passphrase = entropy.bytes(24).hex().encode("ascii")
+    path = home / config.passphrase_file
+    path.touch(mode=0o600)
+    path.write_bytes(passphrase + b"\n")
+    for name in AUTHORITY_KEYS:
+        software.generate(keys / f"{name}.key", passphrase)
+    for name in LOG_KEYS:
+        software.generate(keys / f"{name}.key", passphrase, "Ed25519")
+    write_config(home, config)
+
+
+class Home:
+    """An opened home: keys, configuration, authority. The gate is opened apart."""
+
+    def __init__(self, path: Path, config: Config, around: Surroundings) -> None:
+        self.path = path
+        self.config = config
+        self.around = around
+        self.names = Names(
+            issuer_name=config.issuer_name, base_uri=config.base_uri, arc=Arc(config.oid_arc)
+        )
+        self._disks: list[FolderDisk] = []
+        self._authority: Authority | None = None
+        self.journals: dict[str, Journal] = {}
+
+    @classmethod
+    async def open(cls, path: Path, around: Surroundings | None = None) -> Home:
+        """Open an existing home, its authority included where it was founded.
+
+        Raises:
+            ConfigurationInvalid: no home there, or keys that cannot be used.
+            VerificationFailed: a log that does not hold.
+        """
+        home = cls(path, read_config(path), around or Surroundings())
+        await home._journal("authority", home.config.authority_origin)
+        journal = home.journals["authority"]
+        if journal.size:
+            home._authority = await Authority.open(
+                journal=journal,
+                keys=home._authority_keys(),
+                names=home.names,
+                clock=home.around.clock,
+                entropy=home.around.entropy,
+            )
+        return home
+
+    def registration(self, digest: str) -> Registration:
+        """A registered policy with its defaults, as an approver is shown it.
+
+        Raises:
+            ConfigurationInvalid: no such policy is registered.
+        """
+        known = self.authority.state.policies.get(digest)
+        if known is None:
+            registered = ", ".join(self.authority.state.policies) or "none"
+            raise ConfigurationInvalid(
+                f"no policy {digest} is registered here; known: {registered}"
+            )
+        entry = decode_authority_entry(self.journals["authority"].entry(known.index))
+        encoded = canonical(known.policy)
+        return Registration(
+            policy=policy_from_canonical(encoded),
+            canonical=encoded,
+            sha256=sha256_hex(encoded),
+            defaults=tuple(
+                AppliedDefault(**default)
+                for default in (entry.defaults if isinstance(entry, PolicyRegistered) else ())
+            ),
+            notes=(),
+        )
+
+    @property
+    def authority(self) -> Authority:
+        """The authority. Raises ConfigurationInvalid before it was founded."""
+        if self._authority is None:
+            raise ConfigurationInvalid(f"{self.path}: this home has no authority yet; found it")
+        return self._authority
+
+    async def found(self, roster: Roster) -> Authority:
+        """Found the authority of a new home and certify the keys of both logs."""
+        self._authority = await Authority.found(
+            journal=self.journals["authority"],
+            keys=self._authority_keys(),
+            names=self.names,
+            environment=self.config.environment,
+            roster=roster,
+            clock=self.around.clock,
+            entropy=self.around.entropy,
+        )
+        # A crash before this leaves the root in the log alone; it can be written again from there.
+        (self.path / "root.pem").write_bytes(pem(self._authority.state.root_certificate))
+        for name, origin in (
+            ("authority-log", self.config.authority_origin),
+            ("gate-log", self.config.gate_origin),
+        ):
+            await self._authority.certify_log(origin, self.signer(name).public_key)
+        return self._authority
+
+    def signer(self, name: str) -> Signer:
+        """One of the home's own keys."""
+        uri = f"file:{self.path / 'keys' / name}.key"
+        return open_signer(uri, passphrase_file=self.path / self.config.passphrase_file)
+
+    def passphrase(self) -> bytes:
+        """The passphrase of the home's keys."""
+        return read_passphrase(self.path / self.config.passphrase_file)
+
+    async def issue(
+        self, agent: str, policy_sha256: str, *, issuer_seat: str, operator_seat: str
+    ) -> IssuedCertificate:
+        """Make a key for the agent, in custody, and have it certified."""
+        folder = self.path / "keys" / "agents"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        number = len(list(folder.glob(f"{agent}-*.key"))) + 1
+        made = software.generate(folder / f"{agent}-{number}.key", self.passphrase())
+        message = possession_message(
+            agent=agent,
+            environment=self.config.environment,
+            policy_sha256=policy_sha256,
+            public_key_spki=made.public_key,
+        )
+        return await self.authority.issue(
+            agent,
+            policy_sha256,
+            made.public_key,
+            proof=made.sign_blocking(message),
+            issuer_seat=issuer_seat,
+            operator_seat=operator_seat,
+        )
+
+    def agent_signer(self, public_key: bytes) -> Signer:
+        """The agent key in custody with this public key. Raises ConfigurationInvalid."""
+        for path in sorted((self.path / "keys" / "agents").glob("*.key")):
+            signer = software.load(path, self.passphrase())
+            if signer.public_key == public_key:
+                return signer
+        raise ConfigurationInvalid(f"{self.path}: no key in custody for this certificate")
+
+    async def _journal(self, name: str, origin: str) -> Journal:
+        disk = FolderDisk(self.path / name)
+        self._disks.append(disk)
+        journal = await Journal.open(
+            disk, origin=origin, signer=self.signer(f"{name}-log"), clock=self.around.clock
+        )
+        self.journals[name] = journal
+        return journal
+
+    def _authority_keys(self) -> AuthorityKeys:
+        keys = {name: self.signer(name) for name in AUTHORITY_KEYS}
+        return AuthorityKeys(x509_key=SignerKey, **keys)
+
+    async def gate_journal(self) -> Journal:
+        """The gate's log, opened once."""
+        return await self._journal("gate", self.config.gate_origin)
+
+    async def close(self) -> None:
+        """Publish both logs and let go of the folder."""
+        for journal in self.journals.values():
+            if journal.failed is None and journal.size:
+                await journal.close()
+        for disk in self._disks:
+            disk.close()
+
+
+def load_person(path: Path, passphrase: bytes) -> Signer:
+    """A person's key file. Raises ConfigurationInvalid."""
+    return software.load(path, passphrase)

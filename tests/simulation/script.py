@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One scripted life of a gate, ended by a power loss at each of its awaits in turn.
+
+The script does what a day has: orders that fill, rest, are amended, cancelled and refused, several
+at once, a hold in flight and its release, a restart, a revocation. After the power loss the gate
+opens again and the script goes on; the interrupted act is done again, with the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sekisho.core.encoding import canonical
+from tests.simulation.bugs import BUGS
+from tests.simulation.faults import DEATHS
+from tests.simulation.invariants import Violated, check
+from tests.simulation.life import Parts
+from tests.simulation.run import calm_down, expect_service
+from tests.simulation.steps import body_of, save_checkpoint
+from tests.simulation.world import World
+
+Act = Callable[[World], None]
+
+
+def _order(name: str, **changes: str) -> Act:
+    def act(world: World) -> None:
+        world.ask(body_of(name, **changes), name)
+
+    return act
+
+
+def _amend(name: str, target: str, quantity: str) -> Act:
+    fields = {"client_order_id": name, "orig_client_order_id": target, "quantity": quantity}
+    return lambda world: _ask(world, name, canonical({"action": "amend"} | fields))
+
+
+def _cancel(name: str, target: str) -> Act:
+    fields = {"client_order_id": name, "orig_client_order_id": target}
+    return lambda world: _ask(world, name, canonical({"action": "cancel"} | fields))
+
+
+def _ask(world: World, name: str, body: bytes) -> None:
+    world.ask(body, name)
+
+
+def _three_at_once(world: World) -> None:
+    for name in ("c1", "c2", "c3"):
+        world.ask(body_of(name, quantity="24000", price="1.05"), name)
+
+
+def _hold_in_flight(world: World) -> None:
+    """An order on its way, and a hold that overtakes it."""
+    world.ask(body_of("h1", price="1.05"), "h1")
+    world.run(0.004)
+    if world.gate is not None:
+        certificate = world.certificates[-1].sha256
+        world.stop(certificate, "hold", world.authority.change(certificate, "hold"), "told")
+
+
+def _release_at_the_authority(world: World) -> None:
+    certificate = world.certificates[-1].sha256
+    if world.authority.status(certificate) == "hold":
+        world.authority.change(certificate, "good")
+    world.run(8)
+
+
+def _revoke(world: World) -> None:
+    certificate = world.certificates[-1].sha256
+    world.stop(certificate, "revoked", world.authority.change(certificate, "revoked"), "told")
+
+
+def _wait(world: World) -> None:
+    world.run(2)
+
+
+def _start_again(world: World) -> None:
+    world.die(DEATHS[1])
+    world.run(0)
+
+
+SCRIPT: tuple[Act, ...] = (
+    _order("fills"),
+    _order("rests", price="1.05"),
+    _amend("amended", "rests", "12000"),
+    _order("too-large", quantity="180000"),
+    _wait,
+    save_checkpoint,
+    _three_at_once,
+    _cancel("cancels", "c1"),
+    _hold_in_flight,
+    _order("held"),
+    _release_at_the_authority,
+    _order("again", quantity="9000", price="1.05"),
+    _start_again,
+    _order("fills"),
+    _order("last", quantity="2000"),
+    _wait,
+    save_checkpoint,
+    _revoke,
+    _order("never", quantity="3000"),
+)
+
+
+@dataclass
+class Life:
+    """How a scripted life went; ``points`` is the number of awaits that it reached."""
+
+    points: int
+    violated: str = ""
+    finding: str = ""
+
+
+def live(crash_at: int = 0, bug: str = "") -> Life:
+    """The script, with a power loss at the await of this number; 0 is without."""
+    parts = BUGS[bug].parts if bug else Parts()
+    world = World(crash_at, parts=parts, crash_at=crash_at, quiet=True)
+    life = Life(0)
+    try:
+        world.open()
+        for act in SCRIPT:
+            before = world.deaths
+            _do(world, act)
+            if world.deaths != before and act is not _start_again:
+                _do(world, act)
+        life.points = world.plan.count
+        calm_down(world)
+        expect_service(world)
+        check(world)
+    except Violated as violated:
+        life.violated, life.finding = violated.invariant, str(violated)
+    finally:
+        world.die(DEATHS[1])
+        world.loop.bury()
+    return life
+
+
+def _do(world: World, act: Act) -> None:
+    act(world)
+    if world.gate is not None:
+        world.run(30, lambda: all(ask.over for ask in world.seen.asks))
+        world.run(0.2)
+    world.open()
+    check(world)
