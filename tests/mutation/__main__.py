@@ -3,10 +3,10 @@
 
     python -m tests.mutation [--quick] [--room gate] [--file NAME]
 
-Prints the guards first (every early return, refusal and guarded block removed: all must be found),
-then the score over all other mutants, then each survivor. ``--quick`` asks every guard and each
-seventh of the others. Survivors that change nothing observable stand in equivalent.toml, each with a
-reason; an entry there that names no survivor any more fails too. Exit code 1: something survived.
+Prints the guards first (each early return, refusal and guarded block removed: all must be found),
+then the score over all other mutants, then each survivor. ``--quick`` asks every guard and a sample
+of the others. Mutants that change nothing observable stand in equivalent.toml, each with a reason;
+an entry there that names no mutant any more fails too. Exit code 1: something survived.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tomllib
 from pathlib import Path
 
 from tests.mutation.mutants import Mutant, mutants
-from tests.mutation.running import ROOT, Hunt, open_room
+from tests.mutation.running import ROOT, Hunt, Room, open_room
 
 ROOMS = {
     "gate": (
@@ -48,8 +48,8 @@ def main() -> int:
     ]
     excused = equivalents()
     left = [mutant for mutant in everything if mutant.name not in excused]
-    print(f"{len(room.cases)} cases; {len(everything)} mutants, {len(everything) - len(left)} ", end="")
-    print("listed as equivalent")
+    listed = len(everything) - len(left)
+    print(f"{len(room.cases)} cases; {len(everything)} mutants, {listed} listed as equivalent")
     others = [mutant for mutant in left if mutant.family == "score"]
     survivors = asked(room, "guards", [mutant for mutant in left if mutant.family == "guard"])
     if not arguments.guards:
@@ -64,14 +64,14 @@ def main() -> int:
     return 1 if survivors or gone else 0
 
 
-def asked(room: object, title: str, chosen: list[Mutant]) -> list[Mutant]:
+def asked(room: Room, title: str, chosen: list[Mutant]) -> list[Mutant]:
     """Run the mutants and print one line."""
-    hunt = Hunt(room)  # type: ignore[arg-type]
+    hunt = Hunt(room)
     hunt.run(chosen)
-    total = len(chosen)
+    total, survived = len(chosen), len(hunt.survivors)
     score = 100 * hunt.found / total if total else 100.0
-    print(f"{title}: {total} mutants, {hunt.found} found, {total - hunt.found} survived: {score:.1f} %")
-    sys.stdout.flush()
+    said = f"{title}: {total} mutants, {hunt.found} found, {survived} survived: {score:.1f} %"
+    print(said, flush=True)
     return hunt.survivors
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutants of one module: each is its syntax tree with exactly one place changed.
 
-Two families. ``guard``: an early return, a refusal or a guarded block is gone. ``score``: an operator,
-a constant, a condition or an effect is another one. Annotations, docstrings, decorators and the text
-of error messages are left alone: no behaviour that is specified hangs on them.
+Two families. ``guard``: an early return, a refusal or a guarded block is gone. ``score``: an
+operator, a constant, a condition or an effect is another one. Annotations, docstrings, decorators and
+the text of error messages are left alone: no behaviour that is specified hangs on them.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What the list of equivalent mutants calls it: no line number, so that it survives edits."""
+        """What equivalent.toml calls it: no line number, so that it survives edits."""
         return f"{self.path.rsplit('/', 1)[1]}::{self.scope}: {self.text} [{self.what}]"
 
 
@@ -142,43 +142,39 @@ def _scopes(tree: ast.Module) -> dict[int, str]:
 
 def _left_alone(tree: ast.Module) -> set[int]:
     """Ids of nodes that are no behaviour: annotations, docstrings, decorators, error texts."""
-    alone: set[int] = set()
+    return {
+        id(part)
+        for node in ast.walk(tree)
+        for root in _no_behaviour(node)
+        for part in ast.walk(root)
+    }
 
-    def leave(node: ast.AST | None) -> None:
-        if node is not None:
-            alone.update(id(part) for part in ast.walk(node))
 
-    for node in ast.walk(tree):
-        if isinstance(node, ast.AnnAssign):
-            leave(node.annotation)
-        elif isinstance(node, ast.arg):
-            leave(node.annotation)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            leave(getattr(node, "returns", None))
-            for part in node.decorator_list:
-                leave(part)
-            if isinstance(node, ast.ClassDef):
-                for keyword in node.keywords:
-                    leave(keyword)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            leave(node)
-        elif isinstance(node, ast.Raise):
-            for part in ast.iter_child_nodes(node):
-                leave(part)
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript | ast.BinOp):
-            if _is_type_alias(node):
-                leave(node)
-    return alone
+def _no_behaviour(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.AnnAssign | ast.arg) and node.annotation is not None:
+        yield node.annotation
+    elif isinstance(node, ast.ClassDef):
+        yield from (*node.decorator_list, *node.keywords)
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield from node.decorator_list
+        if node.returns is not None:
+            yield node.returns
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        yield node
+    elif isinstance(node, ast.Raise):
+        yield from ast.iter_child_nodes(node)
+    elif isinstance(node, ast.Assign) and _is_type_alias(node):
+        yield node
 
 
 def _is_type_alias(node: ast.Assign) -> bool:
     target = node.targets[0]
-    alias = isinstance(target, ast.Name) and target.id[:1].isupper() and not target.id.isupper()
-    return alias and not isinstance(node.value, ast.Constant)
+    named = isinstance(target, ast.Name) and target.id[:1].isupper() and not target.id.isupper()
+    return named and isinstance(node.value, ast.Subscript | ast.BinOp)
 
 
 def _alone_in_guard(tree: ast.Module) -> set[int]:
-    """Ids of statements that are all that a guarded block does: the block's mutant stands for them."""
+    """Ids of statements that are all of a guarded block: the block's mutant stands for them."""
     return {
         id(node.body[0])
         for node in ast.walk(tree)
@@ -193,8 +189,9 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
         if id(node) in alone and not isinstance(node, ast.Raise):
             continue
         if isinstance(node, ast.stmt):
-            removable = id(node) not in stood_for
-            yield from (c for c in _statement(number, node) if removable or c.what[-7:] != "removed")
+            for change in _statement(number, node):
+                if id(node) not in stood_for or change.new is not None:
+                    yield change
         elif isinstance(node, ast.expr):
             yield from _expression(number, node)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of a room against mutants of it, each in a process of its own, forked warm.
 
-The parent imports room and tests once and notes which test runs which line. A child gives the changed
-functions their new code in place and runs the tests that pass there, those that found the last mutants
-first, until one is red. Nothing is written to disk.
+The parent imports room and tests once and notes which test runs which line. A child gives the
+changed functions their new code in place and runs the tests that pass there, those that found the
+last mutants first, until one is red. Nothing is written to disk.
 """
 
 from __future__ import annotations

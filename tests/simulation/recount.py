@@ -112,7 +112,8 @@ class Recount:
 
     def _settle(self, order: Counted, *, drop: bool = False) -> None:
         """Reserve for what can still happen; an order with nothing left and no change is gone."""
-        if drop:
+        if drop and order.change is not None:
+            del self._names[order.change[0]]  # reports under this id are about nothing any more
             order.change = None
         order.reserved = order.rest(order.total, order.quantity)
         if order.change is not None:

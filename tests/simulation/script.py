@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sekisho.core.encoding import canonical
-from tests.simulation.bugs import BUGS
 from tests.simulation.faults import DEATHS
 from tests.simulation.invariants import Violated, check
 from tests.simulation.life import Parts
@@ -104,18 +103,25 @@ SCRIPT: tuple[Act, ...] = (
 
 @dataclass
 class Life:
-    """How a scripted life went; ``points`` is the number of awaits that it reached."""
+    """How a scripted life went.
 
-    points: int
-    violated: str = ""
+    Attributes:
+        crash_at: number of the await at which the power was lost; 0 for a life without.
+        points: number of awaits that it reached.
+        deaths: how often a process ended, the restarts of the script included.
+        finding: the invariant that did not hold, and why; empty when all did.
+    """
+
+    crash_at: int
+    points: int = 0
+    deaths: int = 0
     finding: str = ""
 
 
-def live(crash_at: int = 0, bug: str = "") -> Life:
-    """The script, with a power loss at the await of this number; 0 is without."""
-    parts = BUGS[bug].parts if bug else Parts()
-    world = World(crash_at, parts=parts, crash_at=crash_at, quiet=True)
-    life = Life(0)
+def live(crash_at: int = 0, parts: Parts | None = None) -> Life:
+    """The script once, with a power loss at the await of this number."""
+    world = World(0, parts=parts, crash_at=crash_at, quiet=True)
+    life = Life(crash_at)
     try:
         world.open()
         for act in SCRIPT:
@@ -123,16 +129,26 @@ def live(crash_at: int = 0, bug: str = "") -> Life:
             _do(world, act)
             if world.deaths != before and act is not _start_again:
                 _do(world, act)
-        life.points = world.plan.count
+        life.points, life.deaths = world.plan.count, world.deaths
         calm_down(world)
         expect_service(world)
         check(world)
     except Violated as violated:
-        life.violated, life.finding = violated.invariant, str(violated)
+        life.finding = str(violated)
     finally:
         world.die(DEATHS[1])
         world.loop.bury()
     return life
+
+
+def live_through(parts: Parts | None = None) -> tuple[int, list[Life]]:
+    """The script once for each of its awaits: how many there are, and the lives that failed."""
+    undisturbed = live(0, parts)
+    lives = [live(number, parts) for number in range(1, undisturbed.points + 1)]
+    for life in lives:
+        if not life.finding and life.deaths <= undisturbed.deaths:
+            life.finding = "the power was not lost"
+    return undisturbed.points, [life for life in (undisturbed, *lives) if life.finding]
 
 
 def _do(world: World, act: Act) -> None:

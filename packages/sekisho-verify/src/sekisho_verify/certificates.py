@@ -289,6 +289,15 @@ def _uri(leaf: Certificate, what: str) -> str:
     return names[0].value
 
 
+def log_origin(leaf: Certificate) -> str:
+    """The origin that a log's certificate names; the certificate itself is judged elsewhere."""
+    oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+    require(oid in leaf.extensions, "log certificate has no alternative name")
+    uri = _uri(leaf, "log certificate")
+    require(uri.startswith("sekisho-log:"), "log certificate names no origin")
+    return uri.removeprefix("sekisho-log:")
+
+
 def _check_names(certificate: Certificate, called: str, what: str) -> None:
     subject = certificate.parsed.subject
     require(len(list(subject)) == 2, f"{what} has a subject of another form")

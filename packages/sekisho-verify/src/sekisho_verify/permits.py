@@ -169,15 +169,11 @@ class Permits:
 
     def _check_not_stopped(self, decision: Decided, index: int) -> None:
         """Never signed after a stop, nor after the gate was opened again."""
-        for at, status in self._context.gate.acted.get(decision.certificate_sha256, ()):
-            stops = status != "good" and decision.index < at < index
-            require(not stops, f"has a permit after the certificate was stopped in entry {at}")
-        present = [
-            status
-            for at, status in self._context.gate.acted.get(decision.certificate_sha256, ())
-            if at < index
-        ]
-        require(not present or present[-1] == "good", "has a permit while the agent is stopped")
+        acted = self._context.gate.acted.get(decision.certificate_sha256, [])
+        before = bisect.bisect_left(acted, (index, ""))
+        since = bisect.bisect_left(acted, (decision.index, ""))
+        for at, status in acted[max(0, min(since, before - 1)) : before]:
+            require(status == "good", f"has a permit after entry {at} stopped the certificate")
         openings = self._context.gate.openings
         following = bisect.bisect_right(openings, decision.index)
         later = following < len(openings) and openings[following] < index

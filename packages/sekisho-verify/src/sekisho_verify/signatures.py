@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -41,7 +42,7 @@ class Signatures:
         self._results: list[Future[str | None]] = []
         self.count = 0
 
-    def __enter__(self) -> Signatures:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput
@@ -85,7 +85,7 @@ def test_agent_certificate_with_another_subject_is_refused(attributes: list[Attr
         {x509.ExtendedKeyUsage: None},
         usage(made.ARC.order_signing(), critical=False),
         usage(made.ARC.checkpoint_signing()),
-        usage(made.ARC.order_signing(), x509.ExtendedKeyUsageOID.CLIENT_AUTH),
+        usage(made.ARC.order_signing(), ExtendedKeyUsageOID.CLIENT_AUTH),
         {x509.SubjectAlternativeName: None},
         names(x509.UniformResourceIdentifier("https://sekisho.invalid/agents/x/fx-bot_1")),
         names(x509.DNSName(f"agents/{made.LEI}/fx-bot_1")),

@@ -26,7 +26,7 @@ from sekisho.core.events import (
 )
 from sekisho.core.identity.lawful import LAWFUL, REASONS_BY_CODE, REVOCATION_REASONS, read_command
 from sekisho.core.identity.register import AuthorityState
-from sekisho.core.identity.status import REASONS, may_change
+from sekisho.core.identity.status import REASONS, Status, may_change
 from sekisho.core.terms import NS, format_instant
 
 START = 1_800_000_000 * NS
@@ -477,16 +477,14 @@ def test_register_issued_after_kill_needs_fresh_approvals() -> None:
     assert set(state.resolutions) == {RESOLUTION_SHA, again.resolution_sha256}
 
 
+STATUSES: tuple[Status, ...] = ("good", "hold", "revoked")
+
+
 def test_register_lawful_transitions_are_those_of_the_status_table() -> None:
     """The causes cover exactly the changes of status that there are."""
     changes = {(old, new) for _, old, new in LAWFUL}
-    statuses = ("good", "hold", "revoked")
-    assert {
-        (old, new)
-        for old in statuses
-        for new in statuses
-        if may_change(old, new)  # type: ignore[arg-type]
-    } == changes
+    possible = {(old, new) for old in STATUSES for new in STATUSES if may_change(old, new)}
+    assert possible == changes
     assert set(REASONS) - {"certificateHold"} == REVOCATION_REASONS
     assert set(REASONS_BY_CODE.values()) <= REVOCATION_REASONS
 
