@@ -24,6 +24,9 @@ from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.venues.paper import PaperVenue
 from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.compose import (
+    COMPLIANCE_SEAT,
+    ISSUER_SEAT,
+    OPERATOR_SEAT,
     VENUE_CREDENTIAL,
     Gate,
     Home,
@@ -31,6 +34,7 @@ from sekisho.compose import (
     init_home,
     load_person,
     make_people,
+    open_gate,
     register_document,
 )
 from sekisho.config import Config
@@ -161,7 +165,8 @@ async def make(path: Path, policy: dict[str, Any], clock: Clock) -> None:
     init_home(path, Config(issuer_name="Trial Issuer"), around.entropy)
     home = await Home.open(path, around)
     try:
-        authority = await home.found(make_people(path / "people", home.passphrase()))
+        people = make_people(path / "people", home.passphrase(), registration.policy)
+        authority = await home.found(people)
         await authority.register_policy(registration)
         for seat in APPROVERS:
             signer = person(home, seat)
@@ -172,8 +177,8 @@ async def make(path: Path, policy: dict[str, Any], clock: Clock) -> None:
         await home.issue(
             registration.policy.agent,
             registration.sha256,
-            issuer_seat="issuer@issuer",
-            operator_seat="operator@cryptoex",
+            issuer_seat=ISSUER_SEAT,
+            operator_seat=OPERATOR_SEAT,
         )
     finally:
         await home.close()
@@ -265,8 +270,8 @@ class EmbeddedWorld:
             for record in home.authority.certificates(AGENT):
                 self._venue.know_certificate(record.certificate)
         session = self.venue.session(VENUE_CREDENTIAL)
-        self.gate = await home.open_gate(
-            self.rates, {session.name: session} if venues is None else venues
+        self.gate = await open_gate(
+            home, self.rates, {session.name: session} if venues is None else venues
         )
 
     async def close(self) -> None:
@@ -302,7 +307,7 @@ class EmbeddedWorld:
 
     async def kill(self) -> KillReport:
         """Compliance kills the agent."""
-        outcome = await self.command("kill", "duty_compliance@cryptoex")
+        outcome = await self.command("kill", COMPLIANCE_SEAT)
         assert isinstance(outcome, KillReport)
         return outcome
 

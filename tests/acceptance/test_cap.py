@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from sekisho import compose
+from sekisho.compose import home as home_module
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_disk import SimulatedDisk
 from sekisho.core.amounts import parse_amount
@@ -168,7 +168,7 @@ def test_cap_power_lost_at_every_disk_operation_never_more_than_twenty(
 
     async def story() -> None:
         cupboard = Cupboard()
-        monkeypatch.setattr(compose, "FolderDisk", cupboard.open)
+        monkeypatch.setattr(home_module, "FolderDisk", cupboard.open)
         world = await EmbeddedWorld.start(tmp_path / "whole")
         begun = cupboard.points
         await ask_in_waves(world)
@@ -177,7 +177,7 @@ def test_cap_power_lost_at_every_disk_operation_never_more_than_twenty(
         assert operations >= 8
         for point in range(1, operations + 1):
             cupboard = Cupboard()
-            monkeypatch.setattr(compose, "FolderDisk", cupboard.open)
+            monkeypatch.setattr(home_module, "FolderDisk", cupboard.open)
             await crashed_and_retried(tmp_path / f"home-{point}", cupboard, point)
 
     asyncio.run(story())

@@ -15,6 +15,7 @@ import msgspec
 
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
+from sekisho.compose import COMPLIANCE_SEAT, RISK_SEAT
 from sekisho.core.ledger.checkpoint import verify_checkpoint
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.services.gatelog import GateLog
@@ -73,8 +74,8 @@ async def busy(world: EmbeddedWorld) -> None:
     await asyncio.gather(*(world.ask(cancel(f"c-{n}", f"r-{n}")) for n in range(10)))
     await asyncio.gather(*(world.ask(order(f"x-{n}", quantity="25001")) for n in range(10)))
     await world.ask(b"no order")
-    await world.command("hold", "duty_risk@cryptoex")
-    await world.command("release", "duty_risk@cryptoex", "duty_compliance@cryptoex")
+    await world.command("hold", RISK_SEAT)
+    await world.command("release", RISK_SEAT, COMPLIANCE_SEAT)
     await world.gate.leasing.renew()
     await asyncio.gather(*(world.ask(resting(f"s-{number}")) for number in range(5)))
     await world.kill()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sekisho.adapters.venues.paper import PaperVenue
 from sekisho.adapters.venues.paper_faults import SubmitFault
 from sekisho.adapters.venues.paper_permits import VenueTrust
-from sekisho.compose import register_document
+from sekisho.compose import ISSUER_SEAT, OPERATOR_SEAT, register_document
 from sekisho.core.encoding import b64, b64url, canonical, sha256_hex
 from sekisho.core.errors import NotAuthorised
 from sekisho.core.events import Execution, PermitSigned
@@ -94,7 +94,7 @@ async def certify_other(world: EmbeddedWorld, folder: Path) -> None:
             sign_approval(signer, registration.sha256, home.authority.roster, seat, now)
         )
     await home.issue(
-        OTHER, registration.sha256, issuer_seat="issuer@issuer", operator_seat="operator@cryptoex"
+        OTHER, registration.sha256, issuer_seat=ISSUER_SEAT, operator_seat=OPERATOR_SEAT
     )
     await world.gate.admit(OTHER)
     for record in home.authority.certificates(OTHER):

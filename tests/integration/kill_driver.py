@@ -24,7 +24,7 @@ import msgspec
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.rates.static import StaticRates
-from sekisho.compose import Gate, Home, Surroundings
+from sekisho.compose import Gate, Home, Surroundings, open_gate
 from sekisho.core.encoding import b64, canonical
 from sekisho.core.errors import OutcomeUnknown
 from sekisho.ports import Signer, VenueReport
@@ -195,7 +195,7 @@ async def live(home_path: str, socket: str, notes: str, uses: str, seed: str) ->
     rates = StaticRates(clock)
     rates.set("EUR/USD", "1.1648", "1.165")
     venue = RemoteVenue(*await asyncio.open_unix_connection(socket, limit=2**24))
-    gate = await home.open_gate(rates, {"PAPER": venue})
+    gate = await open_gate(home, rates, {"PAPER": venue})
     if AGENT not in gate.log.state.agents:
         await gate.admit(AGENT)
     load = Load(gate, Notes(Path(notes)), Random(int(seed)), f"L{seed}")

@@ -123,7 +123,7 @@ class FaultPlan:
     def _choose(self, point: str) -> str:
         if self.crash_at:
             return DEATHS[0] if self.count == self.crash_at else ""
-        if self.calm:
+        if self.calm or not self._rates:
             return ""
         chance = self._dice.random()
         for name in (*FAULTS_AT.get(point, ()), *_ANYWHERE):

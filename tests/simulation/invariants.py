@@ -14,10 +14,9 @@ from sekisho.core.errors import VerificationFailed
 from sekisho.core.events import Decision, Rearmed, StatusActed, Withdrawn
 from sekisho.core.ledger.merkle import verify_consistency
 from sekisho.core.terms import Code
-from tests.simulation.world import CAP, ORDER_MAX, World
+from tests.simulation.world import ORDER_MAX, World
 
 Findings = Iterator[str]
-_CAP_CENTS = int(CAP) * 100
 
 
 def invariant_p1_decision_is_durable_before_the_key_is_asked(world: World) -> Findings:
@@ -34,7 +33,7 @@ def invariant_p2_decisions_recompute(world: World) -> Findings:
 
 def invariant_p2_cap_holds(world: World) -> Findings:
     """Per policy day the permitted notional, and the signed notional, is within the cap."""
-    recount = world.look().recount
+    recount, cap = world.look().recount, world.cap * 100
     signed = {use.permit.log_index for use in world.seen.key_uses if use.signatures}
     for name, chosen in (("permitted", set(recount.added)), ("signed", signed)):
         sums: dict[str, int] = {}
@@ -42,8 +41,8 @@ def invariant_p2_cap_holds(world: World) -> Findings:
             day, more = recount.added.get(index, ("", 0))
             sums[day] = sums.get(day, 0) + more
         for day, total in sums.items():
-            if total > _CAP_CENTS:
-                yield f"{name} on {day}: {total} cents, the cap is {_CAP_CENTS}"
+            if total > cap:
+                yield f"{name} on {day}: {total} cents, the cap is {cap}"
     for index, decision in world.look().of(Decision):
         if decision.verdict == "permitted" and decision.notional:
             if parse_amount(decision.notional) > parse_amount(ORDER_MAX):
@@ -63,9 +62,10 @@ def invariant_p2_key_is_asked_once_for_a_decision(world: World) -> Findings:
 def invariant_p2_retry_gets_the_first_answer(world: World) -> Findings:
     """The same order is one decision, for ever; under an id of other content it is refused."""
     decisions: dict[bytes, set[int]] = {}
+    replay = world.look()
     for ask in world.seen.asks:
         if ask.answer is not None:
-            entry = world.look().entry(ask.answer.decision)
+            entry = replay.entry(ask.answer.decision)
             if (
                 isinstance(entry, Decision)
                 and entry.order is not None

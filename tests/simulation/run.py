@@ -80,7 +80,7 @@ def _live(world: World, result: Result) -> None:
         step(world)
         steps.settle(world)
         failed = world.gate is not None and world.gate.log.journal.failed is not None
-        if failed and world.dice.randrange(2):
+        if failed and world.dice.randrange(4):
             steps.restart(world)
         world.open()
         check(world)

@@ -13,7 +13,7 @@ from sekisho.core.ledger.checkpoint import verify_checkpoint
 from sekisho.core.terms import NS
 from tests.gate_world import ORDER
 from tests.simulation.faults import DEATHS
-from tests.simulation.world import World
+from tests.simulation.world import LEASE_S, World
 
 DAY_S = 86_400
 
@@ -231,6 +231,8 @@ def release(world: World) -> None:
     certificate = world.certificates[-1].sha256
     if world.authority.status(certificate) == "hold":
         world.authority.change(certificate, "good")
+        if world.dice.randrange(2):
+            world.run(LEASE_S / 2)  # the gate asks for its next lease
 
 
 def replace_certificate(world: World) -> None:
@@ -297,9 +299,9 @@ STEPS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (2, next_day),
     (2, clock_steps),
     (2, link_changes),
-    (4, hold),
+    (3, hold),
     (1, revoke),
-    (6, stop_in_flight),
+    (5, stop_in_flight),
     (4, reconcile),
     (4, save_checkpoint),
     (2, restart),
@@ -318,7 +320,7 @@ def draw_step(world: World) -> Callable[[World], None]:
 
 
 def mend(world: World) -> None:
-    """People repair what is broken, one thing at a time, or not yet."""
+    """People repair what is broken, one thing at a time; sometimes they do not come."""
     certificate = world.certificates[-1].sha256
     status = world.authority.status(certificate)
     broken: list[tuple[bool, Callable[[World], None]]] = [
@@ -330,7 +332,7 @@ def mend(world: World) -> None:
         (world.gate is not None and bool(world.gate.log.state.agents["bot"].latches), rearm),
     ]
     repairs = [repair for is_broken, repair in broken if is_broken]
-    if repairs and world.dice.randrange(2):
+    if repairs and world.dice.randrange(4):
         repairs[world.dice.randrange(len(repairs))](world)
 
 

@@ -31,7 +31,8 @@ from tests.simulation.outside import SmallAuthority, WatchedVenue, certify
 from tests.simulation.records import Ask, DurableLog, Replay, Seen, Stop
 
 LEASE_S = 15
-CAP = "120000"
+CAPS = (60_000, 150_000, 600_000)
+"""Daily caps that a seed may have."""
 ORDER_MAX = "25000"
 _STARTS = ("2026-05-15T09:00:00.000000000Z", "2026-05-15T23:59:20.000000000Z")
 _LAG_NS = {
@@ -45,13 +46,13 @@ _LAG_NS = {
 
 
 @cache
-def policy_of_world() -> tuple[dict[str, Any], str]:
-    """The policy of every seed, with its digest: a small daily cap, a latch, no hours."""
+def policy_with(cap: int) -> tuple[dict[str, Any], str]:
+    """The policy of a seed, with its digest: a daily cap, a latch, no hours."""
     policy = copy.deepcopy(POLICY)
     policy |= {"operator": {"name": "Example Trading", "lei": "0" * 20}, "version": 1}
     policy["scope"] |= {
         "order_notional_max": ORDER_MAX,
-        "daily_notional_max": CAP,
+        "daily_notional_max": str(cap),
         "trading_hours": "none",
         "consecutive_failures_max": 4,
         "message_rate": {"count_max": 40, "window_s": 10},
@@ -83,7 +84,8 @@ class World:
         self.authority = SmallAuthority(self.true_clock, LEASE_S)
         self.cut_off = False
         self.venue = WatchedVenue(self.true_clock, self.market, self.seen.tick)
-        self.policy, self.policy_sha256 = policy_of_world()
+        self.cap = CAPS[-1 if quiet else self.dice.randrange(len(CAPS))]
+        self.policy, self.policy_sha256 = policy_with(self.cap)
         self.certificates = []  # type: list[Any]
         self.certify()
         self.disk = SimulatedDisk(point=self._disk_point)

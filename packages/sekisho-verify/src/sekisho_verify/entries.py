@@ -85,9 +85,9 @@ def _record(**forms: Form) -> Form:
     return form
 
 
-def _ocsp_by_agent(value: object) -> object:
-    for agent, response in canonical.object_of(value).items():
-        canonical.named(agent, "agent")
+def _ocsp_by_certificate(value: object) -> object:
+    for digest, response in canonical.object_of(value).items():
+        canonical.digest_text(digest)
         canonical.text_of(response)
     return value
 
@@ -137,7 +137,7 @@ GATE: dict[str, dict[str, Form]] = {
         "epoch": _count,
         "grant": TEXT,
         "deadline_monotonic": _NUMBER,
-        "status": _ocsp_by_agent,
+        "status": _ocsp_by_certificate,
     },
     "rate_observed": {
         "market": _named("market"),

@@ -67,8 +67,8 @@ class StatusActed(Entry, frozen=True, tag="status_acted"):
 class LeaseHeld(Entry, frozen=True, tag="lease_held"):
     """The right to sign until ``deadline_monotonic`` (boot-time clock, ns) of this boot.
 
-    ``grant`` is the signed text of the authority, verbatim; ``status`` the OCSP response of each
-    agent (base64 of DER).
+    ``grant`` is the signed text of the authority, verbatim; ``status`` the OCSP response for each
+    certificate digest (base64 of DER).
     """
 
     epoch: int

@@ -27,9 +27,11 @@ CURRENCY: Final = re.compile(r"[A-Z]{3,5}")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """Venues, accounts, counterparties, regions, seats, gates, sources."""
 
-_INSTANT = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\.([0-9]{9})Z"
+_SECOND = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\."
 )
+_FRACTION = re.compile(r"[0-9]{9}Z")
+_SECOND_CHARACTERS: Final = 20
 _EPOCH = date(1970, 1, 1)
 
 
@@ -92,12 +94,27 @@ def _day_text(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 
+@lru_cache(maxsize=64)
+def _second_text(seconds: int) -> str:
+    day, second = divmod(seconds, DAY_S)
+    hour, second = divmod(second, 3600)
+    return f"{_day_text(day)}T{hour:02d}:{second // 60:02d}:{second % 60:02d}."
+
+
 def format_instant(ns: int) -> str:
     """Nanoseconds UTC as ``2026-05-15T09:15:00.000000000Z``."""
     seconds, fraction = divmod(ns, NS)
-    day, second = divmod(seconds, DAY_S)
-    hour, second = divmod(second, 3600)
-    return f"{_day_text(day)}T{hour:02d}:{second // 60:02d}:{second % 60:02d}.{fraction:09d}Z"
+    return f"{_second_text(seconds)}{fraction:09d}Z"
+
+
+@lru_cache(maxsize=256)
+def _parse_second(text: str) -> int | None:
+    """``2026-05-15T09:15:00.`` as seconds since 1970-01-01; None for any other spelling."""
+    match = _SECOND.fullmatch(text)
+    if match is None:
+        return None
+    day, hour, minute, second = match.groups()
+    return parse_day(day) * DAY_S + int(hour) * 3600 + int(minute) * 60 + int(second)
 
 
 def parse_instant(text: str, where: str = "instant") -> int:
@@ -106,14 +123,16 @@ def parse_instant(text: str, where: str = "instant") -> int:
     Raises:
         MalformedInput: not nine digits and ``Z``, or no such day.
     """
-    match = _INSTANT.fullmatch(text)
-    if match is None:
+    fraction = text[_SECOND_CHARACTERS:]
+    try:
+        seconds = _parse_second(text[:_SECOND_CHARACTERS])
+    except MalformedInput as error:
+        raise MalformedInput(f"{where}: {text!r} has no such day", where) from error
+    if seconds is None or _FRACTION.fullmatch(fraction) is None:
         raise MalformedInput(
             f"{where}: {text[:48]!r} is not an instant like 2026-05-15T09:15:00.000000000Z", where
         )
-    day, hour, minute, second, fraction = match.groups()
-    seconds = parse_day(day, where) * DAY_S + int(hour) * 3600 + int(minute) * 60 + int(second)
-    return seconds * NS + int(fraction)
+    return seconds * NS + int(fraction[:-1])
 
 
 def day_text(day: int) -> str:

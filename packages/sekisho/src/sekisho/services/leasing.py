@@ -63,6 +63,7 @@ class Leasing:
         self._read_status = read_status
         self._difference_max_ns = clock_difference_max_s * NS
         self._renewing = False
+        self._read: tuple[str, LeaseTerms] | None = None
         self.last_failure: Exception | None = None
 
     async def ensure(self) -> None:
@@ -70,7 +71,7 @@ class Leasing:
         held = self._log.state.lease
         now = self._clock.monotonic_ns()
         if held is not None:
-            half = parse_grant(held.grant)[0].duration_s * NS // 2
+            half = self._terms(held.grant).duration_s * NS // 2
             if held.deadline - now > half:
                 return
         if self._renewing:
@@ -82,6 +83,12 @@ class Leasing:
             self.last_failure = error
         finally:
             self._renewing = False
+
+    def _terms(self, grant: str) -> LeaseTerms:
+        """The terms of the grant that is held, read once: every order asks."""
+        if self._read is None or self._read[0] != grant:
+            self._read = (grant, parse_grant(grant)[0])
+        return self._read[1]
 
     async def renew(self) -> None:
         """Ask for a lease, verify it, record it, and act on the statuses that come with it.

@@ -48,6 +48,12 @@ class Extremes:
 
     def within(self, since: int) -> tuple[Ratio, Ratio] | None:
         """Lowest and highest value with time ≥ ``since``; None when there is none."""
-        low = next((value for time, value in self._lows if time >= since), None)
-        high = next((value for time, value in self._highs if time >= since), None)
+        low, high = _first(self._lows, since), _first(self._highs, since)
         return None if low is None or high is None else (low, high)
+
+
+def _first(side: deque[tuple[int, Ratio]], since: int) -> Ratio | None:
+    for time, value in side:
+        if time >= since:
+            return value
+    return None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -42,8 +43,9 @@ class Terms(msgspec.Struct, frozen=True):
         return Valued(base, quote, self.currency, buys, self.price, self.quantity)
 
 
+@lru_cache(maxsize=256)
 def terms_of(order: NewOrder) -> Terms:
-    """Read a parsed new order into numbers."""
+    """Read a parsed new order into numbers; deciding and folding ask for the same one."""
     pair, inverted = pair_of(order.market)
     price = price_ratio(parse_amount(order.price)) if isinstance(order.price, str) else None
     pair_price = inverse(price) if price is not None and inverted else price
