@@ -23,7 +23,11 @@ from sekisho.services.journal import Journal
 from sekisho.services.registerlog import RegisterLog
 from tests.embedded_world import EmbeddedWorld, cancel, order, policy_of, read_folder, resting
 
-WIDE = policy_of(daily_notional_max="90000000", message_rate={"count_max": 10000, "window_s": 60})
+WIDE = policy_of(
+    daily_notional_max="90000000",
+    message_rate={"count_max": 10000, "window_s": 60},
+    trading_hours="none",
+)
 LOGS = {"gate": GateLog, "authority": RegisterLog}
 
 

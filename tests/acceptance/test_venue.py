@@ -135,9 +135,7 @@ def test_venue_holder_of_a_name_alone_gets_nothing_executed(tmp_path: Path) -> N
         assert len(tries) == len(world.venue.rejections)
         # The genuine permit was not used up by any of it: the venue's own rules decide.
         others = await undelivered(world, "theirs", OTHER)
-        swapped = assemble(
-            signing_input(read_permit(thief.undelivered)), split(others)[1]
-        )
+        swapped = assemble(signing_input(read_permit(thief.undelivered)), split(others)[1])
         assert "rejected" == world.venue.take(swapped)[0].exec_type
         elsewhere = PaperVenue(
             VenueTrust(
@@ -166,7 +164,9 @@ def test_venue_permit_of_another_authority_is_not_executed(tmp_path: Path) -> No
 
     async def story() -> None:
         world = await EmbeddedWorld.start(tmp_path / "home")
-        stranger = await EmbeddedWorld.start(tmp_path / "stranger", policy_of(regions=["eu-west-1", "x"]))
+        stranger = await EmbeddedWorld.start(
+            tmp_path / "stranger", policy_of(regions=["eu-west-1", "x"])
+        )
         permit = await undelivered(stranger, "theirs")
         assert "rejected" == world.venue.take(permit)[0].exec_type
         assert "unknown_certificate" == world.venue.rejections[-1].reason

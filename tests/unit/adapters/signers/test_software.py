@@ -209,7 +209,7 @@ def test_signer_key_of_ed25519_is_refused(tmp_path: Path) -> None:
 
 
 def test_signer_key_with_another_digest_does_not_sign(signer: software.SoftwareSigner) -> None:
-    """The port hashes with SHA-256; pretending otherwise would make signatures that do not verify."""
+    """The port hashes with SHA-256; under another name its signatures would not verify."""
     builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([]))
     builder = builder.public_key(made.AGENT_KEY.public_key()).serial_number(1)
     builder = builder.not_valid_before(profile.seconds(0)).not_valid_after(profile.seconds(10**9))

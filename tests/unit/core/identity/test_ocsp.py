@@ -15,7 +15,7 @@ from sekisho.core.errors import ConfigurationInvalid, MalformedInput, Verificati
 from sekisho.core.identity import profile
 from sekisho.core.identity.ocsp import AHEAD_MAX_NS, RESPONSE_BYTES_MAX, OcspResponse, verify_ocsp
 from sekisho.core.identity.profile import load, seconds
-from sekisho.core.identity.status import CertificateStatus
+from sekisho.core.identity.status import REASONS, CertificateStatus
 from sekisho.core.terms import NS
 from tests.unit.core.identity import certificates as made
 
@@ -243,6 +243,32 @@ def test_ocsp_with_one_bit_changed_is_refused() -> None:
         changed[place] ^= 1
         with pytest.raises((MalformedInput, VerificationFailed)):
             verify(bytes(changed))
+
+
+def test_ocsp_bytes_are_those_of_the_library_but_for_the_clock() -> None:
+    """Another writer, given the same content, writes the same structure."""
+    whole = foreign(
+        cert_status=ocsp.OCSPCertStatus.REVOKED,
+        revocation_time=seconds(SINCE),
+        revocation_reason=x509.ReasonFlags.superseded,
+        part=(x509.OCSPNonce(bytes(16)), False),
+    )
+    found, expected = (
+        ocsp.load_der_ocsp_response(one) for one in (made.said(REVOKED, nonce=bytes(16)), whole)
+    )
+    ours, theirs = (one.produced_at_utc.strftime("%Y%m%d%H%M%S") for one in (found, expected))
+    assert expected.tbs_response_bytes == found.tbs_response_bytes.replace(
+        ours.encode(), theirs.encode(), 1
+    )
+    assert found.produced_at_utc == seconds(SINCE)
+    assert found.certificates == expected.certificates
+
+
+@pytest.mark.parametrize("reason", sorted(set(REASONS) - {"certificateHold"}))
+def test_ocsp_of_each_reason_reads_back(reason: str) -> None:
+    """Every reason that we write is read as the same reason."""
+    status = CertificateStatus("revoked", reason, SINCE)
+    assert status == verify(made.said(status)).status
 
 
 @pytest.mark.parametrize("size", [0, 1, 32])

@@ -41,13 +41,13 @@ class RateWatch:
     def record(self, quotations: tuple[Quotation, ...]) -> None:
         """Write each quotation that is new into the log."""
         for quotation in quotations:
+            key = (quotation.source, quotation.market)
+            if self._written.get(key) == quotation:
+                continue
             if (
                 MARKET.fullmatch(quotation.market) is None
                 or NAME.fullmatch(quotation.source) is None
             ):
-                continue
-            key = (quotation.source, quotation.market)
-            if self._written.get(key) == quotation:
                 continue
             self._written[key] = quotation
             self._log.record(self._entry(quotation))

@@ -14,7 +14,14 @@ import msgspec
 from sekisho.core.amounts import parse_amount
 from sekisho.core.errors import MalformedInput
 from sekisho.core.gate.prices import pair_of
-from sekisho.core.scope import NoLimit, QuantityLimit, Scope
+from sekisho.core.scope import (
+    Concentration,
+    MarketStress,
+    NoLimit,
+    PriceCollar,
+    QuantityLimit,
+    Scope,
+)
 from sekisho.core.terms import DAY_S, NS, parse_day, parse_instant
 
 
@@ -52,6 +59,30 @@ class Hours(msgspec.Struct, frozen=True):
     text: str
 
 
+class Collar(msgspec.Struct, frozen=True):
+    """A price collar with its shares in units of 1e-8."""
+
+    rules: PriceCollar
+    deviation_max: int
+    range_max: int
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """A concentration limit with share and money in units of 1e-8."""
+
+    rules: Concentration
+    share_max: int
+    notional_min: int
+
+
+class Stress(msgspec.Struct, frozen=True):
+    """What makes a market stressed, with its shares in units of 1e-8."""
+
+    rules: MarketStress
+    spread_max: int
+    move_max: int
+
+
 class Limits(msgspec.Struct, frozen=True):
     """A policy's terms with every amount in units of 1e-8 and every instant in nanoseconds."""
 
@@ -65,12 +96,12 @@ class Limits(msgspec.Struct, frozen=True):
     daily_notional_max: int | None
     position_notional_max: int | None
     quantity_max: dict[tuple[str, str], int] | None
-    collar: tuple[int, int] | None
-    concentration: tuple[int, int] | None
+    collar: Collar | None
+    concentration: Shares | None
     buffer: int
     jump_max: int
     disagreement_max: int
-    stress: tuple[int, int] | None
+    stress: Stress | None
     hours: Hours | None
     offsets: tuple[tuple[int, int], ...]
 
@@ -115,16 +146,16 @@ def read_limits(policy: dict[str, Any]) -> Limits:
         quantity_max=_quantities(scope.order_quantity_max),
         collar=None
         if collar == "none"
-        else (parse_amount(collar.deviation_max), parse_amount(collar.range_max)),
+        else Collar(collar, parse_amount(collar.deviation_max), parse_amount(collar.range_max)),
         concentration=None
         if share == "none"
-        else (parse_amount(share.share_max), parse_amount(share.notional_min)),
+        else Shares(share, parse_amount(share.share_max), parse_amount(share.notional_min)),
         buffer=parse_amount(scope.reference_rates.market_order_buffer),
         jump_max=parse_amount(scope.reference_rates.jump_max),
         disagreement_max=parse_amount(scope.reference_rates.disagreement_max),
         stress=None
         if stress == "none"
-        else (parse_amount(stress.spread_max), parse_amount(stress.move_max)),
+        else Stress(stress, parse_amount(stress.spread_max), parse_amount(stress.move_max)),
         hours=_hours(scope),
         offsets=tuple(
             (parse_instant(part.since, "zone_offsets"), part.utc_offset_s)

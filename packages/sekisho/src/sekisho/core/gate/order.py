@@ -8,6 +8,7 @@ refusal. What depends on state or policy is not decided here but by the checks.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -134,9 +135,10 @@ def order_digest(order: Order) -> str:
     return sha256_hex(canonical(order))
 
 
+@lru_cache(maxsize=256)
 def content_digest(order: NewOrder) -> str:
     """The same without ``client_order_id`` and ``decision_context``: what ``repeated_order``
-    counts.
+    counts. Deciding and folding ask for the same one.
     """
     plain: dict[str, Any] = msgspec.to_builtins(order)
     plain.pop("client_order_id")

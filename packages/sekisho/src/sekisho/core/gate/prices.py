@@ -42,14 +42,19 @@ def pair_of(market: str) -> tuple[str, bool]:
     return (market, False) if base < quote else (f"{quote}/{base}", True)
 
 
-class Quote(NamedTuple):
-    """A quotation in the orientation of its pair; ``bid``, ``ask``, ``mid`` are None when
-    crossed.
-    """
+class Sides(NamedTuple):
+    """Both sides of a sound market, and what follows from them: mid, and (ask − bid) / mid."""
 
-    bid: Ratio | None
-    ask: Ratio | None
-    mid: Ratio | None
+    bid: Ratio
+    ask: Ratio
+    mid: Ratio
+    spread: Ratio
+
+
+class Quote(NamedTuple):
+    """A quotation in the orientation of its pair; ``sides`` is None when it is crossed."""
+
+    sides: Sides | None
     quoted_at: int
     bid_text: str
     ask_text: str
@@ -64,22 +69,26 @@ def read_quote(market: str, bid_text: str, ask_text: str, quoted_at: int) -> Quo
     bid_units = parse_amount(bid_text, "bid")
     ask_units = parse_amount(ask_text, "ask")
     if bid_units == 0 or bid_units > ask_units:
-        return Quote(None, None, None, quoted_at, bid_text, ask_text)
+        return Quote(None, quoted_at, bid_text, ask_text)
     bid, ask = price_ratio(bid_units), price_ratio(ask_units)
     if pair_of(market)[1]:
         bid, ask = inverse(ask), inverse(bid)
     mid = Ratio(bid.num * ask.den + ask.num * bid.den, 2 * bid.den * ask.den)
-    return Quote(bid, ask, mid, quoted_at, bid_text, ask_text)
+    spread = Ratio(
+        (ask.num * bid.den - bid.num * ask.den) * mid.den, ask.den * bid.den * mid.num
+    )
+    return Quote(Sides(bid, ask, mid, spread), quoted_at, bid_text, ask_text)
 
 
 class Quotations:
     """The quotations of one source for one pair: the latest, and what a window needs."""
 
-    __slots__ = ("_mids", "latest")
+    __slots__ = ("_mids", "_moves", "latest")
 
     def __init__(self, first: Quote) -> None:
         self.latest = first
         self._mids = Extremes()
+        self._moves: dict[int, Ratio] = {}
         self._add(first)
 
     def observe(self, quote: Quote) -> None:
@@ -90,14 +99,19 @@ class Quotations:
         self._add(quote)
 
     def _add(self, quote: Quote) -> None:
-        if quote.mid is not None:
-            self._mids.add(quote.quoted_at, quote.mid)
+        self._moves.clear()
+        if quote.sides is not None:
+            self._mids.add(quote.quoted_at, quote.sides.mid)
         self._mids.forget(quote.quoted_at - QUOTATION_MEMORY_NS)
 
     def move(self, window_s: int) -> Ratio:
         """(max − min) / min over the uncrossed mids of the window that ends at the latest."""
-        found = self._mids.within(self.latest.quoted_at - window_s * NS)
-        return Ratio(0, 1) if found is None else spread_between(*found)
+        move = self._moves.get(window_s)
+        if move is None:
+            found = self._mids.within(self.latest.quoted_at - window_s * NS)
+            move = Ratio(0, 1) if found is None else spread_between(*found)
+            self._moves[window_s] = move
+        return move
 
 
 def spread_between(low: Ratio, high: Ratio) -> Ratio:
@@ -141,11 +155,10 @@ class Valued(NamedTuple):
 
 def _oriented(quote: Quote | None, market: str) -> tuple[Ratio, Ratio] | None:
     """Bid and ask of a quotation in the orientation of ``market``; None if missing or crossed."""
-    if quote is None or quote.bid is None or quote.ask is None:
+    if quote is None or quote.sides is None:
         return None
-    if pair_of(market)[1]:
-        return inverse(quote.ask), inverse(quote.bid)
-    return quote.bid, quote.ask
+    bid, ask = quote.sides.bid, quote.sides.ask
+    return (inverse(ask), inverse(bid)) if pair_of(market)[1] else (bid, ask)
 
 
 def notional(

@@ -60,10 +60,10 @@ def _source(asked: Asked, source: str, pair: str, mids: list[Ratio]) -> Iterable
         yield Reason(Code.RATE_MISSING, "", f"{source}:{pair}", "")
         return
     quote = held.latest
-    if quote.mid is None:
+    if quote.sides is None:
         yield Reason(Code.RATE_CROSSED, quote.ask_text, quote.bid_text, f"{source}:{pair}")
         return
-    mids.append(quote.mid)
+    mids.append(quote.sides.mid)
     age = ceil_div(asked.now - quote.quoted_at, _MS)
     if age > rules.age_max_s * 1000 or age < -FUTURE_MAX_MS:
         yield Reason(Code.RATE_STALE, str(rules.age_max_s * 1000), str(age), "ms")
@@ -76,26 +76,20 @@ def _source(asked: Asked, source: str, pair: str, mids: list[Ratio]) -> Iterable
 
 def market_stress(asked: Asked) -> Iterable[Reason]:
     """Row 12: spread and move of the first source's quotations."""
-    limits, rules, terms = asked.limits.stress, asked.limits.scope.market_stress, asked.terms
-    if limits is None or rules == "none" or rules.action != "refuse" or terms is None:
+    stress, terms = asked.limits.stress, asked.terms
+    if stress is None or stress.rules.action != "refuse" or terms is None:
         return
     first = asked.limits.scope.reference_rates.sources[0]
     held = asked.state.quotations.get((first, terms.pair))
-    if held is None:
+    if held is None or held.latest.sides is None:
         return
-    quote = held.latest
-    if quote.mid is None or quote.bid is None or quote.ask is None:
-        return
-    wide = Ratio(
-        (quote.ask.num * quote.bid.den - quote.bid.num * quote.ask.den) * quote.mid.den,
-        quote.ask.den * quote.bid.den * quote.mid.num,
-    )
-    if above_share(wide, limits[0]):
+    rules, wide = stress.rules, held.latest.sides.spread
+    if above_share(wide, stress.spread_max):
         yield Reason(
             Code.MARKET_STRESSED, rules.spread_max, ceil_fraction(wide.num, wide.den), "fraction"
         )
     move = held.move(rules.window_s)
-    if above_share(move, limits[1]):
+    if above_share(move, stress.move_max):
         yield Reason(
             Code.MARKET_STRESSED, rules.move_max, ceil_fraction(move.num, move.den), "fraction"
         )

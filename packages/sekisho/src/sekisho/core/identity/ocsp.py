@@ -2,7 +2,8 @@
 """OCSP responses (RFC 6960), signed by a delegated responder (docs/spec/certificate.md, 7).
 
 One certificate a response, SHA-256 certificate id, responder by key hash, the responder's own
-certificate inside, so that a stranger needs only the issuing CA to verify it.
+certificate inside, so that a stranger needs only the issuing CA to verify it. ``producedAt`` is
+``thisUpdate``: the library would write the machine's clock there, so responses are written here.
 """
 
 from __future__ import annotations
@@ -17,16 +18,32 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from sekisho.core.encoding import sha256
 from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.identity.chain import check_end_entity, check_time
-from sekisho.core.identity.profile import issuer_of, load, nanoseconds, seconds
-from sekisho.core.identity.status import CertificateStatus, published, reason_flag
+from sekisho.core.identity.der import (
+    BIT_STRING,
+    ENUMERATED,
+    OCTET_STRING,
+    SEQUENCE,
+    element,
+    explicit,
+    generalized_time,
+    integer,
+)
+from sekisho.core.identity.profile import issuer_of, load, nanoseconds
+from sekisho.core.identity.status import CODES, CertificateStatus, published, reason_flag
 from sekisho.core.terms import NS
 
 RESPONSE_BYTES_MAX = 65_536
 NONCE_BYTES_MAX = 32
 AHEAD_MAX_NS = 5 * NS
 """A response may be dated ahead of the reader's clock by so much."""
+
+_SHA256 = bytes.fromhex("300d06096086480165030402010500")
+_ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+_BASIC_RESPONSE = bytes.fromhex("06092b0601050507300101")
+_NONCE = bytes.fromhex("06092b0601050507300102")
 
 
 class OcspResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +65,7 @@ def build_ocsp(
     next_update_ns: int,
     nonce: bytes = b"",
 ) -> bytes:
-    """A signed response, DER. ``next_update_ns`` is rounded up to the second.
+    """A signed response, DER. ``next_update_ns`` is rounded up to the second, all else down.
 
     Raises:
         MalformedInput: the nonce is too long, or nextUpdate is not after thisUpdate.
@@ -56,30 +73,65 @@ def build_ocsp(
     """
     if len(nonce) > NONCE_BYTES_MAX:
         raise MalformedInput(f"a nonce has at most {NONCE_BYTES_MAX} bytes")
-    this_update, next_update = this_update_ns // NS, -(-next_update_ns // NS)
-    if not 0 <= this_update < next_update:
+    if not 0 <= this_update_ns // NS < -(-next_update_ns // NS):
         raise MalformedInput("an OCSP response has a nextUpdate after its thisUpdate")
-    good = status.status == "good"
     holder = issuer_of(responder, responder_key)
-    builder = (
-        ocsp.OCSPResponseBuilder()
-        .add_response(
-            cert=load(certificate),
-            issuer=load(issuing),
-            algorithm=hashes.SHA256(),
-            cert_status=ocsp.OCSPCertStatus.GOOD if good else ocsp.OCSPCertStatus.REVOKED,
-            this_update=seconds(this_update * NS),
-            next_update=seconds(next_update * NS),
-            revocation_time=None if good else seconds(status.since_ns),
-            revocation_reason=None if good else reason_flag(status.reason),
-        )
-        .responder_id(ocsp.OCSPResponderEncoding.HASH, holder)
-        .certificates([holder])
+    name_hash, key_hash = _issuer_hashes(issuing)
+    single = element(
+        SEQUENCE,
+        element(
+            SEQUENCE,
+            _SHA256,
+            element(OCTET_STRING, name_hash),
+            element(OCTET_STRING, key_hash),
+            integer(load(certificate).serial_number),
+        ),
+        _status_element(status),
+        generalized_time(this_update_ns),
+        explicit(0, generalized_time(next_update_ns + NS - 1)),
     )
-    if nonce:
-        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
-    made = builder.sign(responder_key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.DER)
+    signed = element(
+        SEQUENCE,
+        explicit(2, element(OCTET_STRING, _sha1(_key_bits(_p256_key(holder))))),
+        generalized_time(this_update_ns),
+        element(SEQUENCE, single),
+        _nonce_element(nonce),
+    )
+    signature = responder_key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    basic = element(
+        SEQUENCE,
+        signed,
+        _ECDSA_SHA256,
+        element(BIT_STRING, b"\0", signature),
+        explicit(0, element(SEQUENCE, responder)),
+    )
+    body = element(SEQUENCE, _BASIC_RESPONSE, element(OCTET_STRING, basic))
+    return element(SEQUENCE, element(ENUMERATED, b"\0"), explicit(0, body))
+
+
+def _status_element(status: CertificateStatus) -> bytes:
+    if status.status == "good":
+        return element(0x80)
+    code = CODES[reason_flag(status.reason)]
+    return explicit(
+        1,
+        generalized_time(status.since_ns),
+        explicit(0, element(ENUMERATED, bytes([code]))),
+    )
+
+
+def _nonce_element(nonce: bytes) -> bytes:
+    if not nonce:
+        return b""
+    value = element(OCTET_STRING, element(OCTET_STRING, nonce))
+    return explicit(1, element(SEQUENCE, element(SEQUENCE, _NONCE, value)))
+
+
+@lru_cache(maxsize=64)
+def _issuer_hashes(issuing: bytes) -> tuple[bytes, bytes]:
+    """SHA-256 of the issuer's name and of its key, as certificate ids have them."""
+    issuer = load(issuing)
+    return sha256(issuer.subject.public_bytes()), sha256(_key_bits(_p256_key(issuer)))
 
 
 def verify_ocsp(response: bytes, issuing: bytes, certificate: bytes, at_ns: int) -> OcspResponse:
@@ -157,6 +209,10 @@ def _digest(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:
     return digest.finalize()
 
 
+def _sha1(data: bytes) -> bytes:
+    return _digest(hashes.SHA1(), data)  # noqa: S303 - a name that RFC 6960 fixes, no proof
+
+
 def _key_bits(key: ec.EllipticCurvePublicKey) -> bytes:
     """The bare point: what the key hashes of OCSP are over."""
     return key.public_bytes(
@@ -180,8 +236,8 @@ def _check_signer(found: ocsp.OCSPResponse, issuing: bytes, at_ns: int) -> None:
     key = _p256_key(signer)
     if found.responder_key_hash is None:
         named = found.responder_name == signer.subject
-    else:  # RFC 6960 fixes SHA-1 for this name; what counts is the signature below
-        named = found.responder_key_hash == _digest(hashes.SHA1(), _key_bits(key))  # noqa: S303 - a name
+    else:
+        named = found.responder_key_hash == _sha1(_key_bits(key))
     if not named:
         raise VerificationFailed("the OCSP response names another responder than its signer")
     try:

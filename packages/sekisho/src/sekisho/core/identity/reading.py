@@ -58,8 +58,9 @@ def load(der: bytes) -> x509.Certificate:
     try:
         found = x509.load_der_x509_certificate(der)
         usable = found.version is x509.Version.v3 and 0 < found.serial_number < 2**SERIAL_BITS_MAX
-        found.extensions  # noqa: B018 - read once here, so that later reads cannot fail
-        found.public_key()
+        # The library parses late: whatever is read of a certificate later is read here once.
+        _ = (found.extensions, found.subject, found.issuer, found.public_key())
+        _ = (found.not_valid_before_utc, found.not_valid_after_utc)
     except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise MalformedInput(f"not a certificate: {error}") from error
     except x509.InvalidVersion as error:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sekisho.core.encoding import canonical
 from sekisho.core.errors import MalformedInput
+from sekisho.core.identity.der import INTEGER, OCTET_STRING, SEQUENCE, UTF8_STRING, element
 
 VERSION = 1
 SCOPE_MEMBERS = ("agent", "environment", "operator", "risk_controls", "scope", "version")
@@ -41,8 +42,12 @@ def encode_scope(policy_sha256: bytes, scope_json: bytes) -> bytes:
         raise MalformedInput("scope extension: the policy digest has 32 bytes")
     if not 0 < len(scope_json) <= SCOPE_BYTES_MAX:
         raise MalformedInput(f"scope extension: the scope has 1 to {SCOPE_BYTES_MAX} bytes")
-    body = _tlv(0x02, bytes([VERSION])) + _tlv(0x04, policy_sha256) + _tlv(0x0C, scope_json)
-    return _tlv(0x30, body)
+    return element(
+        SEQUENCE,
+        element(INTEGER, bytes([VERSION])),
+        element(OCTET_STRING, policy_sha256),
+        element(UTF8_STRING, scope_json),
+    )
 
 
 def decode_scope(value: bytes) -> ScopeExtension:
@@ -51,23 +56,15 @@ def decode_scope(value: bytes) -> ScopeExtension:
     Raises:
         MalformedInput: any other bytes.
     """
-    body, rest = _take(value, 0x30)
-    version, after = _take(body, 0x02)
-    digest, after = _take(after, 0x04)
-    scope_json, left = _take(after, 0x0C)
+    body, rest = _take(value, SEQUENCE)
+    version, after = _take(body, INTEGER)
+    digest, after = _take(after, OCTET_STRING)
+    scope_json, left = _take(after, UTF8_STRING)
     if rest or left or version != bytes([VERSION]):
         raise MalformedInput("scope extension: not of version 1, or bytes are left over")
     if encode_scope(digest, scope_json) != value:
         raise MalformedInput("scope extension: not DER")
     return ScopeExtension(digest, scope_json)
-
-
-def _tlv(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(length)]) + length + content
 
 
 def _take(data: bytes, tag: int) -> tuple[bytes, bytes]:

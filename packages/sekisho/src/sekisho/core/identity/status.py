@@ -27,6 +27,17 @@ REASONS: dict[str, x509.ReasonFlags] = {
 }
 """RFC 5280 CRLReason names that this product uses."""
 
+CODES: dict[x509.ReasonFlags, int] = {
+    x509.ReasonFlags.unspecified: 0,
+    x509.ReasonFlags.key_compromise: 1,
+    x509.ReasonFlags.affiliation_changed: 3,
+    x509.ReasonFlags.superseded: 4,
+    x509.ReasonFlags.cessation_of_operation: 5,
+    x509.ReasonFlags.certificate_hold: 6,
+    x509.ReasonFlags.privilege_withdrawn: 9,
+}
+"""Their numbers (RFC 5280, 5.3.1)."""
+
 ALLOWED: frozenset[tuple[Status, Status]] = frozenset(
     {("good", "hold"), ("good", "revoked"), ("hold", "good"), ("hold", "revoked")}
 )
