@@ -11,7 +11,7 @@ from collections import deque
 from typing import Literal, NamedTuple
 
 from sekisho.core.amounts import format_money, parse_amount
-from sekisho.core.events import Counters, Decision
+from sekisho.core.events import AgentAdmitted, Counters, Decision
 from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits
 from sekisho.core.gate.order import (
@@ -22,7 +22,7 @@ from sekisho.core.gate.order import (
     order_digest,
 )
 from sekisho.core.gate.working import Pending, WorkingOrder, amended, remaining, terms_of
-from sekisho.core.terms import NS, day_text
+from sekisho.core.terms import NS, day_text, parse_instant
 
 Latch = Literal["repeated_executions", "consecutive_failures"]
 
@@ -37,15 +37,16 @@ class Known(NamedTuple):
 class AgentState:
     """One agent's part of the gate's state. Only the fold writes to it."""
 
-    def __init__(self, agent: str, limits: Limits, day: int) -> None:
+    limits: Limits
+    certificate: str
+    certificate_sha256: str
+    policy_sha256: str
+    not_before: int
+    not_after: int
+    status: Literal["good", "hold", "revoked"]
+
+    def __init__(self, agent: str, day: int) -> None:
         self.agent = agent
-        self.limits = limits
-        self.certificate = ""
-        self.certificate_sha256 = ""
-        self.policy_sha256 = ""
-        self.not_before = 0
-        self.not_after = 0
-        self.status: Literal["good", "hold", "revoked"] = "good"
         self.epoch = 0
         self.known: dict[str, Known] = {}
         self.answers: dict[int, int] = {}
@@ -103,6 +104,16 @@ class AgentState:
 
     # -- effects -------------------------------------------------------------------------------
 
+    def admit(self, entry: AgentAdmitted, limits: Limits) -> None:
+        """Go on under this certificate and policy; all that was counted stays."""
+        self.limits = limits
+        self.certificate = entry.certificate
+        self.certificate_sha256 = entry.certificate_sha256
+        self.policy_sha256 = entry.policy_sha256
+        self.not_before = parse_instant(entry.not_before)
+        self.not_after = parse_instant(entry.not_after)
+        self.status = "good"
+
     def roll(self, at: int) -> None:
         """Begin a new policy day if ``at`` lies in one: what rests reserves again."""
         day = self.limits.day(at)
@@ -118,28 +129,23 @@ class AgentState:
 
     def close(self, order: WorkingOrder) -> None:
         """The order can no longer be executed: by the venue's proof, or because nothing left."""
-        if order.pending is not None:
-            self.drop_pending(order)
         self.reserve(order, 0)
         del self.working[order.client_order_id]
         self.by_decision.pop(order.decision, None)
+        if order.pending is not None:
+            self.by_decision.pop(order.pending.decision, None)
         for name in [name for name, now in self.aliases.items() if now == order.client_order_id]:
             del self.aliases[name]
 
-    def drop_pending(self, order: WorkingOrder) -> None:
-        """The pending amendment will not happen: the order reserves for its present terms."""
-        if order.pending is None:
-            return
-        self.aliases.pop(order.pending.terms.order.client_order_id, None)
-        self.by_decision.pop(order.pending.decision, None)
+    def drop_pending(self, order: WorkingOrder, pending: Pending) -> None:
+        """The order's pending amendment will not happen: it reserves for its present terms."""
+        self.aliases.pop(pending.terms.order.client_order_id, None)
+        self.by_decision.pop(pending.decision, None)
         order.pending = None
         self.reserve(order, remaining(order.total, order.terms.quantity, order.filled))
 
-    def replace(self, order: WorkingOrder) -> None:
-        """The pending amendment becomes the order; reports under the old id still find it."""
-        pending = order.pending
-        if pending is None:
-            return
+    def replace(self, order: WorkingOrder, pending: Pending) -> None:
+        """Its pending amendment becomes the order; reports under the old id still find it."""
         old_id, new_id = order.client_order_id, pending.terms.order.client_order_id
         del self.working[old_id]
         del self.aliases[new_id]
@@ -253,8 +259,8 @@ class AgentState:
             return
         if order.decision == decision:
             self.close(order)
-        else:
-            self.drop_pending(order)
+        elif order.pending is not None:
+            self.drop_pending(order, order.pending)
 
     def rearm(self, latch: Latch) -> None:
         """Named people took the latch off."""

@@ -190,18 +190,18 @@ def quantity(asked: Asked) -> Reasons:
 
 def collar(asked: Asked) -> Reasons:
     """Row 15: price collar, per order and over a period."""
-    held, terms = asked.limits.collar, asked.terms
-    if held is None or terms is None or terms.pair_price is None:
+    limits, terms = asked.limits.collar, asked.terms
+    if limits is None or terms is None or terms.pair_price is None:
         return
-    rules, price = held.rules, terms.pair_price
+    rules, price = limits.rules, terms.pair_price
     if asked.quote is not None and asked.quote.sides is not None:
         away = distance(price, asked.quote.sides.mid)
-        if above_share(away, held.deviation_max):
+        if above_share(away, limits.deviation_max):
             yield _share(rules.deviation_max, away, Code.PRICE_OUTSIDE_COLLAR)
     seen = asked.agent.prices.get(terms.pair)
     found = None if seen is None else seen.within(asked.now - rules.window_s * NS + 1)
     move = spread_of([price] if found is None else [*found, price])
-    if above_share(move, held.range_max):
+    if above_share(move, limits.range_max):
         yield _share(rules.range_max, move, Code.PRICE_OUTSIDE_COLLAR)
 
 
@@ -282,18 +282,18 @@ def counterparty(asked: Asked) -> Reasons:
 
 def concentration(asked: Asked) -> Reasons:
     """Row 22: one counterparty's share of what was permitted within the window."""
-    shares, terms = asked.limits.concentration, asked.terms
-    if shares is None or terms is None or asked.notional is None:
+    limits, terms = asked.limits.concentration, asked.terms
+    if limits is None or terms is None or asked.notional is None:
         return
     if not isinstance(asked.order, NewOrder):
         return
-    rules = shares.rules
+    rules = limits.rules
     since = asked.now - rules.window_s * NS
     sums = asked.agent.counterparties_within(since)
     total = sum(sums.values()) + asked.notional
     own = sums.get(terms.counterparty, 0) + asked.notional
     share = Ratio(own, total)
-    if total >= shares.notional_min and above_share(share, shares.share_max):
+    if total >= limits.notional_min and above_share(share, limits.share_max):
         yield _share(rules.share_max, share, Code.CONCENTRATION_EXCEEDED)
 
 

@@ -74,9 +74,7 @@ def read_quote(market: str, bid_text: str, ask_text: str, quoted_at: int) -> Quo
     if pair_of(market)[1]:
         bid, ask = inverse(ask), inverse(bid)
     mid = Ratio(bid.num * ask.den + ask.num * bid.den, 2 * bid.den * ask.den)
-    spread = Ratio(
-        (ask.num * bid.den - bid.num * ask.den) * mid.den, ask.den * bid.den * mid.num
-    )
+    spread = Ratio((ask.num * bid.den - bid.num * ask.den) * mid.den, ask.den * bid.den * mid.num)
     return Quote(Sides(bid, ask, mid, spread), quoted_at, bid_text, ask_text)
 
 
