@@ -13,6 +13,7 @@ import copy
 import json
 import shutil
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,8 @@ class Used:
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
+        self.wait: Callable[[], Awaitable[None]] | None = None
+        """Awaited after a use was written down: a key service that takes its time."""
 
     def permit_ids(self) -> list[str]:
         """Ids of the permits that were signed, in order, repetitions included."""
@@ -140,6 +143,8 @@ class WatchedSigner:
 
     async def sign(self, message: bytes) -> bytes:
         self._used.messages.append(message)
+        if self._used.wait is not None:
+            await self._used.wait()
         return await self._inner.sign(message)
 
     def sign_blocking(self, message: bytes) -> bytes:

@@ -18,6 +18,7 @@ from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_disk import SimulatedDisk
 from sekisho.core.amounts import parse_amount
 from sekisho.core.terms import NS, parse_instant
+from sekisho.ports import AuthorityLink, LeaseGranted, LeaseRequest
 from sekisho.services.gatekeeper import Answer
 from tests.embedded_world import EmbeddedWorld, order, policy_of, resting
 
@@ -267,3 +268,37 @@ def test_cap_midnight_passes_among_concurrent_orders_neither_day_exceeds_it(
         await world.close()
 
     asyncio.run(story())
+
+
+def test_lease_lapsed_orders_at_once_wait_for_the_one_renewal(tmp_path: Path) -> None:
+    """After a pause longer than the lease, orders that come together are not refused for it."""
+
+    async def story() -> None:
+        world = await EmbeddedWorld.start(tmp_path / "home")
+        world.stepped.advance(3600)
+        world.quote()
+        link = SlowLink(world.gate.leasing._authority)
+        world.gate.leasing._authority = link
+        answers = await ask_all(world, [order(name) for name in NAMES])
+        assert 1 == link.asked
+        check_counts(world, FITS)
+        assert {"permitted", "refused"} == {answer.kind for answer in answers}
+        await world.close()
+
+    asyncio.run(story())
+
+
+class SlowLink:
+    """A connection to the authority that takes some turns of the loop."""
+
+    def __init__(self, inner: AuthorityLink) -> None:
+        self._inner = inner
+        self.asked = 0
+
+    async def last_seen(self, gate: str) -> int:
+        return await self._inner.last_seen(gate)
+
+    async def lease(self, request: LeaseRequest) -> LeaseGranted:
+        self.asked += 1
+        await asyncio.sleep(0.01)
+        return await self._inner.lease(request)

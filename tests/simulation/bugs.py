@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from sekisho.core.errors import OutcomeUnknown
+from sekisho.core.errors import OutcomeUnknown, StorageFailed
 from sekisho.core.events import Decision, decode_gate_entry
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.decide import decide
-from sekisho.core.gate.order import CancelOrder, Order
+from sekisho.core.gate.order import CancelOrder, Order, order_digest
 from sekisho.services.gatekeeper import Answer, Gatekeeper
 from sekisho.services.journal import Journal
 from tests.simulation.life import Parts
@@ -99,17 +99,39 @@ class SignsAgainOnRetry(Gatekeeper):
         held = self.log.state.agents[agent]
         if isinstance(entry, Decision) and answer.decision in held.by_decision:
             order = held.by_decision[answer.decision].terms.order
-            return await self._issue(agent, answer.decision, entry, order)
+            try:
+                return await self._issue(agent, answer.decision, entry, order)
+            except (StorageFailed, OutcomeUnknown):
+                return answer
         return answer
 
 
 class StaleStatus(Gatekeeper):
     """The status is read once, when the order arrives, and trusted afterwards."""
 
-    def _stopped(self, held: AgentState, entry: Decision) -> str:
+    def _stopped(self, held: AgentState, index: int, entry: Decision) -> str:
         # The decision was made while the status was good, so it must still be.
-        said = super()._stopped(held, entry)
+        said = super()._stopped(held, index, entry)
         return "" if said in ("certificate_held", "certificate_revoked") else said
+
+
+class ForgetsTheOrder(Gatekeeper):
+    """Whether the order is still there is not looked at before the permit leaves."""
+
+    def _stopped(self, held: AgentState, index: int, entry: Decision) -> str:
+        said = super()._stopped(held, index, entry)
+        return "" if said == "order_closed" else said
+
+
+class AnswersFromMemory(Gatekeeper):
+    """A retry gets what memory holds, durable or not."""
+
+    async def _known_answer(self, agent: str, order: Order) -> Answer | None:
+        held = self.log.state.agents.get(agent)
+        known = None if held is None else held.known.get(order.client_order_id)
+        if held is None or known is None or known.digest != order_digest(order):
+            return None
+        return self._first_answer(held, order, known)
 
 
 class Planted(NamedTuple):
@@ -148,11 +170,20 @@ BUGS: dict[str, Planted] = {
         Parts(keeper=SignsAgainOnRetry),
         (
             "invariant_p2_key_is_asked_once_for_a_decision",
+            "invariant_p2_what_rests_is_reserved",
             "invariant_p4_lease_bounds_every_signature",
         ),
     ),
     "stale-status": Planted(
         Parts(keeper=StaleStatus),
         ("invariant_p4_nothing_after_a_stop",),
+    ),
+    "submit-after-cancel": Planted(
+        Parts(keeper=ForgetsTheOrder),
+        ("invariant_p2_what_rests_is_reserved", "invariant_every_order_is_answered"),
+    ),
+    "answer-from-memory": Planted(
+        Parts(keeper=AnswersFromMemory),
+        ("invariant_p6_answers_survive",),
     ),
 }

@@ -94,6 +94,17 @@ def invariant_p2_memory_is_what_the_log_says(world: World) -> Findings:
         yield f"gross: memory {held.gross}, log {folded.gross}"
 
 
+def invariant_p2_what_rests_is_reserved(world: World) -> Findings:
+    """What leaves for the venue is reserved then, and what can still be executed there stays so."""
+    agent = world.look().state.agents.get("bot")
+    for name in world.venue.open_orders("bot"):
+        if agent is None or agent.find(name) is None:
+            yield f"{name} rests at the venue and reserves nothing"
+    for submission in world.seen.submissions:
+        if not submission.reserved:
+            yield f"the permit {submission.permit_id} left for an order that reserved nothing"
+
+
 def invariant_p3_executions_have_permits(world: World) -> Findings:
     """Nothing trades at the venue without a permit, or beyond what the permit says."""
     quantities: dict[str, int] = {}
@@ -231,6 +242,7 @@ INVARIANTS: tuple[Callable[[World], Findings], ...] = (
     invariant_p2_key_is_asked_once_for_a_decision,
     invariant_p2_retry_gets_the_first_answer,
     invariant_p2_memory_is_what_the_log_says,
+    invariant_p2_what_rests_is_reserved,
     invariant_p3_executions_have_permits,
     invariant_p4_nothing_after_a_stop,
     invariant_p4_lease_bounds_every_signature,

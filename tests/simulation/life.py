@@ -99,15 +99,19 @@ class WatchedVenueSession:
 
     name = "PAPER"
 
-    def __init__(self, world: World, session: PaperSession) -> None:
+    def __init__(self, world: World, log: GateLog, session: PaperSession) -> None:
         self._world = world
+        self._log = log
         self._session = session
 
     async def submit(self, permit: str) -> tuple[Any, ...]:
         world, payload = self._world, read_permit(permit)
-        world.seen.submissions.append(
-            Submission(world.seen.tick(), payload.certificate_sha256, payload.permit_id)
+        held = self._log.state.agents[payload.agent]
+        reserved = held.find(str(payload.order["client_order_id"])) is not None
+        submission = Submission(
+            world.seen.tick(), payload.certificate_sha256, payload.permit_id, reserved
         )
+        world.seen.submissions.append(submission)
         faults = world.venue.faults
         fault = await world.reach("venue.submit:before", lambda: world.venue.delay(permit))
         if fault == "down":
@@ -193,7 +197,7 @@ class Gate:
     def __init__(self, world: World, log: GateLog, boot: str) -> None:
         clock = world.clock
         self.log = log
-        session = WatchedVenueSession(world, world.venue.session(CREDENTIAL))
+        session = WatchedVenueSession(world, log, world.venue.session(CREDENTIAL))
         self.release = Release(log, {"PAPER": session}, clock)
         self.leasing = Leasing(
             log,

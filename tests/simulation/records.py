@@ -142,11 +142,12 @@ class KeyUse:
 
 @dataclass
 class Submission:
-    """The gate began to hand a permit to the venue."""
+    """The gate began to hand a permit to the venue; did its log still hold the order?"""
 
     event: int
     certificate_sha256: str
     permit_id: str
+    reserved: bool
 
 
 @dataclass

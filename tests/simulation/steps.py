@@ -47,9 +47,11 @@ def random_order(world: World, name: str, quantity: int = 0) -> bytes:
     return body_of(name, **changes)
 
 
-def live_names(world: World) -> list[str]:
-    """Ids of orders that may rest at the venue."""
-    return list(world.venue.open_orders("bot")) or ["nothing"]
+def target_name(world: World) -> str:
+    """The id of an order that rests at the venue, or of one sent lately, perhaps on its way."""
+    names = list(world.venue.open_orders("bot"))
+    names += [ask.name for ask in world.seen.asks[-3:]]
+    return names[world.dice.randrange(len(names))] if names else "nothing"
 
 
 # ------------------------------------------------------------------------------------ the bot
@@ -106,23 +108,32 @@ def _malformed(body: bytes) -> bool:
 
 
 def amend(world: World) -> None:
-    names, name = live_names(world), fresh(world)
+    name = fresh(world)
     order = {
         "action": "amend",
         "client_order_id": name,
-        "orig_client_order_id": names[world.dice.randrange(len(names))],
+        "orig_client_order_id": target_name(world),
         "quantity": str(1_000 + world.dice.randrange(26_000)),
     }
     world.ask(canonical(order), name)
 
 
 def cancel(world: World) -> None:
-    names, name = live_names(world), fresh(world)
-    order = {
-        "action": "cancel",
-        "client_order_id": name,
-        "orig_client_order_id": names[world.dice.randrange(len(names))],
-    }
+    _cancel(world, target_name(world))
+
+
+def change_of_mind(world: World) -> None:
+    """An order, and its cancel while it is on its way."""
+    name = fresh(world)
+    world.ask(body_of(name, price="1.05", quantity="3000"), name)
+    world.run(world.dice.randrange(6_000) / 1_000_000)
+    if world.gate is not None:
+        _cancel(world, name)
+
+
+def _cancel(world: World, target: str) -> None:
+    name = fresh(world)
+    order = {"action": "cancel", "client_order_id": name, "orig_client_order_id": target}
     world.ask(canonical(order), name)
 
 
@@ -289,7 +300,8 @@ STEPS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (5, bad_order),
     (9, repeat),
     (6, amend),
-    (5, cancel),
+    (4, cancel),
+    (4, change_of_mind),
     (3, caller_leaves),
     (6, market_moves),
     (3, feed_changes),

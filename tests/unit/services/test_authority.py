@@ -407,6 +407,47 @@ def test_authority_issue_reaches_nobody_before_it_is_durable() -> None:
     play(story())
 
 
+def test_authority_answers_nothing_before_it_is_durable() -> None:
+    """Policies, approvals and log certificates are answered when they are on disk."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        policy, other = policy_of(), policy_of("other")
+        await world.authority.register_policy(policy)
+        await world.authority.give_approval(world.approval(policy, "ceo"))
+        world.disk.point = hang = Hang()
+        asked = [
+            asyncio.ensure_future(one)
+            for one in (
+                world.authority.register_policy(other),
+                world.authority.give_approval(world.approval(policy, "cfo")),
+                world.authority.certify_log(GATE_ORIGIN, log_key(GATE_ORIGIN)),
+            )
+        ]
+        await world.clock.play(1)
+        assert [one.done() for one in asked] == [False] * 3
+        hang.gate.set()
+        assert all(await asyncio.gather(*asked))
+
+    play(story())
+
+
+def test_authority_resolution_is_judged_again_before_issuing() -> None:
+    """A resolution that its approvals do not make certifies nobody."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        policy = policy_of()
+        await world.approve(policy)
+        registered = world.authority.state.policies[policy.sha256]
+        assert registered.resolution is not None
+        registered.resolution["approvals"].pop()
+        with pytest.raises(NotAuthorised, match="2 are required"):
+            await world.issue(policy)
+
+    play(story())
+
+
 def test_authority_failed_log_certifies_nothing_more() -> None:
     """After a failed write nothing that widens is done in this process."""
 

@@ -25,6 +25,7 @@ from tests.authority_world import (
     Listener,
     authority_keys,
     heard_by,
+    policy_of,
     signer,
 )
 
@@ -155,6 +156,43 @@ def test_release_with_failing_log_releases_nothing() -> None:
                 await world.status(issued)
             with pytest.raises(StorageFailed):
                 await world.order("release", epoch=1)
+
+    play(story())
+
+
+def test_stop_after_the_log_failed_takes_no_old_crl_for_a_new_one() -> None:
+    """A CRL from before the failure does not show the stop, and is not counted as made for it."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        await world.certified()
+        await world.authority.crl()
+        world.disk.fail("append")
+        with pytest.raises(StorageFailed):
+            await world.authority.register_policy(policy_of("other"))
+        outcome = await world.order("hold")
+        assert (outcome.recorded, outcome.crl_number) == (False, None)
+        assert outcome.failures[1].startswith("crl: ")
+
+    play(story())
+
+
+def test_release_that_cannot_be_sequenced_is_no_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keeps the entry out of the log keeps the certificate on hold."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        issued = await world.certified()
+        await world.order("hold")
+        listener = heard_by(world)
+
+        def fails(entry: object) -> int:
+            raise StorageFailed("no room")
+
+        monkeypatch.setattr(world.authority.log, "record", fails)
+        with pytest.raises(StorageFailed, match="no room"):
+            await world.order("release")
+        assert (listener.heard, await world.status(issued)) == ([], "hold")
 
     play(story())
 

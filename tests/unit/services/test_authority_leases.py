@@ -13,6 +13,7 @@ from sekisho.core.encoding import b64, canonical, unb64
 from sekisho.core.errors import (
     MalformedInput,
     NotAuthorised,
+    StorageFailed,
     Unavailable,
     VerificationFailed,
 )
@@ -28,6 +29,7 @@ from tests.authority_world import (
     GateDouble,
     authority_keys,
     log_key,
+    policy_of,
     signer,
 )
 
@@ -288,6 +290,70 @@ def test_lease_signed_while_the_log_fails_is_not_granted() -> None:
         responder.meanwhile = fail
         with pytest.raises(Unavailable, match="no leases"):
             await world.lease(gate, issued.certificate_sha256)
+
+    play(story())
+
+
+def test_lease_signed_while_the_log_fails_quietly_is_not_granted() -> None:
+    """The same when what failed to be written was no change of status."""
+
+    async def story() -> None:
+        world, gate, responder = await slow()
+        await world.lease(gate)
+
+        async def fail() -> None:
+            world.disk.fail("append")
+            with pytest.raises(StorageFailed):
+                await world.authority.register_policy(policy_of())
+
+        responder.meanwhile = fail
+        with pytest.raises(Unavailable, match="no leases"):
+            await world.lease(gate)
+
+    play(story())
+
+
+def test_lease_waits_for_what_widens_to_be_durable() -> None:
+    """While a release is not on disk no lease says that the certificate is good."""
+
+    async def story() -> None:
+        world, gate = await fresh()
+        issued = await world.certified()
+        await world.lease(gate)
+        await world.order("hold")
+        let_go = asyncio.Event()
+
+        async def hang(point: str) -> None:
+            if point.startswith("sync"):
+                await let_go.wait()
+
+        world.disk.point = hang
+        release = asyncio.ensure_future(world.order("release"))
+        await world.clock.play(0)
+        asked = asyncio.ensure_future(
+            world.authority.lease(gate.request(3, (issued.certificate_sha256,)))
+        )
+        await world.clock.play(1)
+        assert not asked.done()
+        let_go.set()
+        assert parse_grant((await asked).grant)[0].not_good == ()
+        await release
+
+    play(story())
+
+
+def test_lease_granted_before_counts_until_its_end() -> None:
+    """A shorter lease for other agents does not make the earlier one forgotten."""
+
+    async def story() -> None:
+        world, gate = await fresh()
+        issued = await world.certified(risk_controls__lease_s="30")
+        await world.lease(gate, issued.certificate_sha256)
+        await world.lease(gate)
+        world.clock.advance(29)
+        assert (await world.order("hold")).unreached == ("g1",)
+        world.clock.advance(1)
+        assert (await world.order("hold")).unreached == ()
 
     play(story())
 

@@ -13,8 +13,9 @@ HOURS = {"start": "08:00", "end": "17:00", "exclude_weekends": True, "holidays":
 
 
 def at(text: str, gate: SmallGate) -> SmallGate:
-    """The gate at another time, with a fresh rate."""
+    """The gate at another time, with a fresh rate alone."""
     gate.now = instant(text)
+    gate.state.book.clear()
     gate.rate()
     return gate
 

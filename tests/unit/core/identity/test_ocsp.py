@@ -13,6 +13,14 @@ from cryptography.x509 import ocsp
 
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput, VerificationFailed
 from sekisho.core.identity import profile
+from sekisho.core.identity.der import (
+    BIT_STRING,
+    ENUMERATED,
+    OCTET_STRING,
+    SEQUENCE,
+    element,
+    explicit,
+)
 from sekisho.core.identity.ocsp import AHEAD_MAX_NS, RESPONSE_BYTES_MAX, OcspResponse, verify_ocsp
 from sekisho.core.identity.profile import load, seconds
 from sekisho.core.identity.status import REASONS, CertificateStatus
@@ -222,6 +230,27 @@ def test_ocsp_that_is_no_response_is_refused(response: bytes) -> None:
     """Errors of a responder and bytes that are no response never read as good."""
     with pytest.raises(MalformedInput):
         verify(response)
+
+
+def test_ocsp_about_two_certificates_is_refused() -> None:
+    """Which of the two would count is a question that nobody should have to answer."""
+    found = ocsp.load_der_ocsp_response(made.said(GOOD))
+    signed = found.tbs_response_bytes
+    head, listed = signed[3:44], signed[44:]  # responder by key hash and producedAt: 41 bytes
+    single = listed[3 if listed[1] & 0x80 else 2 :]
+    assert signed == element(SEQUENCE, head, element(SEQUENCE, single))
+    changed = element(SEQUENCE, head, element(SEQUENCE, single, single))
+    basic = element(
+        SEQUENCE,
+        changed,
+        bytes.fromhex("300a06082a8648ce3d040302"),
+        element(BIT_STRING, b"\0", made.RESPONDER_KEY.sign(changed, ec.ECDSA(_SHA256))),
+        explicit(0, element(SEQUENCE, made.responder())),
+    )
+    kind = bytes.fromhex("06092b0601050507300101")
+    body = element(SEQUENCE, kind, element(OCTET_STRING, basic))
+    with pytest.raises(MalformedInput, match="exactly one"):
+        verify(element(SEQUENCE, element(ENUMERATED, b"\0"), explicit(0, body)))
 
 
 def test_ocsp_too_long_is_refused_before_it_is_read() -> None:

@@ -286,6 +286,14 @@ def test_arc_that_stock_tools_cannot_read_is_refused(base: str) -> None:
         profile.Arc(base).check()
 
 
+def test_openssl_names_follow_the_arc() -> None:
+    """The file that teaches names holds the configured identifiers."""
+    text = profile.openssl_names(profile.Arc("1.3.6.1.4.1.9999"))
+    assert "sekishoAgentScope = 1.3.6.1.4.1.9999.1.1\n" in text
+    assert "sekishoOrderSigning = 1.3.6.1.4.1.9999.2.1\n" in text
+    assert "sekishoCheckpointSigning = 1.3.6.1.4.1.9999.2.2\n" in text
+
+
 def test_arc_with_the_greatest_component_is_taken() -> None:
     """One below the bound passes, and is used in every identifier."""
     arc = profile.Arc(f"1.3.6.1.4.1.{2**31 - 1}")

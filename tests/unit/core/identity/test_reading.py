@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput
-from sekisho.core.identity.profile import AgentCertificate, load, parse_agent_certificate
+from sekisho.core.identity.der import SEQUENCE, element
+from sekisho.core.identity.profile import AgentCertificate, Arc, load, parse_agent_certificate
 from sekisho.core.identity.reading import CERTIFICATE_BYTES_MAX, read_key
 from sekisho.core.identity.scope_extension import encode_scope
 from sekisho.core.terms import NS
@@ -122,6 +124,14 @@ def test_agent_certificate_with_an_ed25519_key_is_refused() -> None:
         parse_agent_certificate(made.forged(made.agent(), public_key=made.LOG_KEY.public_key()))
 
 
+def test_agent_certificate_under_an_arc_of_the_standard_is_refused() -> None:
+    """An arc whose identifiers X.509 itself uses reads no scope out of them."""
+    arc = Arc("1.3.6.1.5.5.7")  # .1.1 is the authority information access
+    der = made.forged(made.agent(), replace=usage(arc.order_signing()))
+    with pytest.raises(MalformedInput, match="own"):
+        parse_agent_certificate(der, arc)
+
+
 @pytest.mark.parametrize("other", [made.root, made.issuing, made.log, made.responder])
 def test_agent_certificate_of_another_kind_is_refused(other: Any) -> None:
     """No other certificate of the profile passes for an agent's."""
@@ -155,20 +165,45 @@ def test_certificate_with_endless_extension_is_refused_before_it_is_read() -> No
         load(made.forged(made.agent(), add=((blob, False),)))
 
 
-def test_certificate_with_a_serial_number_of_21_octets_is_refused() -> None:
-    """RFC 5280 allows twenty octets; the sign takes the first bit."""
-    der = made.forged(made.agent(), serial_number=2**159 - 1)
-    short, long = b"\x02\x14\x7f" + b"\xff" * 19, b"\x02\x14\xff" + b"\xff" * 19
-    assert 2**159 - 1 == load(der).serial_number
-    with pytest.raises(MalformedInput):
-        load(der.replace(short, long))
+def rewritten(old: bytes, new: bytes) -> bytes:
+    """The agent's certificate with a piece of its signed part replaced, lengths set right."""
+    found = x509.load_der_x509_certificate(made.agent())
+    signed = found.tbs_certificate_bytes
+    assert signed[1] == 0x82
+    changed = element(SEQUENCE, signed[4:].replace(old, new, 1))
+    rest = made.agent()[4 + len(signed) :]
+    return element(SEQUENCE, changed, rest)
+
+
+_VERSION = b"\xa0\x03\x02\x01\x02"
+_SERIAL = b"\x02\x11" + made.serial(5).to_bytes(17, "big")
+
+
+@pytest.mark.parametrize("negligent", [False, True])
+@pytest.mark.parametrize(
+    "serial",
+    [b"\x02\x01\x00", b"\x02\x01\xff", b"\x02\x14\x80" + bytes(19), b"\x02\x15\x01" + bytes(20)],
+)
+def test_certificate_with_a_forbidden_serial_number_is_refused(
+    serial: bytes, negligent: bool
+) -> None:
+    """RFC 5280: positive, at most twenty octets; also where warnings are not errors."""
+    der = rewritten(_SERIAL, serial)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if negligent else "error")
+        with pytest.raises(MalformedInput):
+            load(der)
+
+
+def test_certificate_with_the_greatest_serial_number_is_read() -> None:
+    """Twenty octets, of which the first bit is the sign."""
+    assert 2**159 - 1 == load(rewritten(_SERIAL, b"\x02\x14\x7f" + b"\xff" * 19)).serial_number
 
 
 def test_certificate_of_version_one_is_refused() -> None:
-    """Without version 3 there are no extensions, so nothing bounds the certificate."""
-    der = made.agent()
-    with pytest.raises(MalformedInput):
-        load(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x00", 1))
+    """Only version 3 has extensions; a certificate of version 1 bounds nothing."""
+    with pytest.raises(MalformedInput, match="version 3"):
+        load(rewritten(_VERSION, b""))
 
 
 def test_certificate_of_unknown_version_is_refused() -> None:

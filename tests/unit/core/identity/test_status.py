@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,12 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput, VerificationFailed
 from sekisho.core.identity.crl import build_crl, crl_pem, read_crl
+from sekisho.core.identity.der import BIT_STRING, SEQUENCE, element
 from sekisho.core.identity.lawful import LAWFUL
 from sekisho.core.identity.profile import load, seconds
 from sekisho.core.identity.status import (
     ALLOWED,
     REASONS,
     CertificateStatus,
+    Status,
     may_change,
     published,
     reason_flag,
@@ -94,8 +98,8 @@ def point(**changes: Any) -> x509.IssuingDistributionPoint:
 
 def test_status_changes_are_the_lawful_ones() -> None:
     """A hold can be lifted, revoked is final; the register's causes allow exactly the same."""
-    states = ("good", "hold", "revoked")
-    found = {(old, new) for old in states for new in states if may_change(old, new)}  # type: ignore[arg-type]  # each is one
+    states: tuple[Status, ...] = ("good", "hold", "revoked")
+    found = {(old, new) for old in states for new in states if may_change(old, new)}
     assert {("good", "hold"), ("good", "revoked"), ("hold", "good"), ("hold", "revoked")} == found
     assert {(old, new) for _, old, new in LAWFUL} == set(ALLOWED)
 
@@ -248,9 +252,35 @@ def test_crl_that_does_not_say_everything_is_refused(der: bytes) -> None:
         read_crl(der, made.issuing())
 
 
+def resigned(whole: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """A CRL whose signed content was changed by ``change``, signed again."""
+    signed = x509.load_der_x509_crl(whole).tbs_certlist_bytes
+    header = len(signed) - int.from_bytes(signed[2 : 2 + (signed[1] & 0x7F)], "big")
+    content = signed[header if signed[1] & 0x80 else 2 :]
+    changed = element(SEQUENCE, change(content))
+    signature = made.ISSUING_KEY.sign(changed, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    return element(SEQUENCE, changed, algorithm, element(BIT_STRING, b"\0", signature))
+
+
+def test_crl_without_next_update_is_refused() -> None:
+    """A list without an end would be believed for ever."""
+    ends = seconds(made.NOW + DAY).strftime("%y%m%d%H%M%SZ").encode()
+    assert 7 == read_crl(resigned(crl(), bytes), made.issuing()).number
+    with pytest.raises(MalformedInput, match="nextUpdate"):
+        read_crl(resigned(crl(), lambda old: old.replace(b"\x17\x0d" + ends, b"")), made.issuing())
+
+
+def test_crl_of_unknown_version_is_refused() -> None:
+    """Version 2 is the only one that has extensions."""
+    with pytest.raises(MalformedInput):
+        read_crl(resigned(crl(), lambda old: b"\2\1\x09" + old[3:]), made.issuing())
+
+
 def test_crl_of_another_program_is_read() -> None:
-    """A plain CRL without our optional parts is a CRL too."""
-    found = read_crl(foreign(entries=((5, ()),)), made.issuing())
+    """A plain CRL without our optional parts, or with others, is a CRL too."""
+    since = (x509.InvalidityDate(datetime(2026, 1, 1, tzinfo=UTC)), False)
+    found = read_crl(foreign(entries=((5, (since,)),)), made.issuing())
     assert {5: CertificateStatus("revoked", "unspecified", SINCE)} == found.listed
 
 

@@ -75,7 +75,12 @@ def _act(name: str, help_text: str) -> None:
     def act(home: Path, agent: str, seat: str, key: str, reason_code: str) -> None:
         from sekisho.apps.embedded import command_status
 
-        people = list(zip(seat.split(","), key.split(","), strict=False))
+        seats, keys = seat.split(","), key.split(",")
+        if len(seats) != len(keys):
+            raise click.UsageError(
+                f"--seat names {len(seats)} and --key {len(keys)}: one key file for each seat"
+            )
+        people = list(zip(seats, keys, strict=True))
         _run(command_status(home, name, agent, people, reason_code))
 
 

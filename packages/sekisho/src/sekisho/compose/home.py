@@ -20,7 +20,12 @@ from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.adapters.signers.x509_key import SignerKey
 from sekisho.config import Config, read_config, write_config
 from sekisho.core.encoding import canonical, sha256_hex
-from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.errors import (
+    ConfigurationInvalid,
+    MalformedInput,
+    NotAuthorised,
+    VerificationFailed,
+)
 from sekisho.core.events import PolicyRegistered, decode_authority_entry
 from sekisho.core.governance.document import Registration
 from sekisho.core.governance.policy import policy_from_canonical
@@ -29,6 +34,7 @@ from sekisho.core.governance.shape import AppliedDefault
 from sekisho.core.identity.oids import Arc
 from sekisho.core.identity.profile import Names
 from sekisho.core.identity.reading import pem
+from sekisho.core.terms import AGENT_NAME
 from sekisho.ports import Clock, Entropy, Signer
 from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
@@ -171,25 +177,36 @@ class Home:
     async def issue(
         self, agent: str, policy_sha256: str, *, issuer_seat: str, operator_seat: str
     ) -> IssuedCertificate:
-        """Make a key for the agent, in custody, and have it certified."""
+        """Make a key for the agent, in custody, and have it certified.
+
+        Raises:
+            MalformedInput, NotAuthorised, VerificationFailed: refused; the key is gone again.
+            StorageFailed, OutcomeUnknown: the authority's log; the key stays.
+        """
+        if AGENT_NAME.fullmatch(agent) is None:
+            raise MalformedInput(f"agent: {agent[:64]!r} is not a name like algo_trader_v2", "agent")
         folder = self.path / "keys" / "agents"
         folder.mkdir(exist_ok=True, mode=0o700)
-        number = len(list(folder.glob(f"{agent}-*.key"))) + 1
-        made = software.generate(folder / f"{agent}-{number}.key", self.passphrase())
+        path = _next_key(folder, agent)
+        made = software.generate(path, self.passphrase())
         message = possession_message(
             agent=agent,
             environment=self.config.environment,
             policy_sha256=policy_sha256,
             public_key_spki=made.public_key,
         )
-        return await self.authority.issue(
-            agent,
-            policy_sha256,
-            made.public_key,
-            proof=made.sign_blocking(message),
-            issuer_seat=issuer_seat,
-            operator_seat=operator_seat,
-        )
+        try:
+            return await self.authority.issue(
+                agent,
+                policy_sha256,
+                made.public_key,
+                proof=made.sign_blocking(message),
+                issuer_seat=issuer_seat,
+                operator_seat=operator_seat,
+            )
+        except (MalformedInput, NotAuthorised, VerificationFailed):
+            path.unlink()  # a crash before this leaves a key that nothing certifies
+            raise
 
     def agent_signer(self, public_key: bytes) -> Signer:
         """The agent key in custody with this public key. Raises ConfigurationInvalid."""
@@ -223,6 +240,14 @@ class Home:
                 await journal.close()
         for disk in self._disks:
             disk.close()
+
+
+def _next_key(folder: Path, agent: str) -> Path:
+    """A name that no key has, numbered in the order of making."""
+    number = 1
+    while (folder / f"{agent}-{number}.key").exists():
+        number += 1
+    return folder / f"{agent}-{number}.key"
 
 
 def load_person(path: Path, passphrase: bytes) -> Signer:

@@ -109,8 +109,9 @@ class Leases:
         # From the checks to here nothing was awaited: two instances cannot both be the first.
         self._seen[request.gate] = checkpoint
         if booted is not None:
-            # A crash here leaves a boot on record that never traded; its next request is as good.
-            await self._log.durable(self._log.record(booted))
+            # Durable before the grant. A crash until then leaves, at most, a boot on record that
+            # never traded; its next request is as good.
+            self._log.record(booted)
         for _ in range(_ATTEMPTS):
             granted = await self._grant(request)
             if granted is not None:

@@ -8,6 +8,7 @@ are then refused as ``lease_expired``, and the next one tries again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -62,27 +63,35 @@ class Leasing:
         self._key = load_public_key(responder_key)
         self._read_status = read_status
         self._difference_max_ns = clock_difference_max_s * NS
-        self._renewing = False
+        self._renewal: asyncio.Future[None] | None = None
         self._read: tuple[str, LeaseTerms] | None = None
         self.last_failure: Exception | None = None
 
     async def ensure(self) -> None:
-        """Renew the lease when less than half of it is left. Never raises for a lease not had."""
+        """Renew the lease when less than half of it is left. Never raises for a lease not had.
+
+        One renewal at a time: who comes meanwhile goes on with the lease that there is, and waits
+        for the new one where there is none.
+        """
         held = self._log.state.lease
         now = self._clock.monotonic_ns()
         if held is not None:
             half = self._terms(held.grant).duration_s * NS // 2
             if held.deadline - now > half:
                 return
-        if self._renewing:
+        if self._renewal is not None:
+            if held is None or now >= held.deadline:
+                # Refused for good would be an order whose lease is only on its way.
+                await asyncio.shield(self._renewal)
             return
-        self._renewing = True
+        self._renewal = asyncio.get_running_loop().create_future()
         try:
             await self.renew()
         except (NotAuthorised, Unavailable, VerificationFailed, MalformedInput) as error:
             self.last_failure = error
         finally:
-            self._renewing = False
+            self._renewal.set_result(None)
+            self._renewal = None
 
     def _terms(self, grant: str) -> LeaseTerms:
         """The terms of the grant that is held, read once: every order asks."""

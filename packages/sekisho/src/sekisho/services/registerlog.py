@@ -43,7 +43,6 @@ class RegisterLog:
             VerificationFailed, MalformedInput: not lawful here, or too long; nothing was recorded.
             StorageFailed: the log failed earlier; nothing was recorded.
         """
-        self.require_sound()
         data = encode_entry(entry)
         # Folded from its bytes, as recovery will: memory never knows more than the log says.
         entry = decode_authority_entry(data)

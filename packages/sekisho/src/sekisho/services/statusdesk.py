@@ -271,7 +271,6 @@ class StatusDesk:
         if judged.status != "good":
             told = frozenset(push.certificate_sha256 for push in done.pushes)
             stopped = {report.gate for report in reports if report.complete}
-            stopped -= {report.gate for report in reports if not report.complete}
             unreached = sorted(self._lease_holders(told) - stopped)
         outcome = StatusOutcome(
             act=judged.act,
@@ -284,9 +283,9 @@ class StatusDesk:
             reports=reports,
             unreached=tuple(unreached),
             failures=tuple(done.failures),
-            complete=recorded
+            # What could not be recorded is among the failures.
+            complete=not done.failures
             and not unreached
-            and not done.failures
             and all(report.complete for report in reports),
         )
         return outcome if judged.act != "kill" else self._kill_report(outcome)

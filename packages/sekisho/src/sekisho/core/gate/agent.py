@@ -39,7 +39,6 @@ class AgentState:
 
     limits: Limits
     certificate: str
-    certificate_sha256: str
     policy_sha256: str
     not_before: int
     not_after: int
@@ -47,6 +46,7 @@ class AgentState:
 
     def __init__(self, agent: str, day: int) -> None:
         self.agent = agent
+        self.certificate_sha256 = ""
         self.epoch = 0
         self.known: dict[str, Known] = {}
         self.answers: dict[int, int] = {}
@@ -106,13 +106,14 @@ class AgentState:
 
     def admit(self, entry: AgentAdmitted, limits: Limits) -> None:
         """Go on under this certificate and policy; all that was counted stays."""
+        if self.certificate_sha256 != entry.certificate_sha256:
+            self.status = "good"  # admitting the same certificate again lifts no hold
         self.limits = limits
         self.certificate = entry.certificate
         self.certificate_sha256 = entry.certificate_sha256
         self.policy_sha256 = entry.policy_sha256
         self.not_before = parse_instant(entry.not_before)
         self.not_after = parse_instant(entry.not_after)
-        self.status = "good"
 
     def roll(self, at: int) -> None:
         """Begin a new policy day if ``at`` lies in one: what rests reserves again."""

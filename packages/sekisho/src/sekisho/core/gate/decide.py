@@ -69,7 +69,8 @@ def refuse_malformed(
 ) -> Decision:
     """The decision about a body that is no order."""
     reason = Reason(Code.MALFORMED_ORDER, "", str(error)[:OBSERVED_MAX], "")
-    return _entry(state, clocks, agent, body, None, (reason,), None, None)
+    held = state.agents.get(agent)
+    return _entry(state, clocks, agent, body, None, (reason,), held, None)
 
 
 def decide(state: GateState, clocks: Clocks, agent: str, body: bytes, order: Order) -> Decision:
@@ -168,13 +169,12 @@ def _entry(
 ) -> Decision:
     before = after = None
     value = ""
-    if held is not None and asked is not None:
-        before = after = held.counters(clocks.now)
+    if asked is not None:
+        before = after = asked.agent.counters(clocks.now)
         if not reasons:
             after = _after(asked, before)
         if asked.notional is not None:
             value = format_money(asked.notional)
-    known = held if held is not None else state.agents.get(agent)
     return Decision(
         at=format_instant(clocks.now),
         agent=agent,
@@ -188,7 +188,7 @@ def _entry(
         notional=value,
         before=before,
         after=after,
-        certificate_sha256="" if known is None else known.certificate_sha256,
-        policy_sha256="" if known is None else known.policy_sha256,
-        epoch=0 if known is None else known.epoch,
+        certificate_sha256="" if held is None else held.certificate_sha256,
+        policy_sha256="" if held is None else held.policy_sha256,
+        epoch=0 if held is None else held.epoch,
     )

@@ -28,7 +28,12 @@ TimeInForce = Literal["day", "gtc", "ioc", "fok"]
 
 
 class DecisionContext(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+    msgspec.Struct,
+    gc=False,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    omit_defaults=True,
 ):
     """What the agent says of how it decided: digests only, asserted by the agent, never scored."""
 
@@ -40,6 +45,7 @@ class DecisionContext(
 
 class NewOrder(
     msgspec.Struct,
+    gc=False,
     frozen=True,
     forbid_unknown_fields=True,
     kw_only=True,
@@ -65,6 +71,7 @@ class NewOrder(
 
 class AmendOrder(
     msgspec.Struct,
+    gc=False,
     frozen=True,
     forbid_unknown_fields=True,
     kw_only=True,
@@ -85,6 +92,7 @@ class AmendOrder(
 
 class CancelOrder(
     msgspec.Struct,
+    gc=False,
     frozen=True,
     forbid_unknown_fields=True,
     kw_only=True,

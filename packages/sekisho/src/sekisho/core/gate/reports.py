@@ -10,7 +10,7 @@ from sekisho.core.amounts import parse_amount
 from sekisho.core.events import Execution, OutcomeUnresolved
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.prices import fill_value
-from sekisho.core.gate.working import WorkingOrder, remaining
+from sekisho.core.gate.working import Pending, WorkingOrder, remaining
 from sekisho.core.terms import NS
 
 
@@ -23,8 +23,9 @@ def apply_report(agent: AgentState, at: int, report: Execution) -> None:
     if order is None:
         agent.orphans += 1
         return
-    change = order.pending
-    pending = change is not None and change.terms.order.client_order_id == report.client_order_id
+    pending = order.pending
+    if pending is not None and pending.terms.order.client_order_id != report.client_order_id:
+        pending = None
     match report.exec_type:
         case "new":
             agent.failures = 0
@@ -52,11 +53,12 @@ def apply_unresolved(agent: AgentState, entry: OutcomeUnresolved) -> None:
     _fail(agent)
 
 
-def _end(agent: AgentState, order: WorkingOrder, pending: bool) -> None:
-    if pending:
-        agent.drop_pending(order)
-    else:
+def _end(agent: AgentState, order: WorkingOrder, pending: Pending | None) -> None:
+    """End the pending amendment, if that is what the report names, else the order."""
+    if pending is None:
         agent.close(order)
+    else:
+        agent.drop_pending(order, pending)
 
 
 def _fail(agent: AgentState) -> None:
@@ -106,5 +108,5 @@ def _replace(agent: AgentState, order: WorkingOrder) -> None:
     agent.failures = 0
     order.phase = "open"
     if order.pending is not None:
-        agent.replace(order)
+        agent.replace(order, order.pending)
         _settle(agent, order)

@@ -97,15 +97,8 @@ def _admitted(state: GateState, _index: int, at: int, entry: AgentAdmitted) -> N
     limits = read_limits(entry.policy)
     agent = state.agents.get(entry.agent)
     if agent is None:
-        agent = state.agents[entry.agent] = AgentState(entry.agent, limits, limits.day(at))
-    if agent.certificate_sha256 != entry.certificate_sha256:
-        agent.status = "good"  # admitting the same certificate again lifts no hold
-    agent.limits = limits
-    agent.certificate = entry.certificate
-    agent.certificate_sha256 = entry.certificate_sha256
-    agent.policy_sha256 = entry.policy_sha256
-    agent.not_before = parse_instant(entry.not_before)
-    agent.not_after = parse_instant(entry.not_after)
+        agent = state.agents[entry.agent] = AgentState(entry.agent, limits.day(at))
+    agent.admit(entry, limits)
     agent.roll(at)
 
 

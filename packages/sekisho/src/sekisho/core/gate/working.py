@@ -16,7 +16,7 @@ from sekisho.core.gate.prices import Valued, inverse, pair_of, price_ratio
 Phase = Literal["permitted", "possibly_issued", "signed", "unknown", "open"]
 
 
-class Terms(msgspec.Struct, frozen=True):
+class Terms(msgspec.Struct, gc=False, frozen=True):
     """What an order asks for, read into numbers: of a new order, or of what an amendment makes of
     one.
 
@@ -80,7 +80,7 @@ def amended(old: Terms, amendment: AmendOrder) -> Terms:
     return terms_of(order)
 
 
-class Pending(msgspec.Struct, frozen=True):
+class Pending(msgspec.Struct, gc=False, frozen=True):
     """An amendment that the venue has not answered."""
 
     decision: int
@@ -88,7 +88,7 @@ class Pending(msgspec.Struct, frozen=True):
     total: int
 
 
-class WorkingOrder(msgspec.Struct):
+class WorkingOrder(msgspec.Struct, gc=False):
     """One order that may still be executed. ``total`` and ``reserved`` are money in the scope's
     currency: for the whole quantity, and for what can still happen.
     """

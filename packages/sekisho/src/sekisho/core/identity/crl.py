@@ -20,6 +20,15 @@ from sekisho.core.identity.profile import issuer_of, load, nanoseconds, seconds
 from sekisho.core.identity.status import CertificateStatus, published, reason_flag
 from sekisho.core.terms import NS
 
+_UNREADABLE = (
+    ValueError,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    UnsupportedAlgorithm,
+)
+"""What the library raises for bytes that it cannot read as a CRL."""
+
 
 class Crl(msgspec.Struct, frozen=True, kw_only=True):
     """What a CRL says. Serial number → status; what is not listed is good."""
@@ -84,17 +93,21 @@ def build_crl(
         status = listed[serial]
         if status.status == "good":
             raise MalformedInput(f"certificate {serial:x} is good and does not belong on a CRL")
-        entry = (
-            x509.RevokedCertificateBuilder()
-            .serial_number(serial)
-            .revocation_date(seconds(status.since_ns))
-        )
-        flag = reason_flag(status.reason)
-        if flag is not x509.ReasonFlags.unspecified:  # RFC 5280, 5.3.1: then there is no extension
-            entry = entry.add_extension(x509.CRLReason(flag), critical=False)
-        builder = builder.add_revoked_certificate(entry.build())
+        builder = builder.add_revoked_certificate(_entry(serial, status))
     made = builder.sign(issuing_key, hashes.SHA256())
     return made.public_bytes(serialization.Encoding.DER)
+
+
+def _entry(serial: int, status: CertificateStatus) -> x509.RevokedCertificate:
+    builder = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(serial)
+        .revocation_date(seconds(status.since_ns))
+    )
+    flag = reason_flag(status.reason)
+    if flag is not x509.ReasonFlags.unspecified:  # RFC 5280, 5.3.1: then there is no extension
+        builder = builder.add_extension(x509.CRLReason(flag), critical=False)
+    return builder.build()
 
 
 def crl_pem(der: bytes) -> bytes:
@@ -105,7 +118,7 @@ def crl_pem(der: bytes) -> bytes:
     """
     try:
         return x509.load_der_x509_crl(der).public_bytes(serialization.Encoding.PEM)
-    except (ValueError, x509.InvalidVersion) as error:
+    except _UNREADABLE as error:
         raise MalformedInput(f"not a CRL: {error}") from error
 
 
@@ -128,9 +141,7 @@ def read_crl(der: bytes, issuing: bytes) -> Crl:
             if entry.serial_number in listed:
                 raise MalformedInput(f"certificate {entry.serial_number:x} is twice on the CRL")
             listed[entry.serial_number] = _entry_status(entry)
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
-        raise MalformedInput(f"not a CRL: {error}") from error
-    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise MalformedInput(f"not a CRL of this profile: {error}") from error
     if next_update is None:
         raise MalformedInput("the CRL has no nextUpdate")

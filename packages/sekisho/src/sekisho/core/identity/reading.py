@@ -61,10 +61,14 @@ def load(der: bytes) -> x509.Certificate:
         # The library parses late: whatever is read of a certificate later is read here once.
         _ = (found.extensions, found.subject, found.issuer, found.public_key())
         _ = (found.not_valid_before_utc, found.not_valid_after_utc)
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+    except (
+        ValueError,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        UnsupportedAlgorithm,
+        Warning,  # the library warns of what it will refuse; a process may have made that an error
+    ) as error:
         raise MalformedInput(f"not a certificate: {error}") from error
-    except x509.InvalidVersion as error:
-        raise MalformedInput("not a certificate of version 3") from error
     if not usable:
         raise MalformedInput("not of version 3, or with a serial number that RFC 5280 forbids")
     return found
