@@ -43,7 +43,7 @@ from sekisho.core.encoding import canonical
 from sekisho.core.events import Decision, GateEntry, PermitSigned, decode_gate_entry
 from sekisho.core.gate.permit import assemble, read_permit, signing_input, split
 from sekisho.core.ledger.note import VerifierKey
-from sekisho.core.terms import parse_instant
+from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import Clock, Signer, Venue
 from sekisho.services.gatekeeper import Answer
 from sekisho.services.people import sign_approval, sign_command
@@ -111,6 +111,17 @@ def resting(name: str = "o-1", **changes: Any) -> bytes:
 def cancel(name: str, of: str) -> bytes:
     """The bytes that ask to cancel an order."""
     return canonical({"action": "cancel", "client_order_id": name, "orig_client_order_id": of})
+
+
+class RunningClock(SteppedClock):
+    """Goes on a little with every look at it, as a real one does."""
+
+    step_ns = 0
+
+    def now_ns(self) -> int:
+        if self.step_ns:
+            self.advance(self.step_ns / NS)
+        return super().now_ns()
 
 
 class Used:
@@ -196,7 +207,7 @@ async def prepared(
     at = clock or SteppedClock(MORNING)
     key = canonical({"policy": policy or POLICY, "clock": type(at).__name__}).decode()
     if isinstance(at, SteppedClock):
-        key += str(at.now_ns())
+        key += str(at.now_ns())  # a home is as old as its certificates
     if key not in _TEMPLATES:
         folder = Path(tempfile.mkdtemp(prefix="sekisho-home-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -348,4 +359,3 @@ def altered(jws: str, **changes: Any) -> str:
     """The permit with fields of its payload changed, under the signature that it had."""
     found = msgspec.structs.replace(read_permit(jws), **changes)
     return assemble(signing_input(found), split(jws)[1])
-

@@ -60,9 +60,7 @@ class FoldWorld:
         self.now = parse_instant(at)
         self.monotonic = MONOTONIC
         self._count = 0
-        self.add(
-            GateOpened, gate="g1", boot="0" * 32, region=region, environment=environment
-        )
+        self.add(GateOpened, gate="g1", boot="0" * 32, region=region, environment=environment)
         self.admit(policy or POLICY, **admitted)
         if lease:
             self.lease()
@@ -94,9 +92,7 @@ class FoldWorld:
         return self.add(AgentAdmitted, agent="bot", policy=policy, authority_index=0, **fields)
 
     def lease(self, deadline: int = DEADLINE) -> int:
-        return self.add(
-            LeaseHeld, epoch=0, grant="{}", deadline_monotonic=str(deadline), status={}
-        )
+        return self.add(LeaseHeld, epoch=0, grant="{}", deadline_monotonic=str(deadline), status={})
 
     def status(self, status: str, epoch: int = 1, certificate: str = CERTIFICATE) -> int:
         return self.add(
@@ -104,9 +100,7 @@ class FoldWorld:
             epoch=epoch,
         )  # fmt: skip
 
-    def rate(
-        self, market: str, bid: str, ask: str, source: str = "STATIC", ago_ns: int = 0
-    ) -> int:
+    def rate(self, market: str, bid: str, ask: str, source: str = "STATIC", ago_ns: int = 0) -> int:
         quoted_at = format_instant(self.now - ago_ns)
         return self.add(
             RateObserved, market=market, source=source, bid=bid, ask=ask, quoted_at=quoted_at

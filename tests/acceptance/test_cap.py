@@ -13,14 +13,14 @@ from random import Random
 
 import pytest
 
-from sekisho.compose import home as home_module
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_disk import SimulatedDisk
+from sekisho.compose import home as home_module
 from sekisho.core.amounts import parse_amount
 from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import AuthorityLink, LeaseGranted, LeaseRequest
 from sekisho.services.gatekeeper import Answer
-from tests.embedded_world import EmbeddedWorld, order, policy_of, resting
+from tests.embedded_world import EmbeddedWorld, RunningClock, order, policy_of, prepared, resting
 
 ASKED = 64
 FITS = 20
@@ -168,6 +168,7 @@ def test_cap_power_lost_at_every_disk_operation_never_more_than_twenty(
     """Wherever the power is lost, both lives together permit 20 and sign at most 20, none twice."""
 
     async def story() -> None:
+        await prepared(tmp_path / "real")  # made on a real folder, copied below
         cupboard = Cupboard()
         monkeypatch.setattr(home_module, "FolderDisk", cupboard.open)
         world = await EmbeddedWorld.start(tmp_path / "whole")
@@ -218,17 +219,6 @@ def test_cap_across_local_midnight_exactly_twenty_each_day(tmp_path: Path, zone:
         await world.close()
 
     asyncio.run(story())
-
-
-class RunningClock(SteppedClock):
-    """Goes on a little with every look at it, so that midnight passes while orders are decided."""
-
-    step_ns = 0
-
-    def now_ns(self) -> int:
-        if self.step_ns:
-            self.advance(self.step_ns / NS)
-        return super().now_ns()
 
 
 @pytest.mark.parametrize("zone", ZONES)

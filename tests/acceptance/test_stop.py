@@ -14,7 +14,7 @@ import pytest
 from sekisho.adapters.clocks import SystemClock
 from sekisho.compose import COMPLIANCE_SEAT, RISK_SEAT
 from sekisho.core.encoding import canonical
-from sekisho.core.events import CancelAsked, PermitSigned, StatusActed, StopReported
+from sekisho.core.events import PermitSigned, StatusActed, StopReported
 from sekisho.core.identity.reading import pem
 from sekisho.core.terms import NS
 from sekisho.services.gatekeeper import Answer
@@ -152,8 +152,8 @@ def test_amendment_its_order_cancelled_meanwhile_is_withdrawn(tmp_path: Path) ->
         disk = journal._disk = HeldAppends(journal._disk)
         world.venue.faults.latency_s = 1
         cancelling = asyncio.create_task(world.ask(cancel("c-1", "o-1")))
-        while world.stepped.next_deadline_ns() is None:
-            await asyncio.sleep(0.001)  # the cancel is on its way to the venue
+        while world.stepped.next_deadline_ns() is None:  # noqa: ASYNC110 - its journey to the venue
+            await asyncio.sleep(0.001)
         disk.free.clear()
         change = {"action": "amend", "client_order_id": "a-1", "orig_client_order_id": "o-1"}
         body = canonical(change | {"quantity": "100"})

@@ -16,19 +16,31 @@ import msgspec
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
 from sekisho.compose import COMPLIANCE_SEAT, RISK_SEAT
+from sekisho.core.events import StatusActed
 from sekisho.core.ledger.checkpoint import verify_checkpoint
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.services.gatelog import GateLog
 from sekisho.services.journal import Journal
 from sekisho.services.registerlog import RegisterLog
-from tests.embedded_world import EmbeddedWorld, cancel, order, policy_of, read_folder, resting
+from tests.embedded_world import (
+    MORNING,
+    EmbeddedWorld,
+    RunningClock,
+    cancel,
+    order,
+    policy_of,
+    read_folder,
+    resting,
+)
 
 WIDE = policy_of(
     daily_notional_max="90000000",
     message_rate={"count_max": 10000, "window_s": 60},
     trading_hours="none",
 )
-LOGS = {"gate": GateLog, "authority": RegisterLog}
+MEMOS = {"_moves"}
+"""What a state computes on demand and may forget: no part of the fold."""
+LOGS: dict[str, type[GateLog | RegisterLog]] = {"gate": GateLog, "authority": RegisterLog}
 
 
 def plain(value: Any) -> Any:
@@ -45,7 +57,7 @@ def plain(value: Any) -> Any:
     fields = {name: getattr(value, name) for name in slots if hasattr(value, name)}
     fields |= getattr(value, "__dict__", {})
     if type(value).__module__.startswith("sekisho."):
-        return {name: plain(item) for name, item in fields.items()}
+        return {name: plain(item) for name, item in fields.items() if name not in MEMOS}
     return value
 
 
@@ -184,5 +196,24 @@ def test_ledger_outside_reader_at_every_moment_verifies(tmp_path: Path) -> None:
         assert [] == reader.failures[:3]
         assert len(set(reader.sizes)) >= 4
         assert reader.sizes[-1] == journal.size
+
+    asyncio.run(story())
+
+
+def test_ledger_times_never_fall_while_the_clock_goes_on(tmp_path: Path) -> None:
+    """No entry is dated before the one before it, whatever was found out in which order."""
+
+    async def story() -> None:
+        clock = RunningClock(MORNING)
+        world = await EmbeddedWorld.start(tmp_path / "home", WIDE, clock)
+        clock.step_ns = 1000
+        await busy(world)
+        await world.reopen()
+        times = [entry.at for entry in world.entries()]
+        assert sorted(times) == times
+        assert {"good", "hold", "revoked"} == {
+            entry.status for entry in world.entries() if isinstance(entry, StatusActed)
+        }
+        await world.close()
 
     asyncio.run(story())

@@ -17,7 +17,7 @@ from sekisho.adapters.venues.paper import PaperVenue
 from sekisho.adapters.venues.paper_faults import SubmitFault
 from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.compose import ISSUER_SEAT, OPERATOR_SEAT, register_document
-from sekisho.core.encoding import b64, b64url, canonical, sha256_hex
+from sekisho.core.encoding import b64url
 from sekisho.core.errors import NotAuthorised
 from sekisho.core.events import Execution, PermitSigned
 from sekisho.core.gate.permit import assemble, read_permit, signing_input, split

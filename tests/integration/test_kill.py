@@ -120,6 +120,8 @@ class Victim:
         journal = self.world.gate.log.journal
         self.replay.advance([data for _, data in journal.entries()])
         assert [] == self.replay.findings[:3]
+        times = [entry.at for entry in self.replay.entries]
+        assert sorted(times) == times
         uses = noted.uses + [read_permit(unsigned(one)) for one in self.world.used.messages]
         assert [] == [use.log_index for use in uses if not fits(self.replay, use)]
         ids = [use.permit_id for use in uses]

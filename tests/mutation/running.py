@@ -186,6 +186,9 @@ def install(module: ModuleType, tree: ast.Module, filename: str) -> None:
     for name, function in _functions(module):
         if name in codes:
             function.__code__ = codes[name]
+    for value in vars(module).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()  # what the unchanged code answered before
     if _constants(module):
         exec(compile(tree, filename, "exec"), scratch)  # noqa: S102 - our own source, changed
         for name in _constants(module):

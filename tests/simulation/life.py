@@ -63,9 +63,7 @@ class WatchedKey:
         permit = read_permit(f"{message.decode('ascii')}.{b64url(bytes(64))}")
         durable = fits(world.look(), permit)
         seen = world.seen
-        use = KeyUse(
-            seen.tick(), world.loop.now_ns, self._boot, self._certificate, permit, durable
-        )
+        use = KeyUse(seen.tick(), world.loop.now_ns, self._boot, self._certificate, permit, durable)
         seen.key_uses.append(use)
         fault = await world.reach("signer.sign:before")
         if fault == "down":
@@ -242,9 +240,7 @@ async def open_gate(world: World) -> Gate:
     log = GateLog(journal, world.clock)
     world.opened(log)
     boot = world.entropy.bytes(16).hex()
-    opened = GateOpened(
-        at=log.at(), gate="g1", boot=boot, region="eu-west-1", environment="test"
-    )
+    opened = GateOpened(at=log.at(), gate="g1", boot=boot, region="eu-west-1", environment="test")
     await log.durable(log.record(opened))
     await admit(world, log)
     return Gate(world, log, boot)

@@ -2,7 +2,7 @@
 """An event loop without a machine: virtual time, no I/O, no threads, and processes that can die.
 
 Every task belongs to the process in whose context it was made. When a process dies, none of its
-callbacks runs any more: not one line of it, no ``except``, no ``finally`` that could have an effect.
+callbacks runs any more: not one line of it, no ``except``, no ``finally`` with an effect.
 Which of the callbacks that are ready runs next is drawn from the seed when dice are given.
 """
 
@@ -15,9 +15,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from random import Random
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVarTuple, Unpack
 
 NS = 1_000_000_000
+_Ts = TypeVarTuple("_Ts")
 
 
 class Process:
@@ -29,6 +30,13 @@ class Process:
         self.tasks: list[asyncio.Task[Any]] = []
         self.roots: list[asyncio.Task[Any]] = []
         """Tasks that were begun from outside; nobody else reads how they ended."""
+
+    def failures(self) -> list[str]:
+        """How tasks that were begun from outside failed since the last call."""
+        ended = [task for task in self.roots if task.done()]
+        self.roots = [task for task in self.roots if not task.done()]
+        errors = [None if task.cancelled() else task.exception() for task in ended]
+        return [f"a task ended with {error!r}" for error in errors if error is not None]
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
@@ -114,7 +122,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self.now_ns / NS
 
     def call_soon(
-        self, callback: Any, *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         context = copy_context() if context is None else context
         handle = asyncio.Handle(callback, args, self, context)
@@ -123,12 +134,20 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_later(
-        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Any, *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         context = copy_context() if context is None else context
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -182,6 +201,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.now_ns = max(self.now_ns, when)
         while self._timers and self._timers[0][0] <= when:
             self._ready.append(heapq.heappop(self._timers)[2])
+
+
+def new_loop(dice: Random | None = None) -> SimulatedLoop:
+    """A loop whose virtual time begins at zero."""
+    return SimulatedLoop(dice)  # type: ignore[abstract] # what it lacks raises when it is called
 
 
 class WorldClock:

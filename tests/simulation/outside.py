@@ -143,7 +143,7 @@ class SmallAuthority:
 
     Attributes:
         accusations: logs that it refused as forked or rolled back.
-        seen: size and root of the gate's log at the last lease: a checkpoint out of the gate's hands.
+        seen: size and root of the gate's log at the last lease: out of the gate's hands.
     """
 
     def __init__(self, clock: Clock, lease_s: int) -> None:
@@ -242,7 +242,7 @@ class SmallAuthority:
 
 
 class Taking(NamedTuple):
-    """A permit that arrived at the venue: when, in the order of events, and whether it was taken."""
+    """A permit that arrived at the venue: the event's number, and whether it was taken."""
 
     event: int
     certificate_sha256: str

@@ -2,8 +2,8 @@
 """One scripted life of a gate, ended by a power loss at each of its awaits in turn.
 
 The script does what a day has: orders that fill, rest, are amended, cancelled and refused, several
-at once, a hold in flight and its release, a restart and a retry, a revocation. After the power loss the gate
-opens again and the script goes on; the interrupted act is done again, with the same bytes.
+at once, a hold in flight and its release, a restart and a retry, a revocation. After the power loss
+the gate opens again and the script goes on; the interrupted act is done again, with the same bytes.
 """
 
 from __future__ import annotations

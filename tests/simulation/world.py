@@ -25,8 +25,8 @@ from sekisho.core.terms import parse_instant
 from sekisho.services.gatelog import GateLog
 from tests.gate_world import POLICY
 from tests.simulation.faults import DEATHS, FaultPlan
-from tests.simulation.life import Gate, Parts, admit, keep_publishing, open_gate
-from tests.simulation.loop import NS, PROCESS, Process, SimulatedLoop, WorldClock, never
+from tests.simulation.life import Gate, Parts, keep_publishing, open_gate
+from tests.simulation.loop import NS, PROCESS, Process, WorldClock, never, new_loop
 from tests.simulation.outside import SmallAuthority, WatchedVenue, certify
 from tests.simulation.records import Ask, DurableLog, Replay, Seen, Stop
 
@@ -71,7 +71,7 @@ class World:
         self.parts = parts or Parts()
         self.plan = FaultPlan(self.dice, crash_at=crash_at, quiet=quiet)
         shuffled = self.dice.random() < 0.5 and not quiet
-        self.loop = SimulatedLoop(Random(f"loop {seed}") if shuffled else None)
+        self.loop = new_loop(Random(f"loop {seed}") if shuffled else None)
         start = parse_instant(_STARTS[0 if quiet else self.dice.randrange(len(_STARTS))])
         self.true_clock = WorldClock(self.loop, start)
         self.clock = WorldClock(self.loop, start)
@@ -202,19 +202,26 @@ class World:
     def open(self) -> None:
         """Begin lives until one of them serves; after some attempts nothing hinders it."""
         for attempt in range(12):
-            if self.gate is not None:
-                return
-            calm, self.plan.calm = self.plan.calm, self.plan.calm or attempt > 5
-            self.lives += 1
-            self.process = Process(f"gate {self.lives}")
-            task = self.loop.spawn(self.process, self._live())
-            self.run(120, task.done)
-            self.plan.calm = calm
-            if self.gate is None and self.process is not None:
-                self.die("process_dies")
-                self.bury()
+            if self.gate is None:
+                self._begin_life(calm=attempt > 5)
         if self.gate is None:
             self.seen.failures.append("the gate does not open although nothing is wrong")
+
+    def _begin_life(self, *, calm: bool) -> None:
+        before, self.plan.calm = self.plan.calm, self.plan.calm or calm
+        self.lives += 1
+        self.process = Process(f"gate {self.lives}")
+        task = self.loop.spawn(self.process, self._live())
+        self.run(120, task.done)
+        self.plan.calm = before
+        if self.gate is None:
+            self._end_life()
+
+    def _end_life(self) -> None:
+        """The process that could not open its log is ended, unless it died by itself."""
+        if self.process is not None:
+            self.die(DEATHS[1])
+            self.bury()
 
     async def _live(self) -> None:
         try:
@@ -250,12 +257,8 @@ class World:
     def run(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
         """Let things happen for at most so long; a death ends it and is cleared away."""
         self.loop.run(self.loop.now_ns + round(seconds * NS), done)
-        for task in list(self.process.roots) if self.process is not None else ():
-            if task.done():
-                self.process.roots.remove(task)
-                error = None if task.cancelled() else task.exception()
-                if error is not None:
-                    self.seen.failures.append(f"a task ended with {error!r}")
+        if self.process is not None:
+            self.seen.failures += self.process.failures()
         if self.death:
             self.bury()
 

@@ -551,7 +551,9 @@ class Draft:
                     "codes": [reason["code"] for reason in entry["reasons"]],
                 }
                 for index, entry in enumerate(self.gate)
-                if entry["kind"] == "decision" and entry["verdict"] == "refused"
+                if entry["kind"] == "decision"
+                and entry["verdict"] == "refused"
+                and entry["agent"] == AGENT
             ],
             "highest_day": {"day": "2026-05-15", "gross_permitted": "17000.00"},
             "certificates": [

@@ -108,6 +108,7 @@ def test_files_swapped_are_named(draft: Draft, tmp_path: Path) -> None:
         ("certificates/log-gate.pem", "certificates/log-authority.pem", "files"),
         ("logs/gate/entries.jsonl", "logs/authority/entries.jsonl", "logs"),
         ("logs/gate/checkpoint", "logs/authority/checkpoint", "logs"),
+        ("logs/gate/tile/0/000.p/22", "logs/gate/tile/entries/000.p/22", "logs"),
         ("permits/00000004.input", "permits/00000011.input", "permits"),
         ("permits/00000004.sig", "permits/00000011.sig", "permits"),
     ]

@@ -72,16 +72,20 @@ class Log:
             lines = tiles.entries_of_lines(found[f"{folder}/entries.jsonl"])
         self.leaves = [merkle.leaf_hash(line) for line in lines]
         self.tree = Tree(self.leaves)
+        with _at(f"{folder}/checkpoint"):
+            stated = self.checkpoint(found[f"{folder}/checkpoint"])
+        with _at(f"{folder}/entries.jsonl"):
+            size = f"has {len(lines)} entries, the checkpoint {stated.size}"
+            require(stated.size == len(lines), size)
+            same = stated.root == self.tree.root(stated.size)
+            first = "" if same else files.first_entry(found, f"{folder}/entries.jsonl")
+            require(same, f"has another root than the checkpoint{first}")
         derived = dict(tiles.bundle_files(lines)) | dict(self.tree.files())
         for path, data in derived.items():
             full = f"{folder}/{path}"
             require(full in found, "is missing", full)
             require(found[full] == data, "is not what the entries give", full)
             self.paths.add(full)
-        with _at(f"{folder}/checkpoint"):
-            stated = self.checkpoint(found[f"{folder}/checkpoint"])
-            require(stated.size == len(lines), f"is of size {stated.size}, not {len(lines)}")
-            require(stated.root == self.tree.root(len(lines)), "has another root than the entries")
         self.entries, self.times = entries.read(self.name, lines)
 
     def checkpoint(self, data: bytes) -> Checkpoint:

@@ -129,10 +129,10 @@ def check_digests(found: Mapping[str, bytes], listed: Mapping[str, str]) -> None
         require(path in listed, "is not in MANIFEST", path)
         require(path in found, "is in MANIFEST but missing", path)
         if canonical.sha256(found[path]) != listed[path]:
-            raise VerificationFailed("differs from its digest" + _first_entry(found, path), path)
+            raise VerificationFailed("differs from its digest" + first_entry(found, path), path)
 
 
-def _first_entry(found: Mapping[str, bytes], path: str) -> str:
+def first_entry(found: Mapping[str, bytes], path: str) -> str:
     """Of a changed `entries.jsonl`: which entry differs first from the log's own hash tiles."""
     folder, _, name = path.rpartition("/")
     if name != "entries.jsonl":

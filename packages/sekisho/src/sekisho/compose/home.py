@@ -184,7 +184,9 @@ class Home:
             StorageFailed, OutcomeUnknown: the authority's log; the key stays.
         """
         if AGENT_NAME.fullmatch(agent) is None:
-            raise MalformedInput(f"agent: {agent[:64]!r} is not a name like algo_trader_v2", "agent")
+            raise MalformedInput(
+                f"agent: {agent[:64]!r} is not a name like algo_trader_v2", "agent"
+            )
         folder = self.path / "keys" / "agents"
         folder.mkdir(exist_ok=True, mode=0o700)
         path = _next_key(folder, agent)

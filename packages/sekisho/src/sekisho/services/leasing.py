@@ -142,7 +142,8 @@ class Leasing:
             )
         )
         for change in changes:
-            self._log.record(change)
+            # Time went on since they were found: no entry's time is below that of the one before.
+            self._log.record(msgspec.structs.replace(change, at=self._log.at()))
 
     def _verify(self, grant: str, request: LeaseRequest) -> LeaseTerms:
         terms, signature = parse_grant(grant)

@@ -70,7 +70,8 @@ read_log_key() { # gate|authority: origin and key id by name, public key in $wor
   hex_of "$work/der"
   [[ $hex == 302a300506032b6570032100* && ${#hex} -eq 88 ]] || fail "$file: not an Ed25519 key"
   names=$(openssl x509 -in "$file" -noout -ext subjectAltName 2>/dev/null)
-  [[ $names =~ ^X509v3\ Subject\ Alternative\ Name:\ *$'\n'\ *URI:sekisho-log:([^[:space:],+]+)$ ]] \
+  names=${names#'X509v3 Subject Alternative Name:'*$'\n'}
+  [[ $names =~ ^\ *URI:sekisho-log:([^[:space:],+]+)$ ]] \
     || fail "$file: names no ledger"
   origins[$1]=${BASH_REMATCH[1]}
   key_ids[$1]=$({ printf '%s\n\001' "${origins[$1]}" && tail -c 32 "$work/der"; } | sha256sum)
@@ -279,7 +280,8 @@ check_tiles() { # FOLDER HEIGHT: the tiles that hold this height; what is wrong,
       printf -v head '\\x%02x\\x%02x' $((${#entry} >> 8)) $((${#entry} & 255))
       printf "$head%s" "$entry"
     done >"$work/bundle"
-    same_bytes "$folder/$path" "$work/bundle" || spoiled=${spoiled:-"$folder/$path: not the entries"}
+    same_bytes "$folder/$path" "$work/bundle" \
+      || spoiled=${spoiled:-"$folder/$path: not the entries"}
   done
 }
 
@@ -429,8 +431,8 @@ check_by_ocsp() { # CERTIFICATE STATUS: the response says the same
   date=$(date -u -d "${BASH_REMATCH[1]}" +%s) || fail "$file: has no time"
   # openssl ocsp exits with 0 whatever the status is: only its text counts. It judges the times by
   # today's clock: hence the long -validity_period.
-  said=$(openssl ocsp -sha256 -issuer certificates/issuing.pem -cert "$1" -respin "$file" -no_nonce \
-    -CAfile certificates/root.pem -no-CApath -no-CAstore -verify_other certificates/issuing.pem \
+  said=$(openssl ocsp -sha256 -issuer certificates/issuing.pem -cert "$1" -respin "$file" \
+    -no_nonce -CAfile certificates/root.pem -no-CApath -no-CAstore -verify_other certificates/issuing.pem \
     -attime "$date" -validity_period 3000000000 2>"$work/why") || fail "$file: not a response"
   [[ $'\n'$(<"$work/why")$'\n' == *$'\nResponse verify OK\n'* ]] || fail "$file: does not verify"
   case $said in
@@ -471,7 +473,7 @@ check_status() {
 check_permits() {
   local path entry decision permit name key content count=0
   local -A keys=()
-  local signed='^\{"agent":"([a-z0-9_-]+)","at":"[^"]+","decision":(0|[1-9][0-9]*)'
+  local signed='^\{"agent":"([a-z0-9_-]+)","at":"[^"]+","decision":(0|[1-9][0-9]{0,7})'
   signed+=',"kind":"permit_signed","permit":"([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+"\}$'
   for path in "${agents[@]}"; do
     digest_of "$path"

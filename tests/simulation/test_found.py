@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the simulation found, each told once more as a short story that needs no seed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sekisho.core.errors import OutcomeUnknown
+from tests.gate_world import GateWorld, codes
+
+
+def test_retry_after_a_failed_flush_is_not_answered_from_memory() -> None:
+    """Memory is ahead of the disk: the refusal it holds may never have been written."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        await world.ask(client_order_id="a")
+
+        async def broken(path: str) -> None:
+            raise OutcomeUnknown("EIO")
+
+        world.disk.sync = broken  # type: ignore[method-assign] # the fault
+        for _ in range(2):
+            answer = await world.ask(client_order_id="b", quantity="180000")
+            assert (answer.kind, answer.decision) == ("unavailable", -1)
+            assert codes(answer) == ["control_unavailable"]
+
+    asyncio.run(story())
+
+
+def test_retry_while_the_first_flush_runs_waits_for_it() -> None:
+    """The caller hung up during the flush; whoever asks again is answered from the disk only."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        await world.ask(client_order_id="a")
+        let_go, sync = asyncio.Event(), world.disk.sync
+
+        async def slow(path: str) -> None:
+            await let_go.wait()
+            await sync(path)
+
+        world.disk.sync = slow  # type: ignore[method-assign] # the delay
+        first = asyncio.create_task(world.ask(client_order_id="b", quantity="180000"))
+        for _ in range(40):
+            await asyncio.sleep(0)
+        assert "b" in world.log.state.agents["bot"].known
+        first.cancel()
+        await asyncio.sleep(0)
+        again = asyncio.create_task(world.ask(client_order_id="b", quantity="180000"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not again.done()
+        let_go.set()
+        answer = await again
+        assert (answer.kind, codes(answer)) == ("refused", ["exceeds_scope_size"])
+        assert world.log.journal.durable_size > answer.decision
+
+    asyncio.run(story())

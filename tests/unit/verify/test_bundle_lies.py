@@ -1,0 +1,648 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is not true is found although everybody signed it: logs, permits and MANIFEST made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from sekisho_verify.bundle import Verification
+from tests.unit.verify.build_bundle import (
+    BOOT,
+    LATER,
+    Draft,
+    at,
+    b64,
+    canonical,
+    counters,
+    sha,
+)
+from tests.unit.verify.build_pki import START
+from tests.unit.verify.build_policy import AGENT
+
+Change = Callable[[Draft], Any]
+
+
+@pytest.fixture(scope="module")
+def original() -> Draft:
+    """The draft that every test copies."""
+    return Draft()
+
+
+def outcome(draft: Draft, folder: Path) -> tuple[str, str, str]:
+    """Step, place and text of the failure of a sealed draft; empty if it is good."""
+    root = draft.pki.root.public_bytes(Encoding.PEM)
+    report = Verification(draft.seal(folder), root, None, None).run()
+    if report.failure is None:
+        return "", "", ""
+    return report.failed_step, report.failure.place, report.failure.what
+
+
+def gate(index: int, **members: Any) -> Change:
+    """Change members of an entry of the gate's log."""
+    return lambda draft: draft.gate[index].update(members)
+
+
+def authority(index: int, **members: Any) -> Change:
+    """Change members of an entry of the authority's log."""
+    return lambda draft: draft.authority[index].update(members)
+
+
+def signed(decision: int, **changes: Any) -> Change:
+    """The permit of a decision, with another payload, signed by the agent's key."""
+
+    def change(draft: Draft) -> None:
+        permit = draft.jws(draft.payload(decision, **changes))
+        draft.permits[decision] = permit
+        draft.gate[decision + 1]["permit"] = permit
+
+    return change
+
+
+def reason(code: str, limit: str = "", observed: str = "", unit: str = "") -> dict[str, str]:
+    """A reason as recorded."""
+    return {"code": code, "limit": limit, "observed": observed, "unit": unit}
+
+
+def revoked_ocsp(draft: Draft) -> str:
+    """A status response that says hold."""
+    return b64(draft.pki.status(draft.certificate, "hold", LATER))
+
+
+def forged_ocsp(draft: Draft) -> str:
+    """A status response of a moment that the responder never signed."""
+    data = draft.pki.status(draft.certificate, "good", LATER)
+    return b64(data.replace(b"20260515093000Z", b"20260515090300Z"))
+
+
+TOO_BIG = reason("exceeds_scope_size", "25000.00", "180000.00", "EUR")
+
+ENTRIES: list[tuple[Change, str, str]] = [
+    (gate(4, more="x"), "gate log, entry 4", "lacks or has unasked the field more"),
+    (gate(4, kind="wish"), "gate log, entry 4", "is of no known kind"),
+    (gate(4, at=at(2)), "gate log, entry 4", "lies before"),
+    (gate(4, at="2026-05-15T09:03:00Z"), "gate log, entry 4", "is no instant"),
+    (gate(4, body_bytes=True), "gate log, entry 4", "is not an integer"),
+    (gate(3, bid=1), "gate log, entry 3", "is no amount"),
+    (gate(3, bid="1.10\n"), "gate log, entry 3", "is no amount"),
+    (gate(2, deadline_monotonic="01"), "gate log, entry 2", "is no number"),
+    (authority(3, agent="A"), "authority log, entry 3", "is no agent"),
+    (authority(8, root_hash=7), "authority log, entry 8", "is not text"),
+]
+
+
+@pytest.mark.parametrize(("change", "place", "what"), ENTRIES)
+def test_entry_of_another_form_fails_step_3(
+    original: Draft, tmp_path: Path, change: Change, place: str, what: str
+) -> None:
+    """Every entry has exactly the fields of its kind, each of its form."""
+    draft = original.copy()
+    change(draft)
+    step, named, told = outcome(draft, tmp_path)
+    assert ("logs", place) == (step, named)
+    assert what in told
+
+
+VERDICTS: list[tuple[Change, int, str]] = [
+    (gate(4, verdict="refused"), 4, "is recorded as refused but nothing refuses it"),
+    (gate(7, verdict="permitted"), 7, "is recorded as permitted, computed refused"),
+    (gate(7, reasons=[TOO_BIG]), 7, "has 1 reasons, computed 2"),
+    (gate(7, reasons=[TOO_BIG, TOO_BIG]), 7, "reason 1 is recorded as"),
+    (gate(7, notional="180000.01"), 7, "`notional` is recorded as"),
+    (gate(4, before=counters(1, 0, 0, 0)), 4, "`before` is recorded as"),
+    (gate(4, after=counters(10000, 9999, 1, 1)), 4, "`after` is recorded as"),
+    (gate(4, after=None), 4, "`after` is recorded as"),
+    (gate(4, state=3), 4, "`state` is not the number"),
+    (gate(4, epoch=1), 4, "has epoch 1, computed 0"),
+    (gate(4, certificate_sha256="0" * 64), 4, "another certificate"),
+    (gate(4, policy_sha256=""), 4, "another policy"),
+    (gate(4, agent="nobody"), 4, "another certificate"),
+    (gate(4, monotonic="1000"), 4, "lease_expired"),
+    (gate(8, reasons=[reason("malformed_order", "", "x" * 201)]), 8, "more than 200"),
+    (gate(8, reasons=[reason("market_not_allowed")]), 8, "reason 0 is recorded as"),
+    (gate(8, notional="1.00"), 8, "`notional`"),
+    (lambda d: d.gate[4]["order"].update(quantity="0"), 4, "`quantity` is zero"),
+    (lambda d: d.gate[4]["order"].update(quantity="10000.0000"), 4, ""),
+    (lambda d: d.gate[4]["order"].update(side="both"), 4, "`side` is none of"),
+    (lambda d: d.gate[4]["order"].update(note="x"), 4, "unasked the field note"),
+    (lambda d: d.gate[4]["order"].update(market="EUR/EUR"), 4, "one currency twice"),
+    (lambda d: d.gate[4]["order"].update(currency="GBP"), 4, "no leg"),
+    (gate(4, body_bytes=8193), 4, "such a length is malformed"),
+    (gate(0, region="us-east-1"), 4, "region_not_allowed"),
+    (gate(3, bid="0"), 4, "rate_crossed"),
+    (gate(6, exec_type="new"), 7, "`before`"),
+]
+
+
+@pytest.mark.parametrize(("change", "index", "what"), VERDICTS)
+def test_verdict_that_does_not_follow_fails_step_6(
+    original: Draft, tmp_path: Path, change: Change, index: int, what: str
+) -> None:
+    """Every decision is computed again from all entries before it."""
+    draft = original.copy()
+    draft.gate[2:3] = []  # the lease covers what lies before it; it is made anew below
+    draft.gate.insert(2, {})
+    change(draft)
+    tail, draft.gate = draft.gate[3:], draft.gate[:2]
+    draft.lease(3, 0)
+    draft.gate += tail
+    step, named, told = outcome(draft, tmp_path)
+    if what:
+        assert ("verdicts", f"gate log, entry {index}") == (step, named), told
+        assert what in told
+    else:
+        assert "permits" == step  # the same amount, written otherwise: another leaf, another permit
+
+
+def test_verdict_of_unknown_agent_is_computed(original: Draft, tmp_path: Path) -> None:
+    """An agent that was never admitted gets one reason and no counters."""
+    draft = original.copy()
+    draft.decision(21, draft.order("x-1", "1"), None, None, [reason("agent_not_active")], "")
+    draft.gate[-1].update(agent="nobody", certificate_sha256="", policy_sha256="")
+    assert ("", "", "") == outcome(draft, tmp_path / "good")
+    draft.gate[-1]["reasons"] = []
+    draft.gate[-1]["verdict"] = "permitted"
+    assert "verdicts" == outcome(draft, tmp_path / "bad")[0]
+
+
+PERMITS: list[tuple[Change, str]] = [
+    (signed(4, permit_id="0" * 64), "permit_id"),
+    (signed(4, venue="DARK"), "venue"),
+    (signed(4, account="other"), "account"),
+    (signed(4, environment="production"), "environment"),
+    (signed(4, log_index=3), "log_index"),
+    (signed(4, log_origin="else/log"), "log_origin"),
+    (signed(4, leaf_hash=b64(bytes(32))), "leaf_hash"),
+    (signed(4, policy_sha256="0" * 64), "policy_sha256"),
+    (signed(4, certificate_sha256="0" * 64), "certificate_sha256"),
+    (signed(4, agent="other"), "agent"),
+    (signed(4, replaces="order-0"), "replaces"),
+    (signed(11, replaces=None), "replaces"),
+    (signed(11, replaces="order-1"), "replaces"),
+    (signed(4, more="x"), "unasked the field more"),
+    (signed(4, ocsp=None), "lacks or has unasked the field ocsp"),
+    (signed(4, issued_at=at(2)), "another time than recorded"),
+    (signed(4, issued_at=at(3, 1), expires_at=at(3, 2)), "another time than recorded"),
+    (signed(4, expires_at=at(3, 3)), "lasts longer than the policy allows"),
+    (signed(4, expires_at=at(3)), "lasts longer than the policy allows"),
+    (lambda d: signed(4, ocsp=revoked_ocsp(d))(d), "OCSP response is not good"),
+    (
+        lambda d: signed(4, ocsp=b64(d.pki.status(d.log_gate, "good", LATER)))(d),
+        "another certificate's status",
+    ),
+    (
+        lambda d: signed(4, ocsp=b64(d.pki.status(d.certificate, "good", LATER)))(d),
+        "does not cover",
+    ),
+    (
+        lambda d: signed(4, ocsp=b64(d.pki.status(d.certificate, "good", START, 1)))(d),
+        "does not cover",
+    ),
+    (lambda d: signed(4, ocsp=forged_ocsp(d))(d), "bad signature"),
+    (lambda d: d.gate[12].update(decision=7), "names a refused decision"),
+    (lambda d: d.gate[5].update(decision=3), "names no earlier decision"),
+    (lambda d: d.gate[5].update(decision=9), "names no earlier decision"),
+    (lambda d: d.gate[5].update(agent="other"), "names a decision of another agent"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), PERMITS)
+def test_permit_that_differs_from_its_decision_fails_step_7(
+    original: Draft, tmp_path: Path, change: Change, what: str
+) -> None:
+    """A permit says what its decision says, in every field."""
+    draft = original.copy()
+    change(draft)
+    step, place, told = outcome(draft, tmp_path)
+    assert "permits" == step, (step, place, told)
+    assert place.startswith("gate log, entry ")
+    assert what in told
+
+
+def test_permit_signed_by_another_key_fails(original: Draft, tmp_path: Path) -> None:
+    """The signature is verified with the certificate in force, and the entry is named."""
+    draft = original.copy()
+    permit = draft.jws(draft.payload(4), ec.generate_private_key(ec.SECP256R1()))
+    draft.gate[5]["permit"] = draft.permits[4] = permit
+    expected = ("permits", "gate log, entry 5", "has a permit whose signature does not verify")
+    assert expected == outcome(draft, tmp_path)
+
+
+def test_permit_bad_signature_before_another_fault_is_named_first(
+    original: Draft, tmp_path: Path
+) -> None:
+    """Signatures are verified in parallel; still the first bad entry is the one that is named."""
+    draft = original.copy()
+    permit = draft.jws(draft.payload(4), ec.generate_private_key(ec.SECP256R1()))
+    draft.gate[5]["permit"] = draft.permits[4] = permit
+    signed(11, venue="DARK")(draft)
+    assert "gate log, entry 5" == outcome(draft, tmp_path)[1]
+
+
+def late(draft: Draft, act: Change) -> Draft:
+    """One more permitted decision at 9:03, before all that happened at 9:20; then `act`."""
+    cut = next(i for i, e in enumerate(draft.gate) if e["kind"] == "status_acted")
+    draft.gate[cut:] = []
+    before, after = counters(17000, 0, 3, 5), counters(18000, 1000, 4, 6)
+    act_on = draft.decision(3, draft.order("order-8", "1000"), before, after)
+    draft.late = act_on  # type: ignore[attr-defined]
+    act(draft)
+    return draft
+
+
+LATE: list[tuple[Change, str]] = [
+    (lambda d: (d.sign(d.late), d.gate.append(dict(d.gate[-1]))), "signed before"),
+    (lambda d: (withdraw(d), d.sign(d.late)), "withdrawn decision"),
+    (lambda d: (d.sign(d.late), withdraw(d)), "signed before"),
+    (lambda d: (withdraw(d), withdraw(d)), "withdrawn decision"),
+    (lambda d: (hold(d, 3), d.sign(d.late, issued_at=at(3))), "stopped the certificate"),
+    (lambda d: (hold(d, 3), hold(d, 3, "good", 2), d.sign(d.late)), "stopped the certificate"),
+    (lambda d: (reopen(d), d.sign(d.late)), "opened again"),
+    (lambda d: (reopen(d), d.lease(3, 0), d.sign(d.late)), "opened again"),
+]
+
+
+def withdraw(draft: Draft) -> None:
+    """The late decision is withdrawn."""
+    draft.add("withdrawn", 3, agent=AGENT, decision=draft.late, reason="x")  # type: ignore[attr-defined]
+
+
+def hold(draft: Draft, minute: int, status: str = "hold", epoch: int = 1) -> None:
+    """The gate acts on a status."""
+    draft.act(status, epoch)
+    draft.gate[-1]["at"] = at(minute)
+
+
+def reopen(draft: Draft) -> None:
+    """The gate is opened again."""
+    members = {"gate": "gate-1", "boot": BOOT, "region": "eu-west-1", "environment": "test"}
+    draft.add("gate_opened", 3, **members)
+
+
+@pytest.mark.parametrize(("act", "what"), LATE)
+def test_permit_after_an_end_fails(original: Draft, tmp_path: Path, act: Change, what: str) -> None:
+    """Once per decision; never after withdrawal, stop or restart."""
+    step, _, told = outcome(late(original.copy(), act), tmp_path)
+    assert "permits" == step, told
+    assert what in told
+
+
+def test_permit_late_but_lawful_passes_to_the_summary(original: Draft, tmp_path: Path) -> None:
+    """The tests above fail for their reason alone: the same without it reaches the last step."""
+    draft = late(original.copy(), lambda d: d.sign(d.late))
+    assert "summary" == outcome(draft, tmp_path)[0]
+
+
+def relet(**changes: Any) -> Change:
+    """The lease made anew, signed, with other content."""
+
+    def change(draft: Draft) -> None:
+        tail, draft.gate = draft.gate[3:], draft.gate[:2]
+        draft.lease(3, 0, **changes)
+        draft.gate += tail
+
+    return change
+
+
+LEASES: list[tuple[Change, str]] = [
+    (relet(gate="gate-2"), "another gate"),
+    (relet(boot="f" * 32), "another boot"),
+    (relet(nonce="x"), "malformed nonce"),
+    (gate(2, epoch=1), "another epoch than its lease"),
+    (relet(tree_size=9), "lies ahead"),
+    (relet(root_hash=b64(bytes(32))), "another history"),
+    (relet(duration_s=61), "no proper duration"),
+    (relet(granted_at="2028-01-01T00:00:00.000000000Z"), "not in its validity"),
+    (relet(not_good=["0" * 64, "0" * 64]), "unsorted"),
+    (lambda d: d.gate[2].update(grant=d.gate[2]["grant"].replace("gate-1", "gate-9")), "signature"),
+    (lambda d: d.gate[2].update(grant=d.gate[2]["grant"] + " "), "JSON"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), LEASES)
+def test_lease_that_does_not_hold_fails_step_8(
+    original: Draft, tmp_path: Path, change: Change, what: str
+) -> None:
+    """A lease is for this gate, this boot and this history, signed by the authority."""
+    draft = original.copy()
+    change(draft)
+    step, place, told = outcome(draft, tmp_path)
+    assert ("leases", "gate log, entry 2") == (step, place), told
+    assert what in told
+
+
+def test_lease_epoch_that_falls_fails(original: Draft, tmp_path: Path) -> None:
+    """The authority's epoch never falls."""
+    draft = original.copy()
+    draft.lease(21, 2)
+    draft.lease(21, 1)
+    step, place, told = outcome(draft, tmp_path)
+    assert ("leases", f"gate log, entry {len(draft.gate) - 1}") == (step, place)
+    assert "epoch falls" in told
+
+
+def approvals(**changes: Any) -> Change:
+    """The resolution made anew with other members, and the certificate resting on it."""
+
+    def change(draft: Draft) -> None:
+        resolution = draft.resolution | changes
+        digest = sha(canonical(resolution))
+        draft.authority[6].update(resolution=resolution, resolution_sha256=digest)
+        draft.authority[7].update(resolution_sha256=digest)
+
+    return change
+
+
+def by(*seats: str, **changes: Any) -> Change:
+    """Approvals by these seats."""
+
+    def change(draft: Draft) -> None:
+        signed_by = [draft.people.approval(s, draft.policy_sha256, **changes) for s in seats]
+        approvals(approvals=signed_by)(draft)
+
+    return change
+
+
+APPROVAL: list[tuple[Change, int, str]] = [
+    (by("approver_a"), 6, "has 1 of 2 approvals"),
+    (by("approver_a", "approver_a"), 6, "has a seat twice"),
+    (by("approver_a", "trader_t"), 6, "is no approver"),
+    (by("approver_b", "approver_a"), 6, "is not sorted"),
+    (by("approver_a", "approver_b", expires_at=at(1)), 6, "is not good at that time"),
+    (by("approver_a", "approver_b", approved_at=at(1, 1)), 6, "is not good at that time"),
+    (by("approver_a", "approver_b", roster_sha256="0" * 64), 6, "by another roster"),
+    (by("approver_a", "approver_b", policy_sha256="0" * 64), 6, "over another policy"),
+    (
+        by("approver_a", "approver_b", expires_at="2026-06-15T09:00:01.000000001Z"),
+        6,
+        "more than 31 days",
+    ),
+    (approvals(required=1), 6, "requires another number"),
+    (approvals(resolved_at=at(1, 1)), 6, "in the future"),
+    (authority(6, resolution_sha256="0" * 64), 6, "`resolution_sha256`"),
+    (authority(7, resolution_sha256="0" * 64), 7, "rests on no resolution"),
+    (authority(7, not_after=at(59)), 7, "other times"),
+    (authority(7, serial_number="01" * 17), 7, "`serial_number`"),
+    (authority(7, agent="other"), 7, "certifies an agent"),
+    (authority(3, policy_sha256="0" * 64), 3, "`policy_sha256`"),
+    (authority(0, roster_sha256="0" * 64), 0, "`roster_sha256`"),
+    (lambda d: d.authority.insert(1, d.authority[0]), 1, "founded once"),
+    (lambda d: d.authority.insert(2, d.authority[1]), 2, "repeats a serial"),
+    (lambda d: d.authority.insert(5, d.authority[6]), 5, ""),
+    (
+        lambda d: d.authority[4]["approval"].update(seat="approver_b"),
+        4,
+        "signature of seat approver_b does not verify",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "index", "what"), APPROVAL)
+def test_approval_that_does_not_count_fails_step_4(
+    original: Draft, tmp_path: Path, change: Change, index: int, what: str
+) -> None:
+    """A certificate rests on enough valid approvals by distinct approver seats."""
+    draft = original.copy()
+    change(draft)
+    step, place, told = outcome(draft, tmp_path)
+    if what:
+        assert ("approval", f"authority log, entry {index}") == (step, place), told
+        assert what in told
+
+
+def test_certificate_other_than_policy_fails_step_4(original: Draft, tmp_path: Path) -> None:
+    """The scope extension is the policy's, to the last byte."""
+    draft = original.copy()
+    draft.policy = dict(draft.policy, version=2)
+    value = draft.scope_value()
+    draft.policy = original.policy
+    other = draft.pki.agent_certificate(AGENT, "Example Trading", value)
+    draft.certificate, draft.serial = other, f"{other.serial_number:034x}"
+    draft.certificate_sha256 = sha(other.public_bytes(Encoding.DER))
+    draft.authority[7].update(draft._certified())
+    told = outcome(draft, tmp_path)
+    expected = "certificate's scope extension differs from the policy"
+    assert ("approval", "authority log, entry 7", expected) == told
+
+
+def test_gate_certificate_not_in_authority_log_fails(original: Draft, tmp_path: Path) -> None:
+    """A log key that the authority's log does not name is none."""
+    draft = original.copy()
+    del draft.authority[2]
+    draft.gate[1]["authority_index"] -= 1
+    tail, draft.gate = draft.gate[3:], draft.gate[:2]
+    draft.lease(3, 0)
+    draft.gate += tail
+    assert "certificates/log-gate.pem" == outcome(draft, tmp_path)[1]
+
+
+ADMISSION: list[tuple[Change, str]] = [
+    (gate(1, authority_index=6), "did not issue there"),
+    (gate(1, authority_index=999), "did not issue there"),
+    (gate(1, certificate_sha256="0" * 64), "did not issue there"),
+    (gate(1, not_after=at(59)), "`not_after` differs"),
+    (gate(1, policy_sha256="0" * 64), "`policy_sha256` differs"),
+    (lambda d: d.gate[1].update(policy=dict(d.policy, version=2)), "`policy` is not the policy"),
+]
+
+
+@pytest.mark.parametrize(("change", "what"), ADMISSION)
+def test_admission_other_than_the_authority_says_fails(
+    original: Draft, tmp_path: Path, change: Change, what: str
+) -> None:
+    """The gate admits only what the authority certified, with its policy."""
+    draft = original.copy()
+    change(draft)
+    step, place, told = outcome(draft, tmp_path)
+    assert ("approval", "gate log, entry 1") == (step, place), told
+    assert what in told
+
+
+def test_gate_booted_of_another_history_fails(original: Draft, tmp_path: Path) -> None:
+    """What the authority saw of the gate's log binds it."""
+    draft = original.copy()
+    draft.authority[8].update(draft._booted(5))
+    assert ("", "", "") == outcome(draft, tmp_path / "good")
+    draft.authority[8]["tree_size"] = 6
+    told = outcome(draft, tmp_path / "other")
+    assert ("approval", "authority log, entry 8") == told[:2]
+    draft.authority[8]["tree_size"] = 99
+    assert "lies ahead" in outcome(draft, tmp_path / "cut")[2]
+
+
+def commands(index: int, *texts: Callable[[Draft], str], seats: list[str]) -> Change:
+    """Other signed commands for a change of status."""
+    return lambda d: d.authority[index].update(commands=[t(d) for t in texts], seats=seats)
+
+
+def told_by(seat: str, command: str, **changes: Any) -> Callable[[Draft], str]:
+    """A signed command of a seat."""
+    return lambda d: d.people.command(seat, command, **changes)
+
+
+RELEASE = {"epoch": 1}
+STATUS: list[tuple[Change, int, str]] = [
+    (authority(9, status="good"), 9, "changes good to good"),
+    (authority(9, epoch=2), 9, "`epoch` is not the number"),
+    (authority(9, commands=[], seats=[]), 9, "has no signed command"),
+    (authority(9, cause="revoke"), 9, "sets no such status"),
+    (authority(9, seats=["risk_r"]), 9, "names other seats"),
+    (authority(10, cause="drift"), 10, "lifted without a release"),
+    (
+        commands(10, told_by("compliance_c", "release", **RELEASE), seats=["compliance_c"]),
+        10,
+        "lacks a signature of role risk",
+    ),
+    (commands(9, told_by("trader_t", "hold"), seats=["trader_t"]), 9, "may not sign hold"),
+    (commands(9, told_by("risk_r", "kill"), seats=["risk_r"]), 9, "is not for it"),
+    (
+        commands(9, told_by("risk_r", "hold", commanded_at=at(14)), seats=["risk_r"]),
+        9,
+        "given at another time",
+    ),
+    (
+        commands(9, told_by("risk_r", "hold", agent="other"), seats=["risk_r"]),
+        9,
+        "is not for it",
+    ),
+    (
+        commands(
+            10,
+            told_by("compliance_c", "release", epoch=0),
+            told_by("risk_r", "release", epoch=0),
+            seats=["compliance_c", "risk_r"],
+        ),
+        10,
+        "for epoch 0, not 1",
+    ),
+    (
+        commands(
+            10,
+            told_by("compliance_c", "release", epoch=1),
+            told_by("risk_r", "release", epoch=1, reason_code="other"),
+            seats=["compliance_c", "risk_r"],
+        ),
+        10,
+        "commands that differ",
+    ),
+    (commands(9, told_by("risk_r", "wish"), seats=["risk_r"]), 9, "command is unknown"),
+    (
+        commands(9, told_by("risk_r", "hold", roster_sha256="0" * 64), seats=["risk_r"]),
+        9,
+        "by another roster",
+    ),
+    (
+        lambda d: d.authority[9].update(
+            commands=[d.authority[9]["commands"][0].replace("drill", "other")]
+        ),
+        9,
+        "does not verify",
+    ),
+    (authority(11, number=7), 12, "does not rise by one"),
+]
+
+
+@pytest.mark.parametrize(("change", "index", "what"), STATUS)
+def test_status_change_that_is_not_lawful_fails(
+    original: Draft, tmp_path: Path, change: Change, index: int, what: str
+) -> None:
+    """Transitions, epochs, and the people that a cause needs."""
+    draft = original.copy()
+    change(draft)
+    step, place, told = outcome(draft, tmp_path)
+    assert ("approval", f"authority log, entry {index}") == (step, place), told
+    assert what in told
+
+
+def test_status_command_used_twice_fails(original: Draft, tmp_path: Path) -> None:
+    """A signed command is replayed by nobody."""
+    draft = original.copy()
+    again = dict(draft.authority[9], epoch=3, at=at(20, 3))
+    draft.authority.insert(11, again)
+    assert "replays a command" in outcome(draft, tmp_path)[2]
+
+
+ACTED: list[tuple[Change, int, str]] = [
+    (gate(19, status="revoked"), 19, "acts on revoked"),
+    (gate(19, epoch=9), 19, "epoch that the authority's log lacks"),
+    (gate(19, certificate_sha256="0" * 64), 19, "did not issue"),
+    (gate(21, epoch=1), 21, "acts on good"),
+]
+
+
+@pytest.mark.parametrize(("change", "index", "what"), ACTED)
+def test_status_acted_other_than_authority_says_fails_step_5(
+    original: Draft, tmp_path: Path, change: Change, index: int, what: str
+) -> None:
+    """The gate acts on what the authority decided."""
+    draft = original.copy()
+    change(draft)
+    step, place, told = outcome(draft, tmp_path)
+    assert ("status", f"gate log, entry {index}") == (step, place), told
+    assert what in told
+
+
+def test_crl_and_ocsp_other_than_the_end_fail_step_5(original: Draft, tmp_path: Path) -> None:
+    """Both say what the authority's log says at its end."""
+    draft = original.copy()
+    draft.status = "hold"
+    path = f"ocsp/{draft.certificate_sha256}.der"
+    assert ("status", path) == outcome(draft, tmp_path / "ocsp")[:2]
+    draft = original.copy()
+    hold_reason = x509.ReasonFlags.certificate_hold
+    draft.crl = draft.pki.crl(2, {draft.certificate.serial_number: hold_reason}, LATER)
+    told = outcome(draft, tmp_path / "old")
+    assert ("status", "crl/issuing.pem") == told[:2]
+    digest = sha(draft.crl.public_bytes(Encoding.DER))
+    draft.authority[12]["crl_sha256"] = digest
+    expected = "does not agree with the authority's log"
+    assert ("status", "crl/issuing.pem", expected) == outcome(draft, tmp_path / "crl")
+
+
+def test_rearm_needs_both_roles_and_the_epoch(original: Draft, tmp_path: Path) -> None:
+    """A latch is taken off by named people, for this agent, latch and epoch, once."""
+
+    def rearm(draft: Draft, seats: tuple[str, ...], **changes: Any) -> Draft:
+        given = {"latch": "consecutive_failures", "epoch": 2} | changes
+        signed_by = [draft.people.command(s, "rearm", **given) for s in seats]
+        latch = "consecutive_failures"
+        members = {"agent": AGENT, "latch": latch, "seats": list(seats), "commands": signed_by}
+        draft.add("rearmed", 21, **members)
+        return draft
+
+    def again(draft: Draft) -> Draft:
+        draft.gate.append(dict(draft.gate[-1]))
+        return draft
+
+    both = ("compliance_c", "risk_r")
+    assert ("", "", "") == outcome(rearm(original.copy(), both), tmp_path / "good")
+    bad = [
+        (rearm(original.copy(), ("risk_r",)), "lacks a signature of role compliance"),
+        (rearm(original.copy(), both, epoch=1), "for epoch 1"),
+        (rearm(original.copy(), both, agent="other"), "is not for it"),
+        (rearm(original.copy(), both, latch="repeated_executions"), "is not for it"),
+        (rearm(rearm(original.copy(), both), both), "repeats a nonce"),
+        (again(rearm(original.copy(), both)), "replays a command"),
+        (rearm(original.copy(), ()), "without a signed command"),
+    ]
+    for number, (draft, what) in enumerate(bad):
+        step, _, told = outcome(draft, tmp_path / str(number))
+        assert "status" == step
+        assert what in told
+
+
+@pytest.mark.parametrize("field", sorted(Draft().summary().keys() - {"schema"}))
+def test_summary_field_changed_fails_step_9(original: Draft, tmp_path: Path, field: str) -> None:
+    """Every field of the summary follows from the logs."""
+    draft = original.copy()
+    wrong = draft.summary()
+    wrong[field] = {int: 77, str: "x", list: [], dict: {}}[type(wrong[field])]
+    draft.extra["summary.json"] = canonical(wrong)
+    expected = ("summary", "summary.json", f"`{field}` is not what follows from the logs")
+    assert expected == outcome(draft, tmp_path)
