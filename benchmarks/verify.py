@@ -25,10 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sekisho.adapters.entropy import SystemEntropy
-from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
-from sekisho.adapters.venues.paper import PaperVenue
-from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.compose import (
     ISSUER_SEAT,
     OPERATOR_SEAT,
@@ -39,6 +36,8 @@ from sekisho.compose import (
     load_person,
     make_people,
     open_gate,
+    paper_venue,
+    programmed_rates,
     register_document,
     write_bundle,
 )
@@ -88,15 +87,11 @@ async def make_bundle(folder: Path, orders: int) -> None:
     await home.issue(
         AGENT, registration.sha256, issuer_seat=ISSUER_SEAT, operator_seat=OPERATOR_SEAT
     )
-    rates = StaticRates(clock)
+    rates = programmed_rates(clock, "STATIC")
     rates.set("EUR/USD", "1.1648", "1.165")
-    state = authority.state
-    trust = VenueTrust("PAPER", frozenset({"test"}), state.root_certificate,
-                       state.issuing_certificate)  # fmt: skip
-    venue = PaperVenue(trust, clock, rates, [VENUE_CREDENTIAL])
+    venue = paper_venue(home, clock, rates)
     gate = await open_gate(home, rates, {"PAPER": venue.session(VENUE_CREDENTIAL)})
     await gate.admit(AGENT)
-    venue.know_certificate(authority.certificates(AGENT)[0].certificate)
     for first in range(0, orders, TOGETHER):
         clock.advance(0.1)
         names = [f"o-{number}" for number in range(first, min(first + TOGETHER, orders))]

@@ -56,10 +56,10 @@ def older_rates(asked: Asked) -> Asked:
 
 def wider_collar(asked: Asked) -> Asked:
     """A collar wider by the smallest unit there is."""
-    assert asked.limits.collar is not None
-    deviation, move = asked.limits.collar
-    limits = msgspec.structs.replace(asked.limits, collar=(deviation + 1, move))
-    return asked._replace(limits=limits)
+    collar = asked.limits.collar
+    assert collar is not None
+    wide = msgspec.structs.replace(collar, deviation_max=collar.deviation_max + 1)
+    return asked._replace(limits=msgspec.structs.replace(asked.limits, collar=wide))
 
 
 def more_quantity(asked: Asked) -> Asked:

@@ -210,8 +210,9 @@ class Stranger:
         code, text = openssl(
             self.folder, "crl", "-inform", "DER", "-in", "crl.der", "-text", "-out", "crl.pem"
         )
-        _, text = openssl(self.folder, "crl", "-in", "crl.pem", "-noout", "-text",
-                          "-CAfile", "issuing.pem")  # fmt: skip
+        _, text = openssl(
+            self.folder, "crl", "-in", "crl.pem", "-noout", "-text", "-CAfile", "issuing.pem"
+        )
         assert (0, True) == (code, "verify OK" in text), text
         blocks = text.split("Serial Number: ")[1:]
         for block in blocks:
@@ -221,9 +222,17 @@ class Stranger:
 
     def _path(self) -> str:
         code, text = openssl(
-            self.folder, "verify", "-CAfile", "root.pem", "-untrusted", "issuing.pem",
-            "-crl_check", "-CRLfile", "crl.pem", "agent.pem",
-        )  # fmt: skip
+            self.folder,
+            "verify",
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "issuing.pem",
+            "-crl_check",
+            "-CRLfile",
+            "crl.pem",
+            "agent.pem",
+        )
         if code == 0:
             return "good"
         assert "certificate revoked" in text, text
@@ -231,10 +240,21 @@ class Stranger:
 
     def _ocsp(self) -> str:
         _, text = openssl(
-            self.folder, "ocsp", "-respin", "ocsp.der", "-issuer", "issuing.pem", "-sha256",
-            "-cert", "agent.pem", "-CAfile", "root.pem", "-verify_other", "issuing.pem",
+            self.folder,
+            "ocsp",
+            "-respin",
+            "ocsp.der",
+            "-issuer",
+            "issuing.pem",
+            "-sha256",
+            "-cert",
+            "agent.pem",
+            "-CAfile",
+            "root.pem",
+            "-verify_other",
+            "issuing.pem",
             "-no_nonce",
-        )  # fmt: skip
+        )
         assert "Response verify OK" in text, text
         if "agent.pem: good" in text:
             return "good"

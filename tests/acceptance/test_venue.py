@@ -144,8 +144,10 @@ def test_venue_holder_of_a_name_alone_gets_nothing_executed(tmp_path: Path) -> N
                 issuing=world.home.authority.state.issuing_certificate,
                 environments=frozenset({"test"}),
             ),
-            world.clock, world.rates, [],
-        )  # fmt: skip
+            world.clock,
+            world.rates,
+            [],
+        )
         for record in world.home.authority.certificates(AGENT):
             elsewhere.know_certificate(record.certificate)
         assert "rejected" == elsewhere.take(thief.undelivered)[0].exec_type
@@ -180,8 +182,15 @@ def test_venue_permit_of_another_authority_is_not_executed(tmp_path: Path) -> No
 # --------------------------------------------------------------------------- reconciliation
 
 DAY: list[SubmitFault] = [
-    "none", "fill_late", "lose_ack", "time_out_after", "none", "time_out_before", "reject", "delay",
-]  # fmt: skip
+    "none",
+    "fill_late",
+    "lose_ack",
+    "time_out_after",
+    "none",
+    "time_out_before",
+    "reject",
+    "delay",
+]
 
 
 async def busy_day(world: EmbeddedWorld, orders: int) -> None:

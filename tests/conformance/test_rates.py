@@ -9,7 +9,7 @@ import pytest
 
 from sekisho.adapters.rates.bridge import Fixing
 from sekisho.adapters.rates.ecb import EcbPath
-from sekisho.adapters.rates.faulty import FaultyRates
+from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.core.amounts import parse_amount

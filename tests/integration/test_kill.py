@@ -39,7 +39,8 @@ from tests.simulation.records import Replay, fits
 
 ROOT = Path(__file__).parents[2]
 LIVES_PER_HOME = 5
-LONGEST_S = 0.45
+LONGEST_S = 0.25
+STARTS_S = 30
 CAP = "900000"
 POLICY = policy_of(daily_notional_max=CAP, trading_hours="none")
 ANSWERS = {"permitted", "refused", "withdrawn", "possibly_issued"}
@@ -95,6 +96,8 @@ class Victim:
         noted = Noted(self.folder / "notes", self.folder / "uses")
         await self.world.open()
         try:
+            if AGENT not in self.world.gate.log.state.agents:
+                await self.world.gate.admit(AGENT)  # it died before it was admitted
             await self.world.gate.log.durable(self.world.gate.log.journal.size - 1)
             self.check_log(noted)
             self.check_answers(noted)
@@ -191,6 +194,10 @@ async def kill_one(driver: asyncio.subprocess.Process, victim: Victim, seed: int
     driver.stdin.write(victim.line(seed).encode())
     word, child = (await driver.stdout.readline()).split()
     assert word == b"child"
+    if seed % 4:  # three of four die under load, the fourth perhaps while it opens
+        async with asyncio.timeout(STARTS_S):
+            while len(_lines(victim.folder / "notes")) == before:  # noqa: ASYNC110 - it is a file
+                await asyncio.sleep(0.005)
     await asyncio.sleep(Random(seed).uniform(0.0, LONGEST_S))
     os.kill(int(child), signal.SIGKILL)
     gone = (await driver.stdout.readline()).split()
@@ -203,9 +210,13 @@ async def kill_one(driver: asyncio.subprocess.Process, victim: Victim, seed: int
 async def kill_many(folder: Path, count: int) -> dict[str, Any]:
     """Kill so many gates, each home five times."""
     driver = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.kill_driver",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "tests.integration.kill_driver",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
     totals = {"lives": 0, "under load": 0, "asked": 0, "answered": 0, "signed": 0}
     try:
         for number in range(0, count, LIVES_PER_HOME):
@@ -233,7 +244,7 @@ async def kill_many(folder: Path, count: int) -> dict[str, Any]:
 def test_kill_at_random_twenty_times_nothing_is_lost_or_signed_twice(tmp_path: Path) -> None:
     """Twenty deaths: no signature without record, no answer lost, counters as counted anew."""
     totals = asyncio.run(kill_many(tmp_path, 20))
-    assert totals["under load"] >= 5
+    assert totals["under load"] >= 15
     assert totals["signed"] > 100
 
 
@@ -241,5 +252,5 @@ def test_kill_at_random_twenty_times_nothing_is_lost_or_signed_twice(tmp_path: P
 def test_kill_at_random_two_hundred_times_nothing_is_lost_or_signed_twice(tmp_path: Path) -> None:
     """The same two hundred times."""
     totals = asyncio.run(kill_many(tmp_path, 200))
-    assert totals["under load"] >= 50
+    assert totals["under load"] >= 150
     assert totals["signed"] > 1000

@@ -135,10 +135,11 @@ class AnswersFromMemory(Gatekeeper):
 
 
 class Planted(NamedTuple):
-    """A bug, and the invariants that may find it."""
+    """A bug, the invariants that may find it, and whether that takes many seeds."""
 
     parts: Parts
     found_by: tuple[str, ...]
+    rare: bool = False
 
 
 BUGS: dict[str, Planted] = {
@@ -181,9 +182,11 @@ BUGS: dict[str, Planted] = {
     "submit-after-cancel": Planted(
         Parts(keeper=ForgetsTheOrder),
         ("invariant_p2_what_rests_is_reserved", "invariant_every_order_is_answered"),
+        rare=True,
     ),
     "answer-from-memory": Planted(
         Parts(keeper=AnswersFromMemory),
         ("invariant_p6_answers_survive",),
+        rare=True,
     ),
 }

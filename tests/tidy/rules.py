@@ -31,10 +31,10 @@ BANNED_WORDS = {
     "for now": r"\bfor now\b",
 }
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
-_SUPPRESSION = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:\s*no cover|fmt:\s*(off|skip))")
+_SUPPRESSION = re.compile(r"#\s*(noqa|type:\s*ignore|pragma:\s*no cover)")
 _EXPLAINED = re.compile(
     r"#\s*(noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)*|type: ignore\[[a-z-]+(, ?[a-z-]+)*\]"
-    r"|pragma: no cover|fmt: (off|skip))\s+[-#–—]\s*\w+"
+    r"|pragma: no cover)\s+[-#–—]\s*\w+"
 )
 _MACHINE_PATH = re.compile(r"(?<![\w.])/(?:root|work|farm|home/\w+|Users/\w+)/|\.\./(?:shared)\b")
 _REGISTRY = re.compile(r"\b(?:pypi|npmjs|pythonhosted)\.(?:org|com|io)\b")

@@ -166,7 +166,12 @@ class People:
 
 
 class Draft:
-    """Entries of both logs as objects, the period, and what else goes into the files."""
+    """Entries of both logs as objects, the period, and what else goes into the files.
+
+    `late` is the index of a decision that a test adds at the end.
+    """
+
+    late = -1
 
     def __init__(self, pki: Pki | None = None) -> None:
         self.pki = pki or shared()
@@ -276,7 +281,7 @@ class Draft:
             "certificate": b64(der(self.certificate)),
             "certificate_sha256": self.certificate_sha256,
             "policy_sha256": self.policy_sha256,
-            "not_before": "2026-05-01T00:00:00.000000000Z",
+            "not_before": at(2),
             "not_after": "2027-05-01T00:00:00.000000000Z",
         }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys, certificates, CRL and OCSP responses for tests of the verifier, made from certificate.md."""
+"""Keys, certificates, CRL, OCSP responses for tests of the verifier, from certificate.md."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ARC = "1.3.6.1.4.1.32473"
 START = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
+ISSUED = datetime.datetime(2026, 5, 15, 9, 2, tzinfo=datetime.UTC)
 LEI = "529900T8BM49AURSDO55"
 OID = x509.ObjectIdentifier
 
@@ -90,14 +91,20 @@ class Pki:
     def _issuer_name(self, called: str) -> x509.Name:
         return name((NameOID.ORGANIZATION_NAME, "Test Issuer"), (NameOID.COMMON_NAME, called))
 
-    def _builder(self, subject: x509.Name, key: Any, issuer: x509.Name) -> x509.CertificateBuilder:
+    def _builder(
+        self,
+        subject: x509.Name,
+        key: Any,
+        issuer: x509.Name,
+        begin: datetime.datetime = START,
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(issuer)
             .public_key(key)
             .serial_number(self.serial())
-            .not_valid_before(START)
+            .not_valid_before(begin)
             .not_valid_after(START + datetime.timedelta(days=365))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
         )
@@ -135,10 +142,11 @@ class Pki:
         extended: OID,
         more: list[tuple[x509.ExtensionType, bool]],
         signer: ec.EllipticCurvePrivateKey | None = None,
+        begin: datetime.datetime = START,
     ) -> x509.Certificate:
         """An end entity's certificate."""
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing_key.public_key())
-        builder = self._builder(subject, key, self.issuing_name)
+        builder = self._builder(subject, key, self.issuing_name, begin)
         builder = builder.add_extension(x509.BasicConstraints(False, None), True)
         builder = builder.add_extension(usage(ca=False), True)
         builder = builder.add_extension(above, False)
@@ -175,7 +183,8 @@ class Pki:
         more += changes.get("more", [])
         usage_oid = changes.get("usage", OID(f"{ARC}.2.1"))
         key = self.agent_key.public_key()
-        return self.leaf(subject, key, usage_oid, more, changes.get("signer"))
+        begin = changes.get("begin", ISSUED)
+        return self.leaf(subject, key, usage_oid, more, changes.get("signer"), begin)
 
     def status(
         self,

@@ -137,7 +137,7 @@ class SmallGate:
             made = _as_new(case, given) or {}
             fold.permit(self.agent, asked, made, self.index, self.now, case.notional or 0)
         self.index += 1
-        return [tuple(reason) for reason in found]
+        return [(one.code, one.limit, one.observed, one.unit) for one in found]
 
     def report(self, order_id: str, exec_type: str, **members: Any) -> None:
         """The venue reports on an order."""

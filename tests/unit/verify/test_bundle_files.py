@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -155,11 +156,12 @@ def test_links_pipes_and_odd_names_are_named(draft: Draft, tmp_path: Path) -> No
     folder = draft.seal(tmp_path / "bundle")
     readme = folder / "README.txt"
     good = readme.read_bytes()
-    for make in (
+    makes: list[Callable[[], None]] = [
         lambda: readme.symlink_to("verify.sh"),
         lambda: os.mkfifo(readme),
         lambda: readme.symlink_to("README.txt"),
-    ):
+    ]
+    for make in makes:
         readme.unlink()
         make()
         expected = ("files", "README.txt", "is neither file nor folder")
@@ -176,7 +178,7 @@ def test_links_pipes_and_odd_names_are_named(draft: Draft, tmp_path: Path) -> No
         assert ("files", "has a name that no bundle has") == (step, what)
         assert place.isascii()
         assert place.isprintable()
-        os.unlink(odd)
+        Path(os.fsdecode(odd)).unlink()
 
 
 def test_folder_linked_or_deep_is_named(draft: Draft, tmp_path: Path) -> None:

@@ -245,38 +245,42 @@ def test_permit_bad_signature_before_another_fault_is_named_first(
     assert "gate log, entry 5" == outcome(draft, tmp_path)[1]
 
 
-def late(draft: Draft, act: Change) -> Draft:
-    """One more permitted decision at 9:03, before all that happened at 9:20; then `act`."""
+def late(draft: Draft, *acts: Change) -> Draft:
+    """One more permitted decision at 9:03, before all that happened at 9:20; then the acts."""
     cut = next(i for i, e in enumerate(draft.gate) if e["kind"] == "status_acted")
     draft.gate[cut:] = []
     before, after = counters(17000, 0, 3, 5), counters(18000, 1000, 4, 6)
-    act_on = draft.decision(3, draft.order("order-8", "1000"), before, after)
-    draft.late = act_on  # type: ignore[attr-defined]
-    act(draft)
+    draft.late = draft.decision(3, draft.order("order-8", "1000"), before, after)
+    for act in acts:
+        act(draft)
     return draft
 
 
-LATE: list[tuple[Change, str]] = [
-    (lambda d: (d.sign(d.late), d.gate.append(dict(d.gate[-1]))), "signed before"),
-    (lambda d: (withdraw(d), d.sign(d.late)), "withdrawn decision"),
-    (lambda d: (d.sign(d.late), withdraw(d)), "signed before"),
-    (lambda d: (withdraw(d), withdraw(d)), "withdrawn decision"),
-    (lambda d: (hold(d, 3), d.sign(d.late, issued_at=at(3))), "stopped the certificate"),
-    (lambda d: (hold(d, 3), hold(d, 3, "good", 2), d.sign(d.late)), "stopped the certificate"),
-    (lambda d: (reopen(d), d.sign(d.late)), "opened again"),
-    (lambda d: (reopen(d), d.lease(3, 0), d.sign(d.late)), "opened again"),
-]
+def permit(draft: Draft) -> None:
+    """The late decision gets its permit."""
+    draft.sign(draft.late)
 
 
 def withdraw(draft: Draft) -> None:
     """The late decision is withdrawn."""
-    draft.add("withdrawn", 3, agent=AGENT, decision=draft.late, reason="x")  # type: ignore[attr-defined]
+    draft.add("withdrawn", 3, agent=AGENT, decision=draft.late, reason="x")
 
 
-def hold(draft: Draft, minute: int, status: str = "hold", epoch: int = 1) -> None:
-    """The gate acts on a status."""
-    draft.act(status, epoch)
-    draft.gate[-1]["at"] = at(minute)
+def repeat(draft: Draft) -> None:
+    """The last entry stands twice."""
+    draft.gate.append(dict(draft.gate[-1]))
+
+
+def hold(draft: Draft) -> None:
+    """The gate acts on the hold."""
+    draft.act("hold", 1)
+    draft.gate[-1]["at"] = at(3)
+
+
+def release(draft: Draft) -> None:
+    """The gate acts on the release."""
+    draft.act("good", 2)
+    draft.gate[-1]["at"] = at(3)
 
 
 def reopen(draft: Draft) -> None:
@@ -285,17 +289,36 @@ def reopen(draft: Draft) -> None:
     draft.add("gate_opened", 3, **members)
 
 
-@pytest.mark.parametrize(("act", "what"), LATE)
-def test_permit_after_an_end_fails(original: Draft, tmp_path: Path, act: Change, what: str) -> None:
+def relend(draft: Draft) -> None:
+    """A new lease."""
+    draft.lease(3, 0)
+
+
+LATE: list[tuple[tuple[Change, ...], str]] = [
+    ((permit, repeat), "signed before"),
+    ((withdraw, permit), "withdrawn decision"),
+    ((permit, withdraw), "signed before"),
+    ((withdraw, withdraw), "withdrawn decision"),
+    ((hold, permit), "stopped the certificate"),
+    ((hold, release, permit), "stopped the certificate"),
+    ((reopen, permit), "opened again"),
+    ((reopen, relend, permit), "opened again"),
+]
+
+
+@pytest.mark.parametrize(("acts", "what"), LATE)
+def test_permit_after_an_end_fails(
+    original: Draft, tmp_path: Path, acts: tuple[Change, ...], what: str
+) -> None:
     """Once per decision; never after withdrawal, stop or restart."""
-    step, _, told = outcome(late(original.copy(), act), tmp_path)
+    step, _, told = outcome(late(original.copy(), *acts), tmp_path)
     assert "permits" == step, told
     assert what in told
 
 
 def test_permit_late_but_lawful_passes_to_the_summary(original: Draft, tmp_path: Path) -> None:
     """The tests above fail for their reason alone: the same without it reaches the last step."""
-    draft = late(original.copy(), lambda d: d.sign(d.late))
+    draft = late(original.copy(), permit)
     assert "summary" == outcome(draft, tmp_path)[0]
 
 
@@ -491,9 +514,9 @@ STATUS: list[tuple[Change, int, str]] = [
     (authority(9, status="good"), 9, "changes good to good"),
     (authority(9, epoch=2), 9, "`epoch` is not the number"),
     (authority(9, commands=[], seats=[]), 9, "has no signed command"),
-    (authority(9, cause="revoke"), 9, "sets no such status"),
+    (authority(9, cause="revoke"), 9, "changes good to hold because of revoke"),
     (authority(9, seats=["risk_r"]), 9, "names other seats"),
-    (authority(10, cause="drift"), 10, "lifted without a release"),
+    (authority(10, cause="drift"), 10, "changes hold to good because of drift"),
     (
         commands(10, told_by("compliance_c", "release", **RELEASE), seats=["compliance_c"]),
         10,
@@ -565,7 +588,7 @@ def test_status_command_used_twice_fails(original: Draft, tmp_path: Path) -> Non
     draft = original.copy()
     again = dict(draft.authority[9], epoch=3, at=at(20, 3))
     draft.authority.insert(11, again)
-    assert "replays a command" in outcome(draft, tmp_path)[2]
+    assert "repeats a nonce" in outcome(draft, tmp_path)[2]
 
 
 ACTED: list[tuple[Change, int, str]] = [
@@ -628,7 +651,7 @@ def test_rearm_needs_both_roles_and_the_epoch(original: Draft, tmp_path: Path) -
         (rearm(original.copy(), both, agent="other"), "is not for it"),
         (rearm(original.copy(), both, latch="repeated_executions"), "is not for it"),
         (rearm(rearm(original.copy(), both), both), "repeats a nonce"),
-        (again(rearm(original.copy(), both)), "replays a command"),
+        (again(rearm(original.copy(), both)), "repeats a nonce"),
         (rearm(original.copy(), ()), "without a signed command"),
     ]
     for number, (draft, what) in enumerate(bad):
@@ -646,3 +669,130 @@ def test_summary_field_changed_fails_step_9(original: Draft, tmp_path: Path, fie
     draft.extra["summary.json"] = canonical(wrong)
     expected = ("summary", "summary.json", f"`{field}` is not what follows from the logs")
     assert expected == outcome(draft, tmp_path)
+
+
+def killed(draft: Draft, index: int = 11) -> None:
+    """The agent is killed after the release, by one command."""
+    text = draft.people.command("risk_r", "kill", reason_code="key_compromise")
+    entry = draft._changed(3, "revoked", ["risk_r"], "kill", [text])
+    draft.authority.insert(index, entry | {"reason": "keyCompromise"})
+
+
+def test_kill_sets_the_reason_of_its_command(original: Draft, tmp_path: Path) -> None:
+    """The CRLReason follows from the command's reason code; CRL and OCSP carry it."""
+    draft = original.copy()
+    killed(draft)
+    draft.status = "revoked"
+    serial = draft.certificate.serial_number
+    draft.crl = draft.pki.crl(2, {serial: x509.ReasonFlags.key_compromise}, LATER)
+    draft.authority[13]["crl_sha256"] = sha(draft.crl.public_bytes(Encoding.DER))
+    assert ("", "", "") == outcome(draft, tmp_path / "good")
+    draft.authority[11]["reason"] = "superseded"
+    expected = ("approval", "authority log, entry 11", "`reason` is not keyCompromise")
+    assert expected == outcome(draft, tmp_path / "bad")
+
+
+def reissue(draft: Draft, **changes: Any) -> None:
+    """A second certificate under the same resolution, at 9:30."""
+    key = draft.pki.agent_key
+    draft.pki.agent_key = ec.generate_private_key(ec.SECP256R1()) if "key" not in changes else key
+    other = draft.pki.agent_certificate(
+        AGENT, "Example Trading", draft.scope_value(), begin=changes.get("begin", LATER)
+    )
+    draft.pki.agent_key = key
+    entry = dict(draft.authority[7], at=at(30))
+    entry["certificate"] = b64(other.public_bytes(Encoding.DER))
+    entry["certificate_sha256"] = sha(other.public_bytes(Encoding.DER))
+    entry["serial_number"] = f"{other.serial_number:034x}"
+    entry["not_before"] = f"{changes.get('begin', LATER):%Y-%m-%dT%H:%M:%S}.000000000Z"
+    draft.authority.append(entry)
+
+
+def test_issuing_a_second_active_certificate_fails(original: Draft, tmp_path: Path) -> None:
+    """At most one certificate of an agent is active at any time."""
+    draft = original.copy()
+    reissue(draft)
+    expected = ("approval", "authority log, entry 13", "is a second active certificate")
+    assert expected == outcome(draft, tmp_path)
+
+
+def test_issuing_after_a_kill_needs_fresh_approvals(original: Draft, tmp_path: Path) -> None:
+    """Approvals from before the kill count no more."""
+    draft = original.copy()
+    killed(draft)
+    reissue(draft)
+    expected = "rests on approvals from before the agent was killed"
+    assert ("approval", "authority log, entry 14", expected) == outcome(draft, tmp_path)
+
+
+def revoked(draft: Draft) -> None:
+    """Revoked without a kill."""
+    text = draft.people.command("risk_r", "revoke")
+    entry = draft._changed(3, "revoked", ["risk_r"], "revoke", [text])
+    draft.authority.insert(11, entry | {"reason": "privilegeWithdrawn"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"key": "same"}, "certifies a key that was used before"),
+        ({"begin": LATER.replace(minute=28)}, "is valid from another time than its issue"),
+        ({"begin": LATER.replace(minute=31)}, "is valid from another time than its issue"),
+        ({}, "is missing"),
+    ],
+)
+def test_issuing_a_replacement_is_judged_again(
+    original: Draft, tmp_path: Path, changes: dict[str, Any], what: str
+) -> None:
+    """A fresh key, valid from its issue; the last case is lawful, and lacks its file only."""
+    draft = original.copy()
+    revoked(draft)
+    reissue(draft, **changes)
+    step, _, told = outcome(draft, tmp_path)
+    assert ("approval", what) == (step, told)
+
+
+@pytest.mark.parametrize(
+    ("document", "what"),
+    [
+        ({"environment": "rehearsal"}, "certifies for another environment"),
+        ({"valid_until": "2026-05-15T09:02:00.000000000Z"}, "under a policy that has ended"),
+    ],
+)
+def test_issuing_under_another_policy_fails(
+    tmp_path: Path, document: dict[str, Any], what: str
+) -> None:
+    """The policy is of the authority's environment and has not ended."""
+
+    class Changed(Draft):
+        def scope_value(self) -> bytes:
+            self.policy |= document
+            self.policy_sha256 = sha(canonical(self.policy))
+            return super().scope_value()
+
+    expected = (
+        "approval",
+        "authority log, entry 7",
+        f"certifies {what}".replace("certifies certifies", "certifies"),
+    )
+    assert expected == outcome(Changed(), tmp_path)
+
+
+def test_approval_not_given_before_fails(original: Draft, tmp_path: Path) -> None:
+    """Every approval of a resolution is an entry before it."""
+    draft = original.copy()
+    del draft.authority[4]
+    draft.gate[1]["authority_index"] -= 1
+    expected = (
+        "approval",
+        "authority log, entry 5",
+        "rests on an approval that was not given before",
+    )
+    assert expected == outcome(draft, tmp_path)
+
+
+def test_lease_for_a_boot_that_the_authority_lacks_fails(original: Draft, tmp_path: Path) -> None:
+    """A boot becomes the present one by an entry of the authority's log."""
+    draft = original.copy()
+    del draft.authority[8]
+    assert "a boot that the authority's log lacks" in outcome(draft, tmp_path)[2]

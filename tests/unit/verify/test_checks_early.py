@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows 1 to 9 and 23 to 26 of checks.md section 4, at, just inside and just outside the boundary."""
+"""Rows 1 to 9 and 23 to 26 of checks.md section 4: at, just inside, just outside the boundary."""
 
 from __future__ import annotations
 

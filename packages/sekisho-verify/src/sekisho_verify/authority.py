@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authority's log: who was approved, certified, held, revoked (bundle.md steps 4 and 5).
+"""The authority's log: who was approved, certified, held, revoked (docs/spec/authority.md 1 to 3).
 
 One walk from the first entry; each entry is judged by what lies before it. What it yields is the
-word of the authority that the gate's log is compared with.
+word of the authority that the gate's log is compared with (bundle.md steps 4 and 5). Not in the
+log, so not judged: the seats of issuer and operator, and the proof of possession.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sekisho_verify import canonical, certificates, people
 from sekisho_verify import policy as policies
+from sekisho_verify.canonical import SECOND
 from sekisho_verify.certificates import Authority, Certificate
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
@@ -20,14 +22,22 @@ from sekisho_verify.people import Command, Roster
 from sekisho_verify.policy import Policy
 from sekisho_verify.status import Status
 
-_LAWFUL = {("good", "hold"), ("hold", "good"), ("good", "revoked"), ("hold", "revoked")}
-_BY_PEOPLE = {
-    "release": ("good",),
-    "hold": ("hold",),
-    "revoke": ("revoked",),
-    "kill": ("hold", "revoked"),
+_CAUSES = {
+    "hold": (("good",), "hold"),
+    "release": (("hold",), "good"),
+    "revoke": (("good", "hold"), "revoked"),
+    "kill": (("good", "hold"), "revoked"),
 }
-"""Causes that are commands, and the statuses that each can set."""
+"""Cause → from, to (authority.md section 2); there is no other change."""
+
+_REASONS = {
+    "key_compromise": "keyCompromise",
+    "affiliation_changed": "affiliationChanged",
+    "superseded": "superseded",
+    "cessation_of_operation": "cessationOfOperation",
+}
+_ALL = "all:all"
+_BACKDATED_MAX = 60 * SECOND
 
 
 @dataclasses.dataclass
@@ -50,20 +60,35 @@ class Issued:
         return found
 
 
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """A resolution: over which policy, by whom, and the index of its oldest approval's entry."""
+
+    policy_sha256: str
+    seats: tuple[people.Seat, ...]
+    oldest: int
+
+
 class Replays:
-    """Signed commands of one log: a nonce of a seat is used for one command only."""
+    """Signed commands of one log: a nonce of a seat stands once.
+
+    One act may change several certificates: their entries follow one another and carry the same
+    commands.
+    """
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, str], str] = {}
-        self._uses: set[tuple[str, str, str]] = set()
+        self._uses: dict[tuple[str, str], tuple[str, int, set[str]]] = {}
 
-    def use(self, command: Command, subject: str) -> None:
-        """One use; a command with a scope may stop several certificates, each of them once."""
+    def use(self, command: Command, subject: str, index: int) -> None:
+        """One use of a command, by the entry of this index, for one certificate."""
         key = command.seat.name, command.nonce
-        same = self._texts.setdefault(key, command.text) == command.text
-        require(same, f"repeats a nonce of seat {command.seat.name}")
-        require((*key, subject) not in self._uses, f"replays a command of {command.seat.name}")
-        self._uses.add((*key, subject))
+        if key in self._uses:
+            text, last, subjects = self._uses[key]
+            same_act = text == command.text and last == index - 1 and subject not in subjects
+            require(same_act, f"repeats a nonce of seat {command.seat.name}")
+            self._uses[key] = text, index, subjects | {subject}
+        else:
+            self._uses[key] = command.text, index, {subject}
 
 
 class AuthorityLog:
@@ -84,15 +109,20 @@ class AuthorityLog:
         self.responder = responder
         self.rosters: dict[str, Roster] = {}
         self.registered: dict[str, Policy] = {}
-        self.resolved: dict[str, tuple[str, list[people.Seat]]] = {}
+        self.resolved: dict[str, Resolved] = {}
         self.issued: dict[str, Issued] = {}
         self.log_certificates: set[str] = set()
         self.crls: list[Entry] = []
         self.boots: list[tuple[int, Entry]] = []
+        self.boot_ids: set[tuple[str, str]] = set()
         self.epoch = 0
         self.agent_epochs: dict[str, int] = defaultdict(int)
         self.approver_keys: dict[bytes, tuple[str, int]] = {}
+        self._environment = ""
         self._present: Roster | None = None
+        self._approvals: dict[bytes, int] = {}  # canonical bytes → index of the entry
+        self._killed: dict[str, int] = {}  # agent → index of the last kill
+        self._keys = {authority.root.spki, authority.issuing.spki, responder.spki}
         self._replays = Replays()
         self._serials: set[str] = set()
         self._handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
@@ -105,7 +135,7 @@ class AuthorityLog:
             "certificate_issued": self._certificate_issued,
             "status_changed": self._status_changed,
             "crl_issued": self._crl_issued,
-            "gate_booted": lambda index, entry, _: self.boots.append((index, entry)),
+            "gate_booted": self._gate_booted,
         }
 
     def walk(self, entries: Sequence[Entry], times: Sequence[int]) -> None:
@@ -138,7 +168,13 @@ class AuthorityLog:
             same = canonical.bytes_of(entry[name]) == certificate.der
             require(same, f"`{name}` is not that of the bundle")
             certificate.require_valid_at(now, name)
+        self._environment = str(entry["environment"])
         self._present = self._read_roster(entry)
+        self._keys |= {seat.key_der for seat in self._present.seats.values()}
+
+    def _gate_booted(self, index: int, entry: Entry, _now: int) -> None:
+        self.boots.append((index, entry))
+        self.boot_ids.add((str(entry["gate"]), str(entry["boot"])))
 
     def _read_roster(self, entry: Entry) -> Roster:
         roster = people.roster(entry["roster"])
@@ -156,6 +192,7 @@ class AuthorityLog:
         leaf = self._take_certificate(entry, now)
         self.authority.check_log(leaf, str(entry["origin"]))
         self.log_certificates.add(leaf.sha256)
+        self._keys.add(leaf.spki)
 
     def _take_certificate(self, entry: Entry, now: int) -> Certificate:
         leaf = certificates.load_der(canonical.bytes_of(entry["certificate"]))
@@ -177,16 +214,24 @@ class AuthorityLog:
             raise VerificationFailed("names a policy that is not registered before")
         return policy
 
-    def _approval_given(self, _index: int, entry: Entry, now: int) -> None:
+    def _approval_given(self, index: int, entry: Entry, now: int) -> None:
         people.approval(entry["approval"], self._policy(entry), self.roster, now)
+        self._approvals[canonical.encode(entry["approval"])] = index
 
-    def _resolved(self, _index: int, entry: Entry, now: int) -> None:
+    def _resolved(self, index: int, entry: Entry, now: int) -> None:
         resolution = canonical.object_of(entry["resolution"])
-        seats = people.resolution(resolution, self._policy(entry), self.roster)
+        policy = self._policy(entry)
+        seats = people.resolution(resolution, policy, self.roster)
         digest = canonical.digest_of(resolution)
         require(entry["resolution_sha256"] == digest, "`resolution_sha256` is not that of it")
         require(canonical.instant(resolution["resolved_at"]) <= now, "is resolved in the future")
-        self.resolved[digest] = str(entry["policy_sha256"]), seats
+        given = [
+            self._approvals.get(canonical.encode(one))
+            for one in canonical.array_of(resolution["approvals"])
+        ]
+        oldest = min((at for at in given if at is not None), default=index)
+        require(None not in given, "rests on an approval that was not given before")
+        self.resolved[digest] = Resolved(policy.sha256, tuple(seats), oldest)
 
     def _certificate_issued(self, index: int, entry: Entry, now: int) -> None:
         policy = self._policy(entry)
@@ -195,55 +240,74 @@ class AuthorityLog:
             entry["certificate_sha256"] == leaf.sha256, "`certificate_sha256` is not its digest"
         )
         require(entry["agent"] == policy.agent, "certifies an agent that the policy is not for")
-        names_times = (entry["not_before"], entry["not_after"]) == (
-            canonical.instant_text(leaf.not_before),
-            canonical.instant_text(leaf.not_after),
-        )
-        require(names_times, "has other times than its certificate")
-        found = self.resolved.get(str(entry["resolution_sha256"]))
-        if found is None or found[0] != policy.sha256:
+        require(policy.environment == self._environment, "certifies for another environment")
+        require(now < policy.valid_until, "certifies under a policy that has ended")
+        resolved = self.resolved.get(str(entry["resolution_sha256"]))
+        if resolved is None or resolved.policy_sha256 != policy.sha256:
             raise VerificationFailed("rests on no resolution over this policy")
+        killed = self._killed.get(policy.agent, -1)
+        require(resolved.oldest > killed, "rests on approvals from before the agent was killed")
+        for one in self.issued.values():
+            ended = one.status.status == "revoked" or one.certificate.not_after <= now
+            require(one.agent != policy.agent or ended, "is a second active certificate")
+        require(leaf.spki not in self._keys, "certifies a key that was used before")
+        self._keys.add(leaf.spki)
+        self._check_validity(entry, leaf, policy, now)
         check_agent(self.authority, leaf, policy)
         self.issued[leaf.sha256] = Issued(index, policy.agent, leaf, policy)
-        for seat in found[1]:
+        for seat in resolved.seats:
             self.approver_keys.setdefault(seat.key_der, (seat.name, index))
 
-    def _status_changed(self, _index: int, entry: Entry, now: int) -> None:
+    def _check_validity(self, entry: Entry, leaf: Certificate, policy: Policy, now: int) -> None:
+        """From the later of now and the policy's begin, to the earlier end of policy and CA."""
+        start, end = leaf.not_before, leaf.not_after
+        recorded = entry["not_before"], entry["not_after"]
+        same = recorded == (canonical.instant_text(start), canonical.instant_text(end))
+        require(same, "has other times than its certificate")
+        latest = max(policy.valid_from, now)
+        earliest = max(policy.valid_from, now - _BACKDATED_MAX)
+        require(earliest <= start <= latest, "is valid from another time than its issue")
+        last = min(policy.valid_until, self.authority.issuing.not_after)
+        require(end == last, "ends neither with its policy nor with the issuing CA")
+
+    def _status_changed(self, index: int, entry: Entry, now: int) -> None:
         issued = self.issued.get(str(entry["certificate_sha256"]))
         if issued is None:
             raise VerificationFailed("names a certificate that was not issued before")
         same = (entry["agent"], entry["serial_number"]) == (issued.agent, issued.certificate.serial)
         require(same, "names another agent or serial number than the certificate")
-        status = str(entry["status"])
-        lawful = (issued.status.status, status) in _LAWFUL
-        require(lawful, f"changes {issued.status.status} to {status}")
         require(entry["epoch"] == self.epoch + 1, "`epoch` is not the number of status changes")
-        self._check_cause(entry, issued, now)
+        cause, status = str(entry["cause"]), str(entry["status"])
+        before, after = _CAUSES.get(cause, ((), ""))
+        lawful = issued.status.status in before and status == after
+        require(lawful, f"changes {issued.status.status} to {status} because of {cause}")
+        command = self._commands(index, entry, issued, now)
+        wanted = {"good": "", "hold": "certificateHold"}.get(status)
+        if wanted is None:
+            wanted = _REASONS.get(command.reason_code, "privilegeWithdrawn")
+        require(entry["reason"] == wanted, f"`reason` is not {wanted or 'empty'}")
         self.epoch += 1
         self.agent_epochs[issued.agent] = self.epoch
-        issued.status = Status(status, "" if status == "good" else str(entry["reason"]))
+        issued.status = Status(status, wanted)
         issued.history.append((self.epoch, status))
+        if cause == "kill":
+            self._killed[issued.agent] = index
 
-    def _check_cause(self, entry: Entry, issued: Issued, now: int) -> None:
-        cause, texts = str(entry["cause"]), canonical.array_of(entry["commands"])
-        if cause in _BY_PEOPLE:
-            require(entry["status"] in _BY_PEOPLE[cause], f"cause {cause} sets no such status")
-        require(entry["status"] != "good" or cause == "release", "is lifted without a release")
-        if not texts and cause not in _BY_PEOPLE:
-            require(entry["seats"] == [], "names seats without their commands")
-            return
+    def _commands(self, index: int, entry: Entry, issued: Issued, now: int) -> Command:
+        """The signed commands that an entry rests on; returns the first."""
 
         def allowed(command: Command) -> bool:
-            ours = command.agent == issued.agent or bool(command.scope)
-            return ours and (command.command == cause or cause not in _BY_PEOPLE)
+            ours = command.agent == issued.agent or command.scope == _ALL
+            return ours and command.command == entry["cause"]
 
-        found = people.commands(texts, self.roster, now, allowed)
+        found = people.commands(canonical.array_of(entry["commands"]), self.roster, now, allowed)
         require(entry["seats"] == [one.seat.name for one in found], "names other seats")
         for one in found:
-            self._replays.use(one, issued.certificate.sha256)
+            self._replays.use(one, issued.certificate.sha256, index)
             present = self.agent_epochs[issued.agent]
             stale = one.command == "release" and one.epoch != present
             require(not stale, f"rests on a release for epoch {one.epoch}, not {present}")
+        return found[0]
 
     def _crl_issued(self, _index: int, entry: Entry, _now: int) -> None:
         if self.crls:

@@ -150,7 +150,7 @@ class Verification:
     def _load(self, name: str) -> Certificate:
         path = f"certificates/{name}.pem"
         with _at(path):
-            return certificates.load_pem(self.found[path])
+            return certificates.load_exact_pem(self.found[path])
 
     def _certificates(self) -> str:
         given = certificates.load(self._root)
@@ -171,7 +171,7 @@ class Verification:
         for path in self.found:
             if path.startswith("certificates/agent-"):
                 with _at(path):
-                    leaf = certificates.load_pem(self.found[path])
+                    leaf = certificates.load_exact_pem(self.found[path])
                     require(path == f"certificates/agent-{leaf.serial}.pem", "is misnamed")
                     scope = self.authority.check_agent(leaf)
                     require(scope.content["agent"] == self.manifest.agent, "is of another agent")

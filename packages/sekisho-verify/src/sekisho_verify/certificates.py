@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from sekisho_verify import canonical, der
@@ -49,10 +49,14 @@ _LEAF = {
     ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
     ExtensionOID.EXTENDED_KEY_USAGE,
 }
-_WHERE_CONFIGURED = {
-    ExtensionOID.CRL_DISTRIBUTION_POINTS,
-    ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
+_CERTIFICATE_BYTES_MAX = 65_536
+_CRITICAL = {
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.EXTENDED_KEY_USAGE,
 }
+_AUTHORITY_USES = {"key_cert_sign", "crl_sign"}
 _USAGES = (
     "digital_signature",
     "content_commitment",
@@ -63,7 +67,6 @@ _USAGES = (
     "crl_sign",
 )
 _SCOPE = frozenset("agent environment operator risk_controls scope version".split())
-_SERIAL_BYTES = range(17, 21)
 _ORGANISATION_MAX = 64
 
 
@@ -83,6 +86,13 @@ class Certificate:
         """Serial number, lower-case hex of whole bytes."""
         digits = f"{self.parsed.serial_number:x}"
         return digits if len(digits) % 2 == 0 else f"0{digits}"
+
+    @property
+    def spki(self) -> bytes:
+        """SubjectPublicKeyInfo (DER) of the key."""
+        return self.parsed.public_key().public_bytes(
+            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        )
 
     @property
     def ec_key(self) -> ec.EllipticCurvePublicKey:
@@ -133,8 +143,10 @@ def load_der(data: bytes) -> Certificate:
         try:
             parsed = x509.load_der_x509_certificate(data)
             extensions = {extension.oid: extension for extension in parsed.extensions}
+            require(len(data) <= _CERTIFICATE_BYTES_MAX, "certificate is longer than 65,536 bytes")
             require(parsed.version is x509.Version.v3, "certificate is not of version 3")
-            require(parsed.serial_number > 0, "certificate has no positive serial number")
+            short = 0 < parsed.serial_number < 1 << 160
+            require(short, "certificate has no positive serial number of at most 20 bytes")
             _ = parsed.public_key(), parsed.subject, parsed.issuer
             return Certificate(
                 parsed,
@@ -151,6 +163,13 @@ def load_der(data: bytes) -> Certificate:
 def load(data: bytes) -> Certificate:
     """Read one certificate, PEM or DER."""
     return load_pem(data) if b"-----BEGIN" in data else load_der(data)
+
+
+def load_exact_pem(data: bytes) -> Certificate:
+    """As `load_pem`, in the one spelling that re-encoding gives: nothing else is in the file."""
+    found = load_pem(data)
+    require(found.parsed.public_bytes(Encoding.PEM) == data, "is not PEM in its one spelling")
+    return found
 
 
 def load_pem(data: bytes) -> Certificate:
@@ -250,15 +269,16 @@ class Authority:
         usage: x509.ObjectIdentifier,
         what: str,
     ) -> None:
-        _check_extensions(leaf, _LEAF | more, _WHERE_CONFIGURED, what)
+        _check_extensions(leaf, _LEAF | more, what)
         basic = leaf.extensions[ExtensionOID.BASIC_CONSTRAINTS]
         end = x509.BasicConstraints(ca=False, path_length=None)
         require(basic.critical and basic.value == end, f"{what} is not marked as an end entity")
-        _check_usage(leaf, {"digital_signature"}, what)
+        has = _usage(leaf, what)
+        require("digital_signature" in has, f"{what} is not for signatures")
+        require(not has & _AUTHORITY_USES, f"{what} has the key usage of an authority")
         extended = leaf.extensions[ExtensionOID.EXTENDED_KEY_USAGE]
         only = x509.ExtendedKeyUsage([usage])
         require(extended.critical and extended.value == only, f"{what} has another key usage")
-        require(len(leaf.serial) // 2 in _SERIAL_BYTES, f"{what} has a serial of another length")
         _check_signed(leaf, self.issuing, what)
 
 
@@ -305,36 +325,33 @@ def _check_names(certificate: Certificate, called: str, what: str) -> None:
 
 
 def _check_extensions(
-    certificate: Certificate,
-    required: Iterable[x509.ObjectIdentifier],
-    optional: Iterable[x509.ObjectIdentifier],
-    what: str,
+    certificate: Certificate, required: Iterable[x509.ObjectIdentifier], what: str
 ) -> None:
-    present = set(certificate.extensions)
+    """All that the profile asks for; others may be there if they are not critical."""
     for oid in required:
-        require(oid in present, f"{what} lacks extension {oid.dotted_string}")
-    for oid in present - set(required) - set(optional):
-        raise VerificationFailed(f"{what} has extension {oid.dotted_string} outside the profile")
+        require(oid in certificate.extensions, f"{what} lacks extension {oid.dotted_string}")
+    for oid, extension in certificate.extensions.items():
+        known = oid in _CRITICAL and oid in required
+        require(known or not extension.critical, f"{what} has critical {oid.dotted_string}")
 
 
-def _check_usage(certificate: Certificate, wanted: set[str], what: str) -> None:
+def _usage(certificate: Certificate, what: str) -> set[str]:
+    """The key usages, which must be critical."""
     extension = certificate.extensions[ExtensionOID.KEY_USAGE]
     usage = extension.value
-    if not isinstance(usage, x509.KeyUsage):
-        raise VerificationFailed(f"{what} has no key usage")
-    has = {name for name in _USAGES if getattr(usage, name)}
-    require(extension.critical and has == wanted, f"{what} has another key usage")
+    if not isinstance(usage, x509.KeyUsage) or not extension.critical:
+        raise VerificationFailed(f"{what} has no critical key usage")
+    return {name for name in _USAGES if getattr(usage, name)}
 
 
 def _check_ca(
     certificate: Certificate, profile: set[x509.ObjectIdentifier], length: int, what: str
 ) -> None:
-    _check_extensions(certificate, profile, (), what)
+    _check_extensions(certificate, profile, what)
     basic = certificate.extensions[ExtensionOID.BASIC_CONSTRAINTS]
     wanted = x509.BasicConstraints(ca=True, path_length=length)
     require(basic.critical and basic.value == wanted, f"{what} has other basic constraints")
-    _check_usage(certificate, {"key_cert_sign", "crl_sign"}, what)
-    require(len(certificate.serial) <= 40, f"{what} has a serial number of more than 20 bytes")
+    require(_usage(certificate, what) >= _AUTHORITY_USES, f"{what} may not certify")
     _ = certificate.ec_key
 
 

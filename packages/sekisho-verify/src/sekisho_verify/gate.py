@@ -117,7 +117,7 @@ class GateLog:
                     self._acted(index, entry)
             elif entry["kind"] == "rearmed":
                 with _entry(index):
-                    self._rearmed(entry, times[index])
+                    self._rearmed(index, entry, times[index])
             elif entry["kind"] == "gate_opened":
                 self.openings.append(index)
         return count
@@ -134,7 +134,7 @@ class GateLog:
         self._agent_epochs[agent] = max(self._agent_epochs[agent], epoch)
         self.acted[issued.certificate.sha256].append((index, status))
 
-    def _rearmed(self, entry: Entry, now: int) -> None:
+    def _rearmed(self, index: int, entry: Entry, now: int) -> None:
         agent, latch = str(entry["agent"]), entry["latch"]
         texts = canonical.array_of(entry["commands"])
         require(len(texts) > 0, "re-arms without a signed command")
@@ -146,7 +146,7 @@ class GateLog:
         found = people.commands(texts, roster, now, allowed)
         require(entry["seats"] == [one.seat.name for one in found], "names other seats")
         for one in found:
-            self._replays.use(one, agent)
+            self._replays.use(one, agent, index)
             present = self._agent_epochs[agent]
             require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
 
@@ -187,6 +187,8 @@ class GateLog:
             raise VerificationFailed("has a lease whose signature does not verify") from error
         require(lease["gate"] == self._gate, "has a lease for another gate")
         require(lease["boot"] == self._boot, "has a lease for another boot")
+        known = (self._gate, self._boot) in self._authority.boot_ids
+        require(known, "has a lease for a boot that the authority's log lacks")
         nonce = canonical.text_of(lease["nonce"])
         require(_HEX32.fullmatch(nonce) is not None, "has a lease with a malformed nonce")
         epoch = canonical.integer_of(lease["epoch"])
@@ -198,9 +200,14 @@ class GateLog:
         granted = canonical.instant(lease["granted_at"])
         self._authority.responder.require_valid_at(granted, "responder certificate")
         duration = canonical.integer_of(lease["duration_s"])
-        require(0 < duration <= _LEASE_MAX_S, "has a lease of no proper duration")
+        require(0 < duration <= self._longest(entry), "has a lease of no proper duration")
         self._check_prefix(lease, index)
         self.leases[index] = Lease(epoch, granted + duration * SECOND)
+
+    def _longest(self, entry: Entry) -> int:
+        """The longest lease that the policies of the certificates with a response allow."""
+        issued = [self._authority.issued.get(d) for d in canonical.object_of(entry["status"])]
+        return min([_LEASE_MAX_S, *(one.policy.lease_s for one in issued if one is not None)])
 
     def _check_prefix(self, seen: dict[str, object], most: int) -> None:
         """The checkpoint that the authority saw is one of this log."""

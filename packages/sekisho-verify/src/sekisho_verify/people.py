@@ -93,6 +93,7 @@ class Command:
     scope: str
     latch: str
     epoch: int | None
+    reason_code: str
     seat: Seat
     nonce: str
     commanded_at: int
@@ -220,7 +221,7 @@ def command(text: object, people: Roster, now: int) -> Command:
     require(not latch or latch in _LATCHES, "command names no known latch")
     epoch = canonical.integer_of(given["epoch"]) if "epoch" in given else None
     require(epoch is not None or what not in ("release", "rearm"), "command lacks the epoch")
-    _matches(given["reason_code"], _CODE)
+    reason = _matches(given["reason_code"], _CODE)
     require(given["roster_sha256"] == people.sha256, "command is by another roster")
     at = canonical.instant(given["commanded_at"])
     fresh = now - _COMMAND_AGE_MAX <= at <= now + _COMMAND_EARLY_MAX
@@ -231,7 +232,7 @@ def command(text: object, people: Roster, now: int) -> Command:
     own = ("seat", "nonce", "commanded_at")
     content = canonical.encode({k: v for k, v in given.items() if k not in own})
     nonce = _matches(given["nonce"], _HEX32)
-    return Command(what, agent, scope, latch, epoch, seat, nonce, at, content, written)
+    return Command(what, agent, scope, latch, epoch, reason, seat, nonce, at, content, written)
 
 
 def commands(

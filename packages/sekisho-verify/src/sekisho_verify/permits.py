@@ -164,7 +164,7 @@ class Permits:
         require(response.serial_number == serial, "has a permit with another certificate's status")
         require(response.status.status == "good", "has a permit whose OCSP response is not good")
         responder = context.authority.responder.sha256
-        require(response.responder_sha256 == responder, "has a permit with another responder")
+        require(response.signer.sha256 == responder, "has a permit with another responder")
         response.require_covers(canonical.instant(given["issued_at"]))
 
     def _check_not_stopped(self, decision: Decided, index: int) -> None:

@@ -68,6 +68,7 @@ class Policy:
     approved_by: tuple[str, ...]
     approvals_required: int
     permit_lifetime_s: int
+    lease_s: int
     clock_difference_max_s: int
     scope: Scope
     scope_json: str
@@ -94,7 +95,7 @@ def read(value: object) -> Policy:
         raw = canonical.object_of(given["scope"])
         for limit in _PRODUCTION_LIMITS:
             require(raw[limit] != "none", f"scope.{limit} is none in environment production")
-    lifetime, difference = _risk(given["risk_controls"])
+    lifetime, lease, difference = _risk(given["risk_controls"])
     _testing(given["testing"])
     governance = _governance(given["governance"], valid_from, scope, production=production)
     kept = {member: given[member] for member in _IN_CERTIFICATE}
@@ -114,6 +115,7 @@ def read(value: object) -> Policy:
         approved_by=tuple(str(seat) for seat in canonical.array_of(governance["approved_by"])),
         approvals_required=canonical.integer_of(governance["approvals_required"]),
         permit_lifetime_s=lifetime,
+        lease_s=lease,
         clock_difference_max_s=difference,
         scope=scope,
         scope_json=canonical.encode(kept).decode(),
@@ -160,7 +162,7 @@ def _validity(given: dict[str, object]) -> tuple[int, int]:
     return start, end
 
 
-def _risk(value: object) -> tuple[int, int]:
+def _risk(value: object) -> tuple[int, int, int]:
     risk = canonical.fields(value, _RISK, "risk_controls")
 
     def whole(called: str, low: int, high: int) -> int:
@@ -179,7 +181,7 @@ def _risk(value: object) -> tuple[int, int]:
     whole("acknowledgement_deadline_s", 60, 2_678_400)
     lifetime, lease = whole("permit_lifetime_s", 1, 60), whole("lease_s", 1, 60)
     require(lifetime <= lease, "risk_controls.permit_lifetime_s is above lease_s")
-    return lifetime, whole("clock_difference_max_s", 1, 60)
+    return lifetime, lease, whole("clock_difference_max_s", 1, 60)
 
 
 def _testing(value: object) -> None:

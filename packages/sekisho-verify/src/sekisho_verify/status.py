@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from sekisho_verify import canonical, certificates
 from sekisho_verify.canonical import SECOND, instant_text
-from sekisho_verify.certificates import Authority, seconds_ns
+from sekisho_verify.certificates import Authority, Certificate, seconds_ns
 from sekisho_verify.findings import VerificationFailed, require
 
 _MALFORMED = (
@@ -36,6 +36,7 @@ _MALFORMED = (
 )
 _EARLY = 5 * SECOND
 _NONCE_MAX = 32
+_RESPONSE_BYTES_MAX = 65_536
 _SHA256_ECDSA = SignatureAlgorithmOID.ECDSA_WITH_SHA256
 
 
@@ -58,12 +59,13 @@ class Response:
     status: Status
     this_update: int
     next_update: int
-    responder_sha256: str  # digest of the certificate that signed it
+    signer: Certificate  # the responder, or the issuing CA itself
 
     def require_covers(self, now: int) -> None:
-        """thisUpdate − 5 s ≤ now < nextUpdate."""
+        """thisUpdate − 5 s ≤ now < nextUpdate, and the signer's certificate is valid."""
         covers = self.this_update - _EARLY <= now < self.next_update
         require(covers, f"OCSP response does not cover {instant_text(now)}")
+        self.signer.require_valid_at(now, "responder certificate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +80,7 @@ class RevocationList:
 
 
 def _reason(flag: x509.ReasonFlags | None) -> Status:
-    if flag is None:
-        return Status("revoked", "")
+    flag = flag or x509.ReasonFlags.unspecified
     return Status("hold" if flag is x509.ReasonFlags.certificate_hold else "revoked", flag.value)
 
 
@@ -93,6 +94,7 @@ def revocation_list(pem: bytes, authority: Authority) -> RevocationList:
         warnings.simplefilter("error")
         try:
             crl = x509.load_pem_x509_crl(pem)
+            require(crl.public_bytes(Encoding.PEM) == pem, "is not PEM in its one spelling")
             extensions = {extension.oid: extension.value for extension in crl.extensions}
             key = authority.issuing.ec_key
             require(crl.issuer == authority.issuing.parsed.subject, "CRL is of another issuer")
@@ -103,10 +105,10 @@ def revocation_list(pem: bytes, authority: Authority) -> RevocationList:
             number = extensions.get(ExtensionOID.CRL_NUMBER)
             if next_update is None or not isinstance(number, x509.CRLNumber):
                 raise VerificationFailed("CRL has no number or no nextUpdate")
-            known = {ExtensionOID.CRL_NUMBER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER}
-            require(known <= set(extensions), "CRL has no authority key identifier")
-            odd = set(extensions) - known - {ExtensionOID.ISSUING_DISTRIBUTION_POINT}
-            require(not odd, "CRL has an extension outside the profile")
+            for extension in crl.extensions:
+                distribution = isinstance(extension.value, x509.IssuingDistributionPoint)
+                require(distribution or not extension.critical, "CRL has a critical extension")
+                require(not _partial(extension.value), "CRL says less than everything")
             return RevocationList(
                 number.crl_number,
                 seconds_ns(crl.last_update_utc),
@@ -118,15 +120,30 @@ def revocation_list(pem: bytes, authority: Authority) -> RevocationList:
             raise VerificationFailed(f"is no well-formed CRL ({error})") from error
 
 
+def _partial(extension: x509.ExtensionType) -> bool:
+    """Whether a CRL with this extension is a delta, indirect, or for some reasons or kinds only."""
+    if isinstance(extension, x509.DeltaCRLIndicator):
+        return True
+    if not isinstance(extension, x509.IssuingDistributionPoint):
+        return False
+    kinds = (
+        extension.only_contains_user_certs,
+        extension.only_contains_ca_certs,
+        extension.only_contains_attribute_certs,
+    )
+    return any(kinds) or extension.indirect_crl or extension.only_some_reasons is not None
+
+
 def _entries(crl: x509.CertificateRevocationList) -> dict[int, Status]:
     entries = {}
     for one in crl:
-        reason = None
+        reason = x509.ReasonFlags.unspecified
         for extension in one.extensions:
-            require(isinstance(extension.value, x509.CRLReason), "CRL entry with another extension")
             if isinstance(extension.value, x509.CRLReason):
                 reason = extension.value.reason
-        require(reason is not None, "CRL has an entry without a reason")
+            require(not extension.critical, "CRL has an entry with a critical extension")
+        lifts = reason is x509.ReasonFlags.remove_from_crl
+        require(not lifts, "CRL says less than everything")
         require(one.serial_number not in entries, "CRL names a certificate twice")
         entries[one.serial_number] = _reason(reason)
     return entries
@@ -172,10 +189,12 @@ class Responses:
         successful = response.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL
         require(successful, "OCSP response is not successful")
         require(len(list(response.responses)) == 1, "OCSP response is not for one certificate")
-        for extension in response.extensions:
+        require(len(data) <= _RESPONSE_BYTES_MAX, "OCSP response is longer than 65,536 bytes")
+        for extension in (*response.extensions, *response.single_extensions):
+            require(not extension.critical, "OCSP response has a critical extension")
             nonce = extension.value
-            short = isinstance(nonce, x509.OCSPNonce) and len(nonce.nonce) <= _NONCE_MAX
-            require(short, "OCSP response has an extension outside the profile")
+            long = isinstance(nonce, x509.OCSPNonce) and len(nonce.nonce) > _NONCE_MAX
+            require(not long, "OCSP response has a nonce of more than 32 bytes")
         algorithm = response.hash_algorithm
         known = isinstance(algorithm, (hashes.SHA256, hashes.SHA1))
         require(known, "OCSP certificate id is by neither SHA-256 nor SHA-1")
@@ -194,16 +213,16 @@ class Responses:
             signer,
         )
 
-    def _check_signature(self, response: ocsp.OCSPResponse) -> str:
+    def _check_signature(self, response: ocsp.OCSPResponse) -> Certificate:
         by = self._authority.issuing
         if response.certificates:
-            require(len(response.certificates) == 1, "OCSP response encloses several certificates")
             by = certificates.load_der(response.certificates[0].public_bytes(Encoding.DER))
             self._authority.check_responder(by)
-            by.require_valid_at(seconds_ns(response.this_update_utc), "responder certificate")
         point = by.ec_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         key_hash = hashlib.sha1(point, usedforsecurity=False).digest()
-        require(response.responder_key_hash == key_hash, "OCSP response names another responder")
+        named = response.responder_key_hash == key_hash
+        named = named or response.responder_name == by.parsed.subject
+        require(named, "OCSP response names another responder")
         algorithm = response.signature_algorithm_oid
         require(algorithm == _SHA256_ECDSA, "OCSP response is not ECDSA with SHA-256")
         try:
@@ -211,7 +230,7 @@ class Responses:
             by.ec_key.verify(response.signature, signed, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
             raise VerificationFailed("OCSP response has a bad signature") from error
-        return by.sha256
+        return by
 
 
 def _digest(algorithm: hashes.HashAlgorithm, data: bytes) -> bytes:

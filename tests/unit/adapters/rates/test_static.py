@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from sekisho.adapters.rates.faulty import FaultyRates
+from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.venues.market import Best

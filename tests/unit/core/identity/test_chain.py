@@ -143,6 +143,13 @@ def test_chain_with_another_digest_is_refused(which: str, whole: Any, signer: An
         verify(**place(which, der))
 
 
+def test_chain_with_an_unknown_signature_algorithm_is_refused() -> None:
+    """A signature that nobody can check does not hold."""
+    known, unknown = bytes.fromhex("2a8648ce3d040302"), bytes.fromhex("2a8648ce3d040379")
+    with pytest.raises(VerificationFailed):
+        verify(made.agent().replace(known, unknown))
+
+
 def test_chain_under_an_issuer_of_another_name_is_refused() -> None:
     """The issuer's name in the leaf is the issuing CA's."""
     other = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Other")])

@@ -90,10 +90,10 @@ def test_agent_certificate_with_another_subject_is_refused(attributes: list[Attr
         usage(made.ARC.order_signing(), ExtendedKeyUsageOID.CLIENT_AUTH),
         {x509.SubjectAlternativeName: None},
         names(x509.UniformResourceIdentifier("https://sekisho.invalid/agents/x/fx-bot_1")),
-        names(x509.DNSName(f"agents/{made.LEI}/fx-bot_1")),
+        names(x509.DNSName(f"x/agents/{made.LEI}/fx-bot_1")),
         names(
-            x509.UniformResourceIdentifier("https://other.invalid"),
             x509.UniformResourceIdentifier(f"https://x.invalid/agents/{made.LEI}/fx-bot_1"),
+            x509.UniformResourceIdentifier("https://other.invalid"),
         ),
         {x509.UnrecognizedExtension: None},
         scope(made.SCOPE, critical=True),
@@ -116,6 +116,20 @@ def test_agent_certificate_with_other_extensions_is_refused(replace: dict[Any, A
     """One use, one URI, one scope that is canonical and not critical."""
     with pytest.raises(MalformedInput):
         parse_agent_certificate(made.forged(made.agent(), replace=replace))
+
+
+@pytest.mark.parametrize(
+    ("agent", "lei"), [("fx.bot", made.LEI), ("Bot", made.LEI), ("fx-bot_1", made.LEI.lower())]
+)
+def test_agent_certificate_consistent_under_a_forbidden_name_is_refused(
+    agent: str, lei: str
+) -> None:
+    """Names that our builder would not write are refused even where subject and URI agree."""
+    attributes = [(_CN, agent), (_ORG, f"LEIXG-{lei}")]
+    subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in attributes])
+    uri = names(x509.UniformResourceIdentifier(f"https://x.invalid/agents/{lei}/{agent}"))
+    with pytest.raises(MalformedInput):
+        parse_agent_certificate(made.forged(made.agent(), subject=subject, replace=uri))
 
 
 def test_agent_certificate_with_an_ed25519_key_is_refused() -> None:
@@ -230,6 +244,15 @@ def test_key_of_another_curve_is_refused(private: Any) -> None:
     """Only the two kinds of key of the profile are certified."""
     with pytest.raises(MalformedInput):
         read_key(made.spki(private))
+
+
+def test_key_of_an_unknown_algorithm_is_refused() -> None:
+    """A key that the library has never heard of is malformed, alone and in a certificate."""
+    known, unknown = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0279")
+    with pytest.raises(MalformedInput):
+        read_key(made.spki(made.AGENT_KEY).replace(known, unknown))
+    with pytest.raises(MalformedInput):
+        load(rewritten(known, unknown))
 
 
 def test_key_of_both_kinds_is_read() -> None:

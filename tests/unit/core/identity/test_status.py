@@ -186,10 +186,15 @@ def test_crl_after_a_release_does_not_list_the_certificate() -> None:
     assert {} == read_crl(crl(listed={}, number=8), made.issuing()).listed
 
 
+def test_crl_does_not_list_what_is_good() -> None:
+    """A good certificate on a CRL is a mistake of the caller, and is said so."""
+    with pytest.raises(MalformedInput, match="does not belong on a CRL"):
+        crl(listed={5: CertificateStatus("good")})
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"listed": {5: CertificateStatus("good")}},
         {"listed": {5: CertificateStatus("revoked", "cACompromise", SINCE)}},
         {"number": -1},
         {"next_update_ns": made.NOW},

@@ -57,7 +57,7 @@ MARKER = "demonstration.txt"
 TEXT_DAY_ORDERS = 48
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """One order and its answer; ``took_ns`` of the machine's clock."""
 
     number: int
@@ -77,7 +77,7 @@ class Story:
         self.registration = registration
         self.policy = registration.policy
         self.trader = Trader(self.policy.scope, around.bot_entropy)
-        self.asked: list[Asked] = []
+        self.asked: list[Request] = []
         self._wall = system_clock()
         self._quiet = quiet
 
@@ -112,17 +112,15 @@ class Story:
 
     async def open_gate(self) -> Gate:
         """The gate between the bot, its key and the venue's credential."""
-        venue = paper_venue(self.home, self.around)
+        venue = paper_venue(self.home, self.around.clock, self.around.rates)
         gate = await open_gate(
             self.home, self.around.rates, {self.home.config.venue: venue.session(VENUE_CREDENTIAL)}
         )
         await gate.admit(self.policy.agent)
-        for record in self.home.authority.certificates(self.policy.agent):
-            venue.know_certificate(record.certificate)
         self.venue = venue
         return gate
 
-    async def ask(self, gate: Gate, intent: Intent, away_percent: int = 0) -> Asked:
+    async def ask(self, gate: Gate, intent: Intent, away_percent: int = 0) -> Request:
         """The bot asks for one order at its time."""
         if intent.at_ns > self.around.clock.now_ns():
             self.around.clock.advance_to(intent.at_ns)
@@ -136,7 +134,7 @@ class Story:
         begun = self._wall.monotonic_ns()
         answer = await gate.gatekeeper.submit(self.policy.agent, body)
         took = self._wall.monotonic_ns() - begun
-        asked = Asked(len(self.asked) + 1, f"order {len(self.asked) + 1}", answer, took)
+        asked = Request(len(self.asked) + 1, f"order {len(self.asked) + 1}", answer, took)
         self.asked.append(asked)
         return asked
 
@@ -172,7 +170,7 @@ class Story:
             f" {self.policy.scope.currency}"
         )
 
-    async def last_day(self, gate: Gate) -> tuple[Asked, KillReport, Asked, int]:
+    async def last_day(self, gate: Gate) -> tuple[Request, KillReport, Request, int]:
         """Two orders that rest, the order that is too large, the kill, the order after it."""
         midnight = self._next_day * DAY_S * NS - self._offset_ns(self._next_day)
         hours = self.policy.scope.trading_hours
@@ -286,7 +284,12 @@ def _highest(gate: Gate) -> tuple[str, str]:
 
 
 def _finish(
-    story: Story, out: Path, oversize: Asked, after: Asked, after_ns: int, highest: tuple[str, str]
+    story: Story,
+    out: Path,
+    oversize: Request,
+    after: Request,
+    after_ns: int,
+    highest: tuple[str, str],
 ) -> int:
     refused = [one for one in story.asked if one.answer.kind == "refused"]
     permitted = [one for one in story.asked if one.answer.kind == "permitted"]

@@ -18,6 +18,7 @@ from sekisho.compose.trial import (
     Trial,
     make_people,
     paper_venue,
+    programmed_rates,
     trial,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "offline_gate",
     "open_gate",
     "paper_venue",
+    "programmed_rates",
     "register_document",
     "system_clock",
     "trial",

@@ -8,16 +8,18 @@ from pathlib import Path
 
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.rates.ecb import EcbPath, find_rates_file, load_fixings
+from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.signers import software
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_entropy import SeededEntropy
+from sekisho.adapters.venues.market import Market
 from sekisho.adapters.venues.paper import PaperVenue
 from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.compose.home import Home
 from sekisho.core.encoding import b64
 from sekisho.core.governance.policy import Policy
 from sekisho.core.governance.roster import Role, Roster, Seat
-from sekisho.ports import Entropy
+from sekisho.ports import Clock, Entropy
 
 COMPLIANCE_SEAT = "duty_compliance"
 RISK_SEAT = "duty_risk"
@@ -96,13 +98,26 @@ def trial(seed: str, start_ns: int, sources: tuple[str, ...]) -> Trial:
     return Trial(clock, rates, SystemEntropy(), SeededEntropy(f"bot:{seed}".encode()))
 
 
-def paper_venue(home: Home, around: Trial) -> PaperVenue:
-    """The paper venue of a demonstration: another firm, with its own list and its own rules."""
+def paper_venue(home: Home, clock: Clock, market: Market) -> PaperVenue:
+    """The paper venue of a trial: another firm, with its own list and its own rules.
+
+    ``session(VENUE_CREDENTIAL)`` is the gate's connection to it. It knows the certificates that
+    were issued before; later ones are told to it by ``know_certificate``.
+    """
     state = home.authority.state
     trust = VenueTrust(
         name=home.config.venue,
         root=state.root_certificate,
         issuing=state.issuing_certificate,
         environments=frozenset({home.config.environment}),
+        arc=home.names.arc,
     )
-    return PaperVenue(trust, around.clock, around.rates, [VENUE_CREDENTIAL])
+    venue = PaperVenue(trust, clock, market, [VENUE_CREDENTIAL])
+    for record in home.authority.certificates():
+        venue.know_certificate(record.certificate)
+    return venue
+
+
+def programmed_rates(clock: Clock, source: str) -> StaticRates:
+    """Rates that are whatever they are set to, for trying things out."""
+    return StaticRates(clock, source)

@@ -92,7 +92,7 @@ def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, name:
         if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256):
             raise VerificationFailed(f"the {name} is not signed with SHA-256")
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError) as error:
         raise VerificationFailed(f"the {name} was not issued by the next in the chain") from error
     held = _required(issuer, x509.SubjectKeyIdentifier, "issuer").value.digest
     if certificate is not issuer:

@@ -179,7 +179,7 @@ def _status(single: ocsp.OCSPSingleResponse) -> CertificateStatus:
     if single.certificate_status is ocsp.OCSPCertStatus.GOOD:
         return CertificateStatus("good")
     since = single.revocation_time_utc
-    if single.certificate_status is not ocsp.OCSPCertStatus.REVOKED or since is None:
+    if since is None:  # neither good nor revoked: unknown
         raise VerificationFailed("the OCSP response does not know the certificate")
     return published(single.revocation_reason, nanoseconds(since))
 

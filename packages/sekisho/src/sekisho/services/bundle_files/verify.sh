@@ -38,7 +38,11 @@ good() { printf '%-13s %s\n' "$1" "$2"; }
 
 # ------------------------------------------------------------------------------- bytes and text
 
-same_bytes() { [[ $(sha256sum <"$1") == "$(sha256sum <"$2")" ]]; }
+same_bytes() { # FILE FILE
+  local -a sums
+  mapfile -t sums < <(sha256sum -- "$1" "$2" 2>/dev/null)
+  [[ ${#sums[@]} -eq 2 && ${sums[0]:0:64} == "${sums[1]:0:64}" ]]
+}
 
 hex_of() { # FILE: its bytes in $hex
   hex=$(od -An -v -tx1 -- "$1") || fail "$1: cannot be read"
@@ -433,7 +437,7 @@ check_by_ocsp() { # CERTIFICATE STATUS: the response says the same
   # today's clock: hence the long -validity_period.
   said=$(openssl ocsp -sha256 -issuer certificates/issuing.pem -cert "$1" -respin "$file" \
     -no_nonce -CAfile certificates/root.pem -no-CApath -no-CAstore -verify_other certificates/issuing.pem \
-    -attime "$date" -validity_period 3000000000 2>"$work/why") || fail "$file: not a response"
+    -attime "$date" -validity_period 3000000000 2>"$work/why")
   [[ $'\n'$(<"$work/why")$'\n' == *$'\nResponse verify OK\n'* ]] || fail "$file: does not verify"
   case $said in
     "$1: good"$'\n'*) answer=good ;;
