@@ -23,6 +23,7 @@ FAULTS_AT: dict[str, tuple[str, ...]] = {
     "signer.sign:before": ("down", "wrong_signature"),
     "signer.sign:after": ("lost_answer",),
     "log_signer.sign:before": ("down",),
+    "responder.sign:before": ("down",),
     "venue.submit:before": (
         "down",
         "time_out_before",
@@ -92,6 +93,7 @@ class FaultPlan:
 
     Attributes:
         calm: nothing goes wrong while it is set.
+        quiet: nothing goes wrong at all, but for ``crash_at``.
         crash_at: lose power at the point of this number (1 is the first); 0 is never.
         count: points reached so far.
         state: what the gate is at, for the coverage.
@@ -99,6 +101,7 @@ class FaultPlan:
 
     def __init__(self, dice: Random, *, crash_at: int = 0, quiet: bool = False) -> None:
         self.calm = False
+        self.quiet = quiet
         self.crash_at = crash_at
         self.count = 0
         self.state = "starting"

@@ -229,7 +229,7 @@ def invariant_every_order_is_answered(world: World) -> Findings:
     for ask in world.seen.asks:
         if ask.failure:
             yield f"{ask.name}: {ask.failure}"
-    yield from world.seen.failures
+    yield from world.failures
 
 
 INVARIANTS: tuple[Callable[[World], Findings], ...] = (

@@ -238,7 +238,7 @@ async def open_gate(world: World) -> Gate:
         segment_bytes_max=SEGMENT_BYTES,
     )
     log = GateLog(journal, world.clock)
-    world.opened(log)
+    world.opened([data for _, data in journal.entries()])
     boot = world.entropy.bytes(16).hex()
     opened = GateOpened(at=log.at(), gate="g1", boot=boot, region="eu-west-1", environment="test")
     await log.durable(log.record(opened))

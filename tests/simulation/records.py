@@ -188,7 +188,6 @@ class Seen:
     """Leases that reached the gate and call a certificate good: event, digest, epoch."""
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
     rearms: int = 0
-    failures: list[str] = field(default_factory=list)
 
     def tick(self) -> int:
         """The number of the next event."""

@@ -64,8 +64,7 @@ def run_seed(seed: int, bug: str = "") -> Result:
         result.violated, result.finding = violated.invariant, str(violated)
     finally:
         _count(world, result)
-        world.die("process_dies")
-        world.loop.bury()
+        world.end()
     return result
 
 
@@ -114,7 +113,7 @@ def expect_service(world: World) -> None:
     ask, task = world.ask(steps.body_of(name, quantity="1000"), name)
     world.run(60, task.done)
     if ask.answer is None or ask.answer.decision < 0:
-        world.seen.failures.append(f"after the storm an order is not decided: {ask}")
+        world.failures.append(f"after the storm an order is not decided: {ask}")
 
 
 def _count(world: World, result: Result) -> None:

@@ -131,8 +131,7 @@ def live(crash_at: int = 0, parts: Parts | None = None) -> Life:
     except Violated as violated:
         life.finding = str(violated)
     finally:
-        world.die(DEATHS[1])
-        world.loop.bury()
+        world.end()
     return life
 
 

@@ -33,8 +33,14 @@ HELD = CertificateStatus("hold", "certificateHold", SINCE)
 REVOKED = CertificateStatus("revoked", "superseded", SINCE)
 ENDS = SINCE + 61 * NS
 DER = serialization.Encoding.DER
+_P384 = ec.derive_private_key(5, ec.SECP384R1())
 _SHA256 = hashes.SHA256()
 _SHA1 = hashes.SHA1()  # noqa: S303 - what older programs name certificates by
+_PART, _OTHER_PART = (
+    x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.3.6.1.4.1.32473.9.{one}"), b"\5\0")
+    for one in (1, 2)
+)
+_PART_OID = (b"\x81\xfd\x59\x09\x01", b"\x81\xfd\x59\x09\x02")
 _OTHER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Other")])
 
 
@@ -52,6 +58,7 @@ def foreign(
     by_name: bool = False,
     named: bytes | None = None,
     part: tuple[x509.ExtensionType, bool] | None = None,
+    second: x509.ExtensionType | None = None,
     digest: hashes.SHA256 | hashes.SHA384 | None = _SHA256,
     **changes: Any,
 ) -> bytes:
@@ -74,6 +81,8 @@ def foreign(
         builder = builder.certificates([holder])
     if part is not None:
         builder = builder.add_extension(part[0], critical=part[1])
+    if second is not None:
+        builder = builder.add_extension(second, critical=False)
     return builder.sign(signer_key, digest).public_bytes(DER)
 
 
@@ -176,6 +185,10 @@ def test_ocsp_of_another_program_is_read(options: dict[str, Any]) -> None:
             "signer_key": made.LOG_KEY,
             "digest": None,
         },
+        {
+            "signer": wrong_responder(public_key=_P384.public_key()),
+            "signer_key": _P384,
+        },
     ],
 )
 def test_ocsp_that_does_not_hold_is_refused(options: dict[str, Any]) -> None:
@@ -215,9 +228,7 @@ def test_ocsp_of_a_remembered_responder_still_ends_with_it() -> None:
         b"0",
         made.said(GOOD) + b"\0",
         bytes(RESPONSE_BYTES_MAX + 1),
-        ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER).public_bytes(
-            DER
-        ),
+        foreign(part=(_PART, False), second=_OTHER_PART).replace(_PART_OID[1], _PART_OID[0]),
         foreign(part=(x509.OCSPNonce(bytes(16)), True)),
         foreign(
             cert_status=ocsp.OCSPCertStatus.REVOKED,
@@ -230,6 +241,26 @@ def test_ocsp_that_is_no_response_is_refused(response: bytes) -> None:
     """Errors of a responder and bytes that are no response never read as good."""
     with pytest.raises(MalformedInput):
         verify(response)
+
+
+def test_ocsp_error_of_a_responder_is_refused() -> None:
+    """A responder that says "try later" has not answered."""
+    builder = ocsp.OCSPResponseBuilder
+    response = builder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER).public_bytes(DER)
+    with pytest.raises(MalformedInput, match="not a successful one"):
+        verify(response)
+
+
+@pytest.mark.parametrize("last", [3, 0x79])
+def test_ocsp_under_the_name_of_another_algorithm_is_refused(last: int) -> None:
+    """The name of the algorithm is not signed, so it must be the one that is used."""
+    response = made.said(GOOD)
+    signed = ocsp.load_der_ocsp_response(response).tbs_response_bytes
+    start = response.index(signed) + len(signed)
+    known = bytes.fromhex("2a8648ce3d040302")
+    named = response[start:].replace(known, known[:-1] + bytes([last]), 1)
+    with pytest.raises(VerificationFailed):
+        verify(response[:start] + named)
 
 
 def test_ocsp_about_two_certificates_is_refused() -> None:

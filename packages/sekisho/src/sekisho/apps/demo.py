@@ -300,51 +300,81 @@ def _finish(
         " before the venue saw them"
     )
     for one in refused:
-        reasons = "; ".join(
-            str(r.code) + (f": limit {r.limit}, observed {r.observed} {r.unit}" if r.limit else "")
-            for r in one.answer.reasons
-        )
-        speed = f"({one.took_ns / 1e6:.1f} ms to refuse)"
+        speed = f"(refused in {one.took_ns / 1e6:.1f} ms)"
         if one.number == after.number:
-            speed = f"({after_ns / 1e6:.1f} ms after the kill was commanded)"
-        story.say(f"  order {one.number}  {reasons}  {speed}")
+            speed = f"({after_ns / 1e6:.1f} ms after the kill)"
+        story.say(f"  order {one.number}  {_reasons(one.answer)}  {speed}")
     cap = story.policy.scope.daily_notional_max
     if cap != "none":
         story.say(
-            f"never above {format_money(parse_amount(cap))} {story.policy.scope.currency} a day"
-            f" (highest: {highest[0]} on {highest[1]})"
+            f"never above {_grouped(format_money(parse_amount(cap)))}"
+            f" {story.policy.scope.currency} a day (highest: {_grouped(highest[0])} on {highest[1]})"
         )
     for line in verified[1]:
         story.say(line)
+    verifier = _shown(Path(sys.executable).parent / "sekisho-verify")
     story.say(f"next: open {out}/   ·   change one byte of {out}/bundle and verify again:")
-    story.say(f"      sekisho-verify {out}/bundle --root {out}/root.pem")
+    story.say(f"      {verifier} {out}/bundle --root {out}/root.pem")
     expected = oversize.answer.kind == "refused" and after.answer.kind == "refused"
     return 0 if verified[0] and expected else 1
 
 
+def _reasons(answer: Answer) -> str:
+    """What was compared with what, as a person reads it."""
+    parts = []
+    for reason in answer.reasons:
+        if not reason.limit:
+            parts.append(f"{reason.code}")
+        elif "." in reason.limit and reason.limit.replace(".", "").isdigit():
+            observed = f"{_grouped(reason.observed)} {reason.unit}"
+            parts.append(f"{observed}  {reason.code}: limit {_grouped(reason.limit)}")
+        else:
+            parts.append(f"{reason.code}: limit {reason.limit}, observed {reason.observed}")
+    return "; ".join(parts)
+
+
+def _grouped(money: str) -> str:
+    """``25000.00`` as ``25,000.00``."""
+    whole, point, cents = money.partition(".")
+    return f"{int(whole):,}{point}{cents}" if whole.isdigit() else money
+
+
+def _shown(path: Path) -> str:
+    """A path as the reader would type it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def _verify(out: Path) -> tuple[bool, list[str]]:
     """Ask the separate verifier and the shell script; what they say is what is shown."""
+    root = str(out / "root.pem")
     separate = _program(
-        [sys.executable, "-m", "sekisho_verify", str(out / "bundle"), "--root",
-         str(out / "root.pem")]
-    )  # fmt: skip
-    shell = _program(["bash", str(out / "bundle/verify.sh"), "--root", str(out / "root.pem")])
+        [sys.executable, "-m", "sekisho_verify", str(out / "bundle"), "--root", root]
+    )
+    shell = _program(["bash", str(out / "bundle/verify.sh"), "--root", root])
     (out / "verify.txt").write_text(
         f"$ sekisho-verify\n{separate[1]}\n$ verify.sh\n{shell[1]}", encoding="utf-8"
     )
+    signatures = len(list((out / "bundle" / "permits").glob("*.sig")))
+    found = {
+        "sekisho-verify": "all verdicts re-computed",
+        "openssl": f"certificate chain, CRL, {signatures} signatures, ledgers",
+    }
     lines = []
-    for name, (code, text) in (("sekisho-verify", separate), ("verify.sh", shell)):
+    for name, (code, text) in (("sekisho-verify", separate), ("openssl", shell)):
+        begin = f"evidence: {out}/bundle —" if not lines else "         "
         if code == 0:
-            lines.append(f"evidence: {out}/bundle — checked by {name}")
+            lines.append(f"{begin} checked by {name} ({found[name]})")
         else:
-            lines.append(f"evidence: {name} did NOT accept the bundle (exit {code}):")
+            lines.append(f"{begin} {name} did NOT accept it (exit {code}):")
             lines += [f"    {line}" for line in text.splitlines()[-12:]]
     return separate[0] == 0 and shell[0] == 0, lines
 
 
 def _program(command: list[str]) -> tuple[int, str]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own programs on our own files
+        done = subprocess.run(  # noqa: S603 - our own programs on our own files
+            command, capture_output=True, text=True, check=False
+        )
     except OSError as error:
         return 127, f"{command[0]}: {error.strerror}; install it to check the bundle with it"
     return done.returncode, done.stdout + done.stderr
