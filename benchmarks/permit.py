@@ -2,9 +2,9 @@
 """What a permit costs: processor time against its floor, and durable permits a second on a disk.
 
 Processor time is that of the whole gatekeeper, every check on, from the bytes of the order to the
-answer, over a disk and a venue that cost nothing. The floor, alternating with it in the same run, is
-what no gate can leave out: decode the order, hash one record, sign once (P-256), and verify our own
-signature before anything leaves. Phases are timed in a run of their own; timing costs a little.
+answer, over a disk and a venue that cost nothing. The floor, alternating with it in the same run,
+is what no gate can leave out: decode the order, hash one record, sign once (P-256), and verify our
+own signature before anything leaves. Phases are timed in a run of their own; timing costs a little.
 
 On a disk, n callers ask for permits one after the other each; the bare journal appends the same
 entries in the same run, with the same one durable wait a permit: the decision, before the key.

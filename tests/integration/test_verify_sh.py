@@ -446,3 +446,27 @@ def test_permit_signed_twice_is_refused(made: Made, tmp_path: Path) -> None:
 
     asyncio.run(make())
     assert "was signed twice" in refused(tmp_path / "bundle")
+
+
+def test_commands_by_hand_hold_as_the_howto_gives_them(made: Made) -> None:
+    """Every command of docs/howto/check-a-bundle.md, in its order, in one shell."""
+    page = (Path(__file__).parents[2] / "docs/howto/check-a-bundle.md").read_text("utf-8")
+    commands = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", "".join(commands)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=made.bundle,
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+    for said in (
+        "log-gate.pem: OK",
+        "error 23 at 0 depth lookup: certificate revoked",
+        "Response verify OK",
+        ": revoked\n",
+        '"policy_sha256":"dddd',
+        "sekishoAgentScope",
+    ):
+        assert said in done.stdout + done.stderr, said
+    assert 3 == done.stdout.count("Verified OK")

@@ -56,7 +56,7 @@ def main() -> int:
         chosen = others[::QUICK_STEP] if arguments.quick else others
         survivors += asked(room, "others", chosen)
     for mutant in survivors:
-        print(f"{mutant.path}:{mutant.line}: {mutant.text}\n    {mutant.what}")
+        print(f"{mutant.path}:{mutant.line}\n    {mutant.name}")
     gone = set() if arguments.file else excused - {mutant.name for mutant in everything}
     for name in sorted(gone):
         print(f"equivalent.toml names what is not there any more: {name}")

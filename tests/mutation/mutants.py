@@ -2,8 +2,8 @@
 """Mutants of one module: each is its syntax tree with exactly one place changed.
 
 Two families. ``guard``: an early return, a refusal or a guarded block is gone. ``score``: an
-operator, a constant, a condition or an effect is another one. Annotations, docstrings, decorators and
-the text of error messages are left alone: no behaviour that is specified hangs on them.
+operator, a constant, a condition or an effect is another one. Annotations, docstrings, decorators
+and the text of error messages are left alone: no behaviour that is specified hangs on them.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Mutant:
         scope: dotted name of the function that holds it, empty at the top of the module.
         what: the change in words; with path, scope and text it names the mutant.
         text: the source line, for the reader.
+        lines: of the statement that holds it, its blocks left out.
         source: of the whole module, unchanged.
     """
 
@@ -72,6 +73,7 @@ class Mutant:
     family: Family
     what: str
     text: str
+    lines: range
     source: str
     change: _Change
 
@@ -91,7 +93,7 @@ def mutants(source: str, path: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its lines."""
     tree = ast.parse(source)
     lines = source.splitlines()
-    scopes = _scopes(tree)
+    scopes, spans = _scopes(tree), _spans(tree)
     for change in sorted(_changes(tree), key=lambda change: (change.line, change.what)):
         yield Mutant(
             path=path,
@@ -100,6 +102,7 @@ def mutants(source: str, path: str) -> Iterator[Mutant]:
             family=change.family,
             what=change.what,
             text=lines[change.line - 1].strip(),
+            lines=spans[change.number],
             source=source,
             change=change,
         )
@@ -140,6 +143,24 @@ def _scopes(tree: ast.Module) -> dict[int, str]:
     return found
 
 
+def _spans(tree: ast.Module) -> dict[int, range]:
+    """The lines of the innermost statement of each node by its number; of a block only its head."""
+    numbers = {id(node): number for number, node in enumerate(ast.walk(tree))}
+    found: dict[int, range] = {}
+
+    def visit(node: ast.AST, span: range) -> None:
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            span = range(node.lineno, max(end, node.lineno) + 1)
+        found[numbers[id(node)]] = span
+        for child in ast.iter_child_nodes(node):
+            visit(child, span)
+
+    visit(tree, range(1, 2))
+    return found
+
+
 def _left_alone(tree: ast.Module) -> set[int]:
     """Ids of nodes that are no behaviour: annotations, docstrings, decorators, error texts."""
     return {
@@ -163,8 +184,18 @@ def _no_behaviour(node: ast.AST) -> Iterator[ast.AST]:
         yield node
     elif isinstance(node, ast.Raise):
         yield from ast.iter_child_nodes(node)
-    elif isinstance(node, ast.Assign) and _is_type_alias(node):
+    elif isinstance(node, ast.Assign) and (_is_type_alias(node) or _is_slots(node)):
         yield node
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr in ("encode", "decode"):
+            yield from node.args  # names of codecs have many spellings
+    elif isinstance(node, ast.Module):
+        # A table that is made at import is not changed in place; tests drop its entries.
+        yield from (part for part in node.body if isinstance(part, ast.AnnAssign) and part.value)
+
+
+def _is_slots(node: ast.Assign) -> bool:
+    return isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__slots__"
 
 
 def _is_type_alias(node: ast.Assign) -> bool:

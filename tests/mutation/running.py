@@ -13,6 +13,7 @@ import gc
 import importlib
 import inspect
 import os
+import re
 import signal
 import sys
 import time
@@ -152,6 +153,8 @@ def _trace(room: Room) -> None:
     paths = {str(ROOT / path): path for path in room.modules}
     for number, case in enumerate(room.cases):
         seen: set[tuple[str, int]] = set()
+        for module in room.modules.values():
+            forget(module)
         begin = time.process_time()
         sys.settrace(_tracer(paths, seen))
         try:
@@ -176,6 +179,13 @@ def _tracer(paths: dict[str, str], seen: set[tuple[str, int]]) -> Callable[..., 
     return on_call
 
 
+def forget(module: ModuleType) -> None:
+    """Empty the caches of a module: what they hold, other code answered or nobody would run."""
+    for value in vars(module).values():
+        if hasattr(value, "cache_clear"):
+            value.cache_clear()
+
+
 # -- changing a module in place ------------------------------------------------------------------
 
 
@@ -186,9 +196,7 @@ def install(module: ModuleType, tree: ast.Module, filename: str) -> None:
     for name, function in _functions(module):
         if name in codes:
             function.__code__ = codes[name]
-    for value in vars(module).values():
-        if hasattr(value, "cache_clear"):
-            value.cache_clear()  # what the unchanged code answered before
+    forget(module)
     if _constants(module):
         exec(compile(tree, filename, "exec"), scratch)  # noqa: S102 - our own source, changed
         for name in _constants(module):
@@ -199,7 +207,7 @@ def _constants(module: ModuleType) -> list[str]:
     return [
         name
         for name, value in vars(module).items()
-        if name.lstrip("_").isupper() and isinstance(value, int | str | bytes | tuple)
+        if name.lstrip("_").isupper() and isinstance(value, int | str | bytes | tuple | re.Pattern)
     ]
 
 
@@ -262,9 +270,11 @@ class Hunt:
         A line that only runs at import is asked of all.
         """
         room = self._room
-        numbers = room.lines.get((mutant.path, mutant.line)) if mutant.scope else None
-        if numbers is None:
-            numbers = list(range(len(room.cases)))
+        numbers: set[int] = set()
+        for line in mutant.lines:
+            numbers.update(room.lines.get((mutant.path, line), ()))
+        if not mutant.scope or not numbers:
+            numbers = set(range(len(room.cases)))
         return sorted(numbers, key=lambda number: (-self._heat[number], room.seconds[number]))
 
     def _start(self, mutant: Mutant) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any life of an agent: what the fold must hold after every entry, and that folding again gives it."""
+"""Any life of an agent: what the fold must hold after every entry, and that it folds again."""
 
 from __future__ import annotations
 

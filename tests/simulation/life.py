@@ -30,6 +30,7 @@ from tests.simulation.outside import BEGIN, CREDENTIAL, END, RESPONDER, FixedKey
 from tests.simulation.records import KeyUse, Submission, fits
 
 if TYPE_CHECKING:
+    from tests.simulation.stage import Stage
     from tests.simulation.world import World
 
 ORIGIN = "gate.example/g1"
@@ -82,7 +83,7 @@ class WatchedKey:
 class WatchedLogKey(SoftwareSigner):
     """The key of the gate's log."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Stage) -> None:
         super().__init__(7)
         self._world = world
 

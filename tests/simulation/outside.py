@@ -37,7 +37,7 @@ END = "2027-01-01T00:00:00.000000000Z"
 CREDENTIAL = "gate-at-paper"
 _NAMES = profile.Names(issuer_name="Example Authority")
 _HOLDER = profile.Holder(operator_name="Example Trading", operator_lei="0" * 20)
-_EXACT = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+EXACT = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 
 
 class FixedKey:
@@ -57,7 +57,7 @@ class FixedKey:
         return self.sign_blocking(message)
 
     def sign_blocking(self, message: bytes) -> bytes:
-        return self._key.sign(message, _EXACT)
+        return self._key.sign(message, EXACT)
 
 
 class Certified(NamedTuple):

@@ -48,12 +48,6 @@ def parts_of(bug: str) -> Parts:
     return BUGS[bug].parts if bug else Parts()
 
 
-def replay_command(seed: int, bug: str = "") -> str:
-    """The command that runs this seed again."""
-    planted = f" --bug {bug}" if bug else ""
-    return f"python -m tests.simulation --seed {seed}{planted}"
-
-
 def run_seed(seed: int, bug: str = "") -> Result:
     """One seed: at least 50 steps with faults, then calm, and everything must be in order."""
     world = World(seed, parts=parts_of(bug))

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import asyncio
 
-from sekisho.core.errors import OutcomeUnknown
+import pytest
+
+from sekisho.adapters.simulated_clock import SteppedClock
+from sekisho.core.errors import OutcomeUnknown, Unavailable
+from tests.authority_world import START, AuthorityWorld, GateDouble, authority_keys
 from tests.gate_world import GateWorld, codes
+from tests.simulation.outside import FixedKey
 
 
 def test_retry_after_a_failed_flush_is_not_answered_from_memory() -> None:
@@ -55,5 +60,25 @@ def test_retry_while_the_first_flush_runs_waits_for_it() -> None:
         answer = await again
         assert (answer.kind, codes(answer)) == ("refused", ["exceeds_scope_size"])
         assert world.log.journal.durable_size > answer.decision
+
+    asyncio.run(story())
+
+
+def test_lease_whose_signature_came_after_its_end_is_unavailable() -> None:
+    """The responder's key was slow: the authority says so, and not that the request is malformed."""
+
+    async def story() -> None:
+        clock = SteppedClock(START)
+
+        class Slow(FixedKey):
+            async def sign(self, message: bytes) -> bytes:
+                clock.advance(61)
+                return self.sign_blocking(message)
+
+        keys = authority_keys(responder=Slow(103))
+        world = await AuthorityWorld.start(clock=clock, keys=keys)
+        issued = await world.certified()
+        with pytest.raises(Unavailable, match="slower than the lease"):
+            await world.lease(GateDouble(), issued.certificate_sha256)
 
     asyncio.run(story())

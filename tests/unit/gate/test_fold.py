@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sekisho.core.events import CancelAsked, StopReported
+from sekisho.core.gate.state import GateState
 from sekisho.core.terms import NS
 from tests.fold_world import FoldWorld, reasons
 from tests.gate_world import CERTIFICATE, POLICY, scope_of
@@ -15,11 +16,11 @@ from tests.gate_world import CERTIFICATE, POLICY, scope_of
 UNIT = 10**8
 
 
-def money(world: FoldWorld) -> tuple[int, int, int]:
+def money(world: FoldWorld) -> tuple[float, float, float]:
     """Gross of the day, reserved, and what is reserved for buying EUR/USD; in whole euros."""
     bot = world.bot
     bought = bot.reserved_by.get(("EUR/USD", 1), 0)
-    return bot.gross // UNIT, bot.reserved // UNIT, bought // UNIT
+    return bot.gross / UNIT, bot.reserved / UNIT, bought / UNIT
 
 
 def test_entries_must_come_one_after_the_other() -> None:
@@ -113,7 +114,12 @@ def test_status_of_a_stranger_changes_nothing() -> None:
     """An entry that names an agent without a policy here has no effect."""
     world = FoldWorld()
     from sekisho.core.events import (
-        Execution, OutcomeUnresolved, PermitSigned, Rearmed, StatusActed, Withdrawn,
+        Execution,
+        OutcomeUnresolved,
+        PermitSigned,
+        Rearmed,
+        StatusActed,
+        Withdrawn,
     )  # fmt: skip
 
     before = vars(world.bot).copy()
@@ -534,3 +540,85 @@ def test_content_ignores_id_and_context_only() -> None:
     again = world.ask(client_order_id="b", decision_context={"model_sha256": "a" * 64})
     assert reasons(again) == [("repeated_order", "1", "2", "orders")]
     world.permit(client_order_id="c", account="other")
+
+
+def test_state_before_the_first_entry_is_empty() -> None:
+    """Nothing is assumed: no name, no time, no lease, no agent."""
+    state = GateState()
+    assert (state.size, state.at, state.lease, state.agents, state.quotations) == (
+        0,
+        0,
+        None,
+        {},
+        {},
+    )
+    assert (state.gate, state.boot, state.region, state.environment) == ("", "", "", "")
+
+
+def test_amendment_refused_after_everything_was_filled_reserves_nothing() -> None:
+    """What is executed in full reserves nothing for itself, however the change ends."""
+    world = FoldWorld()
+    world.permit(quantity="100")
+    world.amend("a", "order-1", "300")
+    world.report("trade", "order-1", "100")
+    world.report("rejected", "a")
+    assert money(world) == (300, 0, 0)
+
+
+def test_amendment_downwards_passes_at_a_full_cap() -> None:
+    """It adds nothing to the day, so there is nothing to refuse."""
+    world = FoldWorld(scope_of(daily_notional_max="20000"))
+    world.permit()
+    assert reasons(world.amend("a", "order-1", "1")) == []
+    assert money(world) == (20000, 20000, 20000)
+
+
+def test_smallest_order_reserves_a_whole_cent() -> None:
+    """Rounding is away from permission, and what is counted is what is reserved."""
+    world = FoldWorld()
+    assert world.ask(quantity="0.00000001").notional == "0.01"
+    assert money(world) == (0.01, 0.01, 0.01)
+
+
+def test_amendment_is_no_repeated_order_under_any_limit() -> None:
+    """The check looks at new orders only."""
+    world = FoldWorld()
+    world.permit()
+    none_left = scope_of(repeated_orders={"count_max": 0, "window_s": 9})
+    world.admit(none_left, certificate_sha256="e" * 64)
+    assert reasons(world.amend("a", "order-1", "1")) == []
+
+
+def test_amendment_that_cannot_be_is_not_valued() -> None:
+    """While another is pending, or down to what is filled: one reason, no notional."""
+    world = FoldWorld()
+    world.permit(quantity="100")
+    world.report("trade", "order-1", "40")
+    for name, quantity in (("a", "40"), ("b", "39.99999999")):
+        decision = world.amend(name, "order-1", quantity)
+        assert reasons(decision) == [("unknown_order", "", "order-1", "")]
+        assert decision.notional == ""
+    assert reasons(world.amend("c", "order-1", "40.00000001")) == []
+    decision = world.amend("d", "order-1", "180000")
+    assert (reasons(decision), decision.notional) == ([("unknown_order", "", "order-1", "")], "")
+
+
+def test_amendment_of_a_market_order_is_checked_as_a_market_order() -> None:
+    """A price that it may not have is not looked at by the collar either."""
+    collar = {"deviation_max": "0.01", "range_max": "0.01", "window_s": 9}
+    world = FoldWorld(scope_of(price_collar=collar))
+    world.permit(order_type="market", price=None)
+    expected = [("action_not_permitted", "no price", "9", "")]
+    assert reasons(world.amend("a", "order-1", "1", price="9")) == expected
+
+
+def test_share_of_a_new_counterparty_begins_at_nothing() -> None:
+    """One cent beside one cent is a half, exactly."""
+    rule = {"share_max": "0.49999999", "window_s": 60, "notional_min": "0"}
+    policy = scope_of(concentration=rule)
+    world = FoldWorld()
+    world.admit(scope_of(concentration=rule | {"share_max": "1"}), certificate_sha256="e" * 64)
+    world.permit(client_order_id="a", counterparty="A", quantity="0.01")
+    world.admit(policy, certificate_sha256="f" * 64)
+    expected = [("concentration_exceeded", "0.49999999", "0.500000", "fraction")]
+    assert reasons(world.ask(client_order_id="b", counterparty="B", quantity="0.01")) == expected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders, policies and permits as bytes: what is read, what is refused, and what the refusal names."""
+"""Orders, policies and permits as bytes: what is read, and what is refused by which name."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (ORDER | {"decision_context": {"model_sha256": HEX[1:]}}, "decision_context.model_sha256"),
     (ORDER | {"decision_context": {"inputs_sha256": HEX.upper()}},
      "decision_context.inputs_sha256"),
+    (ORDER | {"decision_context": {"reason_sha256": "~" * 64}}, "decision_context.reason_sha256"),
     (ORDER | {"decision_context": {"prompt": HEX}}, "decision_context"),
     (ORDER | {"action": "buy"}, "action"),
     (ORDER | {"action": ["new"]}, "action"),
@@ -72,6 +73,21 @@ def test_malformed_order_names_the_field(plain: dict[str, Any], where: str) -> N
     with pytest.raises(MalformedInput) as found:
         parse_order(canonical(plain))
     assert found.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("field", "example"),
+    [
+        ("client_order_id", "order-0001"), ("market", "EUR/USD"), ("venue", "PAPER"),
+        ("account", "main"), ("counterparty", "KRAKEN"), ("orig_client_order_id", "order-1"),
+    ],
+)  # fmt: skip
+def test_malformed_name_shows_what_one_looks_like(field: str, example: str) -> None:
+    """An example says more than a pattern."""
+    plain = AMEND if field == "orig_client_order_id" else ORDER
+    with pytest.raises(MalformedInput) as found:
+        parse_order(canonical(plain | {field: " "}))
+    assert str(found.value).endswith(f"is not like {example!r}")
 
 
 def test_order_of_each_action_is_read_as_it_is() -> None:
@@ -135,7 +151,7 @@ def test_policy_is_read_into_numbers() -> None:
     hours, offsets = limits.hours, limits.offsets
     assert hours is not None
     assert (hours.start_s, hours.end_s, hours.holidays) == (28800, 61200, frozenset({20587}))
-    assert (limits.pairs, offsets) == ({"EUR/USD", "EUR/GBP"}, ((0, 0),))
+    assert (set(limits.pairs), offsets) == ({"EUR/USD", "EUR/GBP"}, ((0, 0),))
     assert limits.quantity_max == {("EUR/USD", "EUR"): 150_000_000}
     assert limits.collar is not None
     assert (limits.collar.deviation_max, limits.collar.range_max) == (10**6, 2 * 10**6)
@@ -160,6 +176,24 @@ def test_policy_that_is_not_whole_is_refused(name: str, value: Any) -> None:
     """What a gate cannot read it does not work by."""
     with pytest.raises(MalformedInput, match="policy"):
         read_limits(scope_of(**{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("policy", "where"),
+    [
+        (POLICY | {"valid_from": "x"}, "valid_from"),
+        (POLICY | {"valid_until": "x"}, "valid_until"),
+        (POLICY | {"governance": {"review_due": "x", "review_overdue": "warn"}},
+         "governance.review_due"),
+        (scope_of(zone_offsets=[{"since": "x", "utc_offset_s": 0}]), "zone_offsets"),
+        (scope_of(trading_hours__holidays=["x"]), "holidays"),
+    ],
+)  # fmt: skip
+def test_policy_with_an_unreadable_time_names_it(policy: dict[str, Any], where: str) -> None:
+    """Instants and days are read when the policy is, not when they are needed."""
+    with pytest.raises(MalformedInput) as found:
+        read_limits(policy)
+    assert found.value.where == where
 
 
 def test_policy_without_a_part_says_where() -> None:
@@ -204,7 +238,7 @@ def test_permit_is_the_jws_of_the_specification() -> None:
     assert decoded(head) == b'{"alg":"ES256","typ":"sekisho-permit"}'
     assert decoded(payload) == b"sekisho/permit/v1\n" + canonical(PERMIT)
     assert len(decoded(signature)) == 64
-    assert PERMIT.permit_id == sha256_hex(b"gate.example/g1\n7")
+    assert permits.permit_id("gate.example/g1", 7) == sha256_hex(b"gate.example/g1\n7")
     assert permits.read_permit(JWS) == PERMIT
     message, der = permits.split(JWS)
     permits.check_signature(permits.load_public_key(spki(KEY)), message, der)

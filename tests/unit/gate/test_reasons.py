@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every refusal word for word: code, limit, observed, unit, as docs/spec/checks.md section 4 says."""
+"""Every refusal word for word: code, limit, observed, unit (docs/spec/checks.md section 4)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], list[tupl
      [("price_outside_collar", "0.01", "0.013825", "fraction")]),
     ("volume", {"daily_notional_max": "100"}, {}, {"quantity": "100.01"},
      [("daily_volume_cap_exceeded", "100.00", "100.01", "EUR")]),
-    ("orders", {"daily_order_count_max": 0}, {}, {}, [("order_count_exceeded", "0", "1", "orders")]),
+    ("orders", {"daily_order_count_max": 0}, {}, {},
+     [("order_count_exceeded", "0", "1", "orders")]),
     ("messages", {"message_rate": {"count_max": 0, "window_s": 1}}, {}, {},
      [("message_rate_exceeded", "0", "1", "messages")]),
     ("repeated", {"repeated_orders": {"count_max": 0, "window_s": 1}}, {}, {},
@@ -75,9 +76,20 @@ TABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], list[tupl
      [("rate_missing", "", "STATIC:EUR/USD", "")]),
     ("all limits pass", ALL_LIMITS, {}, {}, []),
     ("market inverted legs", {"markets": ["USD/EUR"]}, {}, {}, []),
-    ("opening minute", {"trading_hours__start": "09:00", "trading_hours__end": "09:01"}, {}, {}, []),
+    ("opening minute", {"trading_hours__start": "09:00", "trading_hours__end": "09:01"}, {}, {},
+     []),
     ("minutes count", {"trading_hours__start": "09:01"}, {}, {},
      [("outside_trading_hours", "09:01-17:00", "2026-05-15T09:00:00", "UTC")]),
+    ("minute before", {"trading_hours__start": "09:01"},
+     {"at": "2026-05-15T09:00:59.999999999Z"}, {},
+     [("outside_trading_hours", "09:01-17:00", "2026-05-15T09:00:59", "UTC")]),
+    ("minute begins", {"trading_hours__start": "09:01"}, {"at": "2026-05-15T09:01:00.000000000Z"},
+     {}, []),
+    ("last second", {}, {"at": "2026-05-15T23:59:59.000000000Z"}, {},
+     [("outside_trading_hours", "08:00-17:00", "2026-05-15T23:59:59", "UTC")]),
+    ("no value under all limits", ALL_LIMITS | {"reference_rates__market_order_buffer": "1"}, {},
+     {"currency": "USD"}, [("rate_missing", "", "EUR/USD", ""),
+                           ("exceeds_quantity", "0", "20000", "USD")]),
     ("end of day", {"trading_hours__start": "00:00", "trading_hours__end": "24:00"},
      {"at": "2026-05-15T23:59:59.999999999Z"}, {}, []),
     ("zone before", {"zone_offsets": [
@@ -276,6 +288,8 @@ def test_decision_of_a_permitted_order_has_every_field() -> None:
     """State, clocks, digests, notional and counters are those of the moment."""
     world = FoldWorld()
     world.status("good", 3)
+    assert world.bot.epoch == 3
+    assert FoldWorld().decide(order()).epoch == 0
     decision = world.ask(quantity="100.001")
     assert (decision.state, decision.monotonic, decision.at) == (6, str(MONOTONIC), NOW)
     assert (decision.verdict, decision.notional, decision.epoch) == ("permitted", "100.01", 3)

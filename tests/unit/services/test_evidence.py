@@ -129,6 +129,34 @@ def test_export_status_answers_agree_with_the_end_of_the_authoritys_log() -> Non
     assert b'"status":"revoked"' in summary
 
 
+def test_export_certificate_issued_meanwhile_is_in_the_bundle() -> None:
+    """A replacement that is certified while exporting is asked for, too."""
+
+    async def story() -> dict[str, bytes]:
+        world, disk = await EvidenceWorld.start(), SimulatedDisk()
+        authority = world.authority.authority
+        await world.authority.order("kill")
+
+        class Answers:
+            asked = 0
+
+            async def crl(self) -> bytes:
+                return await authority.crl()
+
+            async def ocsp(self, digest: str, *, next_update_ns: int) -> bytes:
+                self.asked += 1
+                if self.asked == 1:
+                    await world.authority.certified(version="2")
+                return await authority.ocsp(digest, next_update_ns=next_update_ns)
+
+        await world.write(disk, answers=Answers())
+        return disk.files()
+
+    files = run(story())
+    assert 2 == len([path for path in files if path.startswith("certificates/agent-")])
+    assert 2 == len([path for path in files if path.startswith("ocsp/")])
+
+
 def test_export_status_that_never_rests_is_unavailable() -> None:
     """After some attempts it gives up, and nothing was written."""
 

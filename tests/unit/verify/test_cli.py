@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sekisho_verify.cli import main
-from tests.unit.verify.build_bundle import AUTHORITY, GATE, Draft, canonical, checkpoint
+from tests.unit.verify.build_bundle import Draft
+from tests.unit.verify.build_signed import AUTHORITY, GATE, canonical, checkpoint
 
 
 @pytest.fixture(scope="module")

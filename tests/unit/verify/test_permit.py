@@ -23,9 +23,10 @@ from sekisho_verify import (
 )
 from sekisho_verify.canonical import instant
 from sekisho_verify.permit import signature_der
-from tests.unit.verify.build_bundle import LATER, Draft, at, b64, sha
+from tests.unit.verify.build_bundle import Draft
 from tests.unit.verify.build_pki import ARC
 from tests.unit.verify.build_policy import AGENT
+from tests.unit.verify.build_signed import LATER, at, b64, sha
 
 NOW = instant(at(3, 1))
 TEST = frozenset({"test"})
@@ -40,7 +41,7 @@ def draft() -> Draft:
 def verify(draft: Draft, permit: str, **changes: Any) -> VerifiedPermit:
     """verify_permit with what is right, but for the changes."""
     pki = draft.pki
-    given = {
+    given: dict[str, Any] = {
         "certificate": draft.certificate.public_bytes(Encoding.PEM),
         "issuing": pki.issuing.public_bytes(Encoding.DER),
         "root": pki.root.public_bytes(Encoding.PEM),

@@ -22,6 +22,8 @@ from sekisho_verify.findings import VerificationFailed, require
 _PATH = re.compile(r"[A-Za-z0-9._/-]+")
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._/-]+)")
 _DEPTH_MAX = 12
+# Two files for each permit: a note of a million bytes would end at some five thousand permits.
+_MANIFEST_BYTES_MAX = 1 << 30
 _FILE_BYTES_MAX = 1 << 32
 
 
@@ -103,7 +105,8 @@ def manifest(data: bytes, origin: str, key: Ed25519PublicKey) -> Manifest:
     Raises:
         VerificationFailed: not in its one form.
     """
-    lines = note.opened(data, origin, key, alone=True).split("\n")
+    text = note.opened(data, origin, key, alone=True, most=_MANIFEST_BYTES_MAX)
+    lines = text.split("\n")
     require(len(lines) >= 4 and lines.pop() == "", "is cut off")
     require(lines[0] == "sekisho/manifest/v1", "is of an unknown version")
     agent = lines[1].removeprefix("agent ")

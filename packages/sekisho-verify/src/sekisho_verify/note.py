@@ -21,6 +21,7 @@ _NOTE_BYTES_MAX = 1_000_000
 _SIGNATURES_MAX = 64
 _ED25519 = b"\x01"
 _LINE = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -43,13 +44,13 @@ def strict_base64(text: str) -> bytes:
     return data
 
 
-def _split(note: bytes) -> tuple[str, list[tuple[str, bytes]]]:
-    require(len(note) <= _NOTE_BYTES_MAX, "is a note of more than 1,000,000 bytes")
+def _split(note: bytes, most: int = _NOTE_BYTES_MAX) -> tuple[str, list[tuple[str, bytes]]]:
+    require(len(note) <= most, f"is a note of more than {most:,} bytes")
     try:
         text = note.decode()
     except UnicodeDecodeError as error:
         raise VerificationFailed("is a note that is not UTF-8") from error
-    require(all(c >= " " or c == "\n" for c in text), "is a note with control characters")
+    require(_CONTROL.search(text) is None, "is a note with control characters")
     body, blank, tail = text.rpartition("\n\n")
     require(bool(blank) and tail.endswith("\n"), "is no signed note")
     lines = tail[:-1].split("\n")
@@ -70,7 +71,14 @@ def key_id(name: str, raw_key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + raw_key).digest()[:4]
 
 
-def opened(note: bytes, name: str, key: Ed25519PublicKey, *, alone: bool = False) -> str:
+def opened(
+    note: bytes,
+    name: str,
+    key: Ed25519PublicKey,
+    *,
+    alone: bool = False,
+    most: int = _NOTE_BYTES_MAX,
+) -> str:
     """The text of a note that is signed by this key under this name.
 
     Args:
@@ -79,11 +87,12 @@ def opened(note: bytes, name: str, key: Ed25519PublicKey, *, alone: bool = False
         key: the key of that name.
         alone: refuse lines of other keys. MANIFEST covers all files but itself, so a line that
             nobody checks could be added to it unseen.
+        most: bytes that the note may have.
 
     Raises:
         VerificationFailed: not a note, or not exactly one good signature of the key.
     """
-    text, signatures = _split(note)
+    text, signatures = _split(note, most)
     require(not alone or len(signatures) == 1, "has more than one signature line")
     wanted = key_id(name, key.public_bytes_raw())
     ours = [data for who, data in signatures if who == name and data[:4] == wanted]

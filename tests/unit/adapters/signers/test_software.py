@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sekisho.adapters.signers import software
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.adapters.signers.x509_key import SignerKey
+from sekisho.core.encoding import b64, unb64
 from sekisho.core.errors import ConfigurationInvalid, StorageFailed
 from sekisho.core.identity import profile
 from sekisho.core.identity.chain import verify_chain
@@ -37,6 +38,16 @@ def stored(key: Any, passphrase: bytes | None = _WORD) -> bytes:
         encryption = serialization.BestAvailableEncryption(passphrase)
     form = serialization.PrivateFormat.PKCS8
     return key.private_bytes(serialization.Encoding.PEM, form, encryption)
+
+
+def recoded(pem: bytes, old: str, new: str) -> bytes:
+    """The same PEM with one object identifier replaced."""
+    first, *lines, last = pem.decode().splitlines()
+    data = unb64("".join(lines)).replace(bytes.fromhex(old), bytes.fromhex(new))
+    return f"{first}\n{b64(data)}\n{last}\n".encode()
+
+
+UNKNOWN = recoded(stored(made.AGENT_KEY, None), "2a8648ce3d0201", "2a8648ce3d0279")
 
 
 def fail(*_: object) -> NoReturn:
@@ -116,6 +127,7 @@ def test_software_key_folder_is_synced_too(tmp_path: Path, monkeypatch: pytest.M
         (stored(made.AGENT_KEY), 0o604, "others can read"),
         (stored(made.AGENT_KEY, b"another"), 0o600, "not a key encrypted"),
         (stored(made.AGENT_KEY, None), 0o600, "not a key encrypted"),
+        (UNKNOWN, 0o600, "not a key encrypted"),
         (b"no key", 0o600, "not a key encrypted"),
         (b"", 0o600, "not a key encrypted"),
         (stored(ec.derive_private_key(5, ec.SECP384R1())), 0o600, "neither a P-256"),
@@ -141,7 +153,9 @@ def test_software_key_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 # -- open_signer --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("uri", ["pkcs11:token=x", "awskms:alias/x", "/one.key", "", "FILE:/x"])
+@pytest.mark.parametrize(
+    "uri", ["pkcs11:token=x", "awskms:alias/x", "/one.key", "", "FILE:/x", "file"]
+)
 def test_signer_uri_of_unknown_scheme_names_the_known_ones(uri: str, tmp_path: Path) -> None:
     """An unknown scheme is told apart from a missing key, and says what exists."""
     with pytest.raises(ConfigurationInvalid, match="this version knows file:"):

@@ -359,7 +359,7 @@ def _verify(out: Path) -> tuple[bool, list[str]]:
         "sekisho-verify": "all verdicts re-computed",
         "openssl": f"certificate chain, CRL, {signatures} signatures, ledgers",
     }
-    lines = []
+    lines: list[str] = []
     for name, (code, text) in (("sekisho-verify", separate), ("openssl", shell)):
         begin = f"evidence: {out}/bundle —" if not lines else "         "
         if code == 0:

@@ -23,6 +23,8 @@ from sekisho.services.release import Release
 from sekisho.services.status import StatusPush
 from sekisho.services.stopping import StopOutcome, Stopping
 
+RECONCILE_S = 1.0
+
 
 class Gate:
     """The gate of a home with everything around it, and its connection to the authority."""
@@ -69,6 +71,13 @@ class Gate:
         await self.leasing.ensure()
         await self.release.reconcile()
         self._home.authority.on_status(self._on_status)
+        self._home.keep(self._reconcile())
+
+    async def _reconcile(self) -> None:
+        """Ask the venues again and again: fills that nobody waited for, orders that are unknown."""
+        while True:
+            await self._home.around.clock.sleep(RECONCILE_S)
+            await self.release.reconcile()
 
     async def admit(self, agent: str) -> str:
         """Take this agent's orders from now on; returns its certificate's digest."""

@@ -9,8 +9,11 @@ topology says so by its environment, ``test``.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
@@ -91,6 +94,7 @@ class Home:
         self._disks: list[FolderDisk] = []
         self._authority: Authority | None = None
         self.journals: dict[str, Journal] = {}
+        self._keepers: list[asyncio.Task[None]] = []
 
     @classmethod
     async def open(cls, path: Path, around: Surroundings | None = None) -> Home:
@@ -101,17 +105,29 @@ class Home:
             VerificationFailed: a log that does not hold.
         """
         home = cls(path, read_config(path), around or Surroundings())
-        await home._journal("authority", home.config.authority_origin)
-        journal = home.journals["authority"]
-        if journal.size:
-            home._authority = await Authority.open(
-                journal=journal,
-                keys=home._authority_keys(),
-                names=home.names,
-                clock=home.around.clock,
-                entropy=home.around.entropy,
-            )
+        try:
+            journal = await home._journal("authority", home.config.authority_origin)
+            if journal.size:
+                home._authority = await Authority.open(
+                    journal=journal,
+                    keys=home._authority_keys(),
+                    names=home.names,
+                    clock=home.around.clock,
+                    entropy=home.around.entropy,
+                )
+        except BaseException:
+            await home.close()
+            raise
         return home
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the home until it is closed; how it ends is nobody's business.
+
+        What matters of a failure is seen where it matters: a failed journal refuses everything.
+        """
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._keepers.append(task)
 
     def registration(self, digest: str) -> Registration:
         """A registered policy with its defaults, as an approver is shown it.
@@ -225,6 +241,7 @@ class Home:
             disk, origin=origin, signer=self.signer(f"{name}-log"), clock=self.around.clock
         )
         self.journals[name] = journal
+        self.keep(journal.run())
         return journal
 
     def _authority_keys(self) -> AuthorityKeys:
@@ -237,6 +254,9 @@ class Home:
 
     async def close(self) -> None:
         """Publish both logs and let go of the folder."""
+        for task in self._keepers:
+            task.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         for journal in self.journals.values():
             if journal.failed is None and journal.size:
                 await journal.close()

@@ -27,8 +27,11 @@ class GateLog:
         self.journal = journal
         self.state = GateState()
         self._clock = clock
+        self._last = ""
         for index, data in journal.entries():
-            self.state.apply(index, decode_gate_entry(data))
+            entry = decode_gate_entry(data)
+            self.state.apply(index, entry)
+            self._last = entry.at
 
     @property
     def origin(self) -> str:
@@ -48,8 +51,12 @@ class GateLog:
 
         Raises:
             StorageFailed: the log failed earlier; nothing was recorded.
+            ValueError: the entry's time lies below that of the entry before it.
         """
         self.require_sound()
+        if entry.at < self._last:  # one spelling for each instant, so text sorts as time does
+            raise ValueError(f"an entry of {entry.at} cannot follow one of {self._last}")
+        self._last = entry.at
         index = self.journal.append(encode_entry(entry))
         self.state.apply(index, entry)
         return index

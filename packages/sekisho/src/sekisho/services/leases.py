@@ -184,6 +184,9 @@ class Leases:
         )
         signature = await self._responder.sign(CONTEXT + canonical(terms))
         end = -(-(now + duration * NS) // NS) * NS
+        if self._log.now() >= end:
+            # A gate counts from its request: nothing of this lease would be left.
+            raise Unavailable("the responder's key was slower than the lease is long; ask again")
         status = {record.sha256: b64(self._revocation.response(record, end)) for record in known}
         if state.epoch != epoch:
             return None

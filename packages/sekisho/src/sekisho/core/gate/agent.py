@@ -258,10 +258,11 @@ class AgentState:
         order = self.by_decision.get(decision)
         if order is None:
             return
-        if order.decision == decision:
+        pending = order.pending
+        if pending is not None and pending.decision == decision:
+            self.drop_pending(order, pending)
+        else:
             self.close(order)
-        elif order.pending is not None:
-            self.drop_pending(order, order.pending)
 
     def rearm(self, latch: Latch) -> None:
         """Named people took the latch off."""

@@ -125,9 +125,7 @@ def _asked(state: GateState, agent: AgentState, clocks: Clocks, order: Order) ->
     if terms is not None:
         source, currency = limits.scope.reference_rates.sources[0], limits.scope.currency
         quote = state.latest(source, terms.pair)
-        conversion = None
-        if currency not in terms.market.split("/"):
-            conversion = state.latest(source, pair_of(f"{terms.currency}/{currency}")[0])
+        conversion = state.latest(source, pair_of(f"{terms.currency}/{currency}")[0])
         value = notional(terms.valued(), currency, limits.buffer, quote, conversion)
         if value is not None:
             filled = 0 if target is None else target.filled
@@ -178,7 +176,7 @@ def _entry(
     return Decision(
         at=format_instant(clocks.now),
         agent=agent,
-        order=None if order is None else msgspec.to_builtins(order),
+        order=msgspec.to_builtins(order),
         body_sha256=sha256_hex(body),
         body_bytes=len(body),
         state=state.size,

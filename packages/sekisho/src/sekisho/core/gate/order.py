@@ -8,6 +8,7 @@ refusal. What depends on state or policy is not decided here but by the checks.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -111,6 +112,7 @@ _FIELDS: dict[str, type[NewOrder | AmendOrder | CancelOrder]] = {
     "amend": AmendOrder,
     "cancel": CancelOrder,
 }
+_NAMED = re.compile(r"`(?:\$\.)?([^`]+)`\Z")
 _DIGESTS = ("model_sha256", "prompt_sha256", "inputs_sha256", "reason_sha256")
 
 
@@ -156,10 +158,8 @@ def content_digest(order: NewOrder) -> str:
 
 def _where(message: str) -> str:
     """The path in a msgspec message (``… - at `$.quantity```), or the field that it names."""
-    if "`$." in message:
-        return message.rsplit("`$.", 1)[1].rstrip("`")
-    parts = message.split("`")
-    return parts[1] if len(parts) > 2 and " field" in message else ""
+    match = _NAMED.search(message)
+    return "" if match is None else match[1]
 
 
 def _match(pattern: Any, text: str, where: str, example: str) -> None:
@@ -204,7 +204,6 @@ def _check_context(context: DecisionContext) -> None:
 
 def _check_new(order: NewOrder) -> None:
     _match(terms.MARKET, order.market, "market", "EUR/USD")
-    _match(terms.CURRENCY, order.currency, "currency", "EUR")
     _match(terms.NAME, order.venue, "venue", "PAPER")
     _match(terms.NAME, order.account, "account", "main")
     base, quote = order.market.split("/")
@@ -212,7 +211,7 @@ def _check_new(order: NewOrder) -> None:
         raise MalformedInput(f"market: {order.market} has the same currency twice", "market")
     if order.currency not in (base, quote):
         raise MalformedInput(
-            f"currency: {order.currency} is neither leg of {order.market}", "currency"
+            f"currency: {order.currency[:48]!r} is neither leg of {order.market}", "currency"
         )
     if order.counterparty is not UNSET:
         _match(terms.NAME, order.counterparty, "counterparty", "KRAKEN")

@@ -120,7 +120,7 @@ def spread_between(low: Ratio, high: Ratio) -> Ratio:
 def spread_of(values: list[Ratio]) -> Ratio:
     """(max − min) / min of one or more positive ratios; the numerator may be 0."""
     low = high = values[0]
-    for value in values[1:]:
+    for value in values:
         if value.exceeds(high):
             high = value
         elif low.exceeds(value):
@@ -220,8 +220,8 @@ def fill_value(order: Valued, currency: str, total: int, quantity: int, price: i
     """
     if order.currency == currency:
         return ceil_cent(quantity)
-    if currency == order.quote and order.currency == order.base:
+    if currency == order.quote:
         return ceil_cent(quantity * price, SCALE)
-    if currency == order.base and order.currency == order.quote and price > 0:
+    if currency == order.base and price > 0:
         return ceil_cent(quantity * SCALE, price)
     return ceil_cent(total * quantity, order.quantity)

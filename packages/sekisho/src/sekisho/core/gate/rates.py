@@ -38,7 +38,7 @@ def rate_data(asked: Asked) -> Iterable[Reason]:
             for reason in _source(asked, source, pair, mids):
                 found = True
                 yield reason
-        if len(mids) > 1:
+        if mids:
             apart = spread_of(mids)
             if above_share(apart, asked.limits.disagreement_max):
                 found = True

@@ -39,7 +39,7 @@ def apply_report(agent: AgentState, at: int, report: Execution) -> None:
             _end(agent, order, pending)
         case "not_found":
             _end(agent, order, pending)
-        case "canceled" | "expired":
+        case _:  # canceled, expired: reading the entry lets no other word by
             agent.close(order)
 
 
@@ -83,14 +83,13 @@ def _trade(agent: AgentState, at: int, order: WorkingOrder, report: Execution) -
 
 def _settle(agent: AgentState, order: WorkingOrder) -> None:
     """Reserve for what is left; an order with nothing left and nothing pending is closed."""
-    if order.leaves() == 0 and order.pending is None:
-        agent.close(order)
-        return
     reserves = remaining(order.total, order.terms.quantity, order.filled)
     if order.pending is not None:
         pending = order.pending
         reserves = max(reserves, remaining(pending.total, pending.terms.quantity, order.filled))
     agent.reserve(order, reserves)
+    if order.leaves() == 0 and order.pending is None:
+        agent.close(order)
 
 
 def _throttle(agent: AgentState, at: int) -> None:

@@ -56,26 +56,22 @@ def decode_scope(value: bytes) -> ScopeExtension:
     Raises:
         MalformedInput: any other bytes.
     """
-    body, rest = _take(value, SEQUENCE)
-    version, after = _take(body, INTEGER)
-    digest, after = _take(after, OCTET_STRING)
-    scope_json, left = _take(after, UTF8_STRING)
-    if rest or left or version != bytes([VERSION]):
-        raise MalformedInput("scope extension: not of version 1, or bytes are left over")
+    body, _ = _take(value)
+    _, after = _take(body)
+    digest, after = _take(after)
+    scope_json, _ = _take(after)
+    # Tags, lengths, version, bytes left over: what is not exactly what we would write is refused.
     if encode_scope(digest, scope_json) != value:
-        raise MalformedInput("scope extension: not DER")
+        raise MalformedInput("scope extension: not the DER of version 1")
     return ScopeExtension(digest, scope_json)
 
 
-def _take(data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Content of the element in front, and what follows it."""
-    if len(data) < 2 or data[0] != tag:
-        raise MalformedInput("scope extension: another element was expected")
+def _take(data: bytes) -> tuple[bytes, bytes]:
+    """Content of the element in front, and what follows it; whether right is seen later."""
+    if len(data) < 2:
+        raise MalformedInput("scope extension: cut short")
     size, start = data[1], 2
     if size & 0x80:
         start = 2 + (size & 0x7F)
         size = int.from_bytes(data[2:start], "big")
-    content = data[start : start + size]
-    if len(content) != size:
-        raise MalformedInput("scope extension: cut short")
-    return content, data[start + size :]
+    return data[start : start + size], data[start + size :]
