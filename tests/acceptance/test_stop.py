@@ -152,7 +152,10 @@ def test_amendment_its_order_cancelled_meanwhile_is_withdrawn(tmp_path: Path) ->
         disk = journal._disk = HeldAppends(journal._disk)
         world.venue.faults.latency_s = 1
         cancelling = asyncio.create_task(world.ask(cancel("c-1", "o-1")))
-        while world.stepped.next_deadline_ns() is None:  # noqa: ASYNC110 - its journey to the venue
+        while not (  # noqa: ASYNC110 - until it is on its way to the venue
+            b'"cancel_asked"' in journal.entry(journal.size - 1)
+            and journal.durable_size == journal.size
+        ):
             await asyncio.sleep(0.001)
         disk.free.clear()
         change = {"action": "amend", "client_order_id": "a-1", "orig_client_order_id": "o-1"}

@@ -69,7 +69,7 @@ def go_path(
     return run
 
 
-@pytest.mark.parametrize("name", ["agent", "responder"])
+@pytest.mark.parametrize("name", ["agent", "log", "responder"])
 def test_go_accepts_certificate_but_not_as_a_client(
     go_path: Callable[[bytes], list[str]], name: str
 ) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
+import msgspec
+
 from sekisho.core.errors import OutcomeUnknown, StorageFailed
 from sekisho.core.events import Decision, decode_gate_entry
 from sekisho.core.gate.agent import AgentState
@@ -50,6 +52,7 @@ class CountsAfterAwait(Gatekeeper):
         await self.leasing.ensure()
         entry = decide(self.log.state, self.log.clocks(), agent, body, order)
         await self.rates.fetch(agent, order)  # "refresh for the next one"
+        entry = msgspec.structs.replace(entry, at=self.log.at(), state=self.log.state.size)
         index = self.log.record(entry)
         await self.log.durable(index)
         if entry.verdict != "permitted":

@@ -197,7 +197,8 @@ class Registry(Stage):
             authority = await Authority.found(
                 journal=journal, environment="test", names=NAMES, roster=samples.ROSTER, **fields
             )
-        people = AuthorityWorld(authority, self.clock, self.disk)  # type: ignore[arg-type] # a Clock
+        clock: Any = self.clock  # these people read it only
+        people = AuthorityWorld(authority, clock, self.disk)
         people.nonce = self.told.tick() * 1_000
         self.people = people
         self.begin(keep_publishing(journal, self.log_failed))

@@ -65,7 +65,7 @@ def test_retry_while_the_first_flush_runs_waits_for_it() -> None:
 
 
 def test_lease_whose_signature_came_after_its_end_is_unavailable() -> None:
-    """The responder's key was slow: the authority says so, and not that the request is malformed."""
+    """The responder's key was slow: that is what the authority says, and it grants nothing."""
 
     async def story() -> None:
         clock = SteppedClock(START)

@@ -157,7 +157,7 @@ class Pki:
 
     def log_certificate(self, origin: str, key: ed25519.Ed25519PrivateKey) -> x509.Certificate:
         """A log key's certificate."""
-        uri = x509.UniformResourceIdentifier(f"sekisho-log:{origin}")
+        uri = x509.UniformResourceIdentifier(f"sekisho-log://{origin}")
         return self.leaf(
             self._issuer_name("Sekisho log key"),
             key.public_key(),

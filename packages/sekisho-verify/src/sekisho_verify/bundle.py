@@ -103,6 +103,7 @@ class Verification:
         self._root = root
         self._trusted_keys = trusted_keys
         self._kept = kept
+        self._signatures = Signatures()
         self.report = Report()
 
     def run(self) -> Report:
@@ -132,6 +133,7 @@ class Verification:
             report.seconds[part] = report.seconds.get(part, 0.0) + ended - started
             if not report.good:
                 break
+        self._signatures.close()
         return report
 
     def _files(self) -> str:
@@ -277,6 +279,17 @@ class Verification:
             require(response.status == status, "does not agree with the authority's log")
 
     def _leases(self) -> str:
+        context = Context(
+            self.manifest.agent,
+            self.gate.origin,
+            self.gate.leaves,
+            self.found,
+            self.word,
+            self.gate_log,
+            self.responses,
+        )
+        self.permits = Permits(context)
+        self.permits.prepare(self.gate.entries, self._signatures)
         count = self.gate_log.leases_held(self.gate.entries)
         return f"{count} held, signed by the authority for this gate and boot"
 
@@ -287,27 +300,16 @@ class Verification:
         return f"{permitted} permitted and {refused} refused, all re-computed"
 
     def _permits(self) -> str:
-        origin, gate = self.gate.origin, self.gate
-        context = Context(
-            self.manifest.agent,
-            origin,
-            gate.leaves,
-            self.found,
-            self.word,
-            self.gate_log,
-            self.responses,
-        )
-        self.permits = Permits(context, self.decided)
-        with Signatures() as signatures:
-            try:
-                self.permits.walk(gate.entries, gate.times, signatures)
-            finally:
-                signatures.finish()  # a bad signature that lies before another fault comes first
+        gate = self.gate
+        try:
+            self.permits.walk(gate.entries, gate.times, self.decided)
+        finally:
+            self._signatures.finish()  # a bad signature before another fault comes first
         known = _ALWAYS | gate.paths | self.authority_log.paths | self.permits.paths
         known |= self.agents.keys() | {f"ocsp/{one.certificate.sha256}.der" for one in self.ours}
         for path in self.found:
             require(path in known, "is no file of a bundle", path)
-        return f"{signatures.count} signatures verified, each for its one permitted decision"
+        return f"{self._signatures.count} signatures verified, each for its one permitted decision"
 
     def _summary(self) -> str:
         manifest = self.manifest

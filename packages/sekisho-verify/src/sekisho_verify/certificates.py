@@ -112,8 +112,9 @@ class Certificate:
 
     def require_valid_at(self, now: int, what: str) -> None:
         """`notBefore` ≤ now < `notAfter`."""
-        within = self.not_before <= now < self.not_after
-        require(within, f"{what} is not in its validity at {canonical.instant_text(now)}")
+        if not self.not_before <= now < self.not_after:
+            at = canonical.instant_text(now)
+            raise VerificationFailed(f"{what} is not in its validity at {at}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +248,7 @@ class Authority:
         self._check_leaf(leaf, {ExtensionOID.SUBJECT_ALTERNATIVE_NAME}, usage, what)
         _ = leaf.ed25519_key
         self._check_issuer_subject(leaf, "Sekisho log key", what)
-        require(_uri(leaf, what) == f"sekisho-log:{origin}", f"{what} is for another origin")
+        require(_uri(leaf, what) == f"sekisho-log://{origin}", f"{what} is for another origin")
 
     def check_responder(self, leaf: Certificate) -> None:
         """The status responder's certificate."""
@@ -314,8 +315,8 @@ def log_origin(leaf: Certificate) -> str:
     oid = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
     require(oid in leaf.extensions, "log certificate has no alternative name")
     uri = _uri(leaf, "log certificate")
-    require(uri.startswith("sekisho-log:"), "log certificate names no origin")
-    return uri.removeprefix("sekisho-log:")
+    require(uri.startswith("sekisho-log://"), "log certificate names no origin")
+    return uri.removeprefix("sekisho-log://")
 
 
 def _check_names(certificate: Certificate, called: str, what: str) -> None:

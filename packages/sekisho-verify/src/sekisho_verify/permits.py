@@ -52,20 +52,47 @@ class Permits:
         paths: the files that the bundle must have below `permits/`.
     """
 
-    def __init__(self, context: Context, decided: Mapping[int, Decided]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._decided = decided
-        self._lease_indices = sorted(context.gate.leases)
+        self._decided: Mapping[int, Decided] = {}
+        self._lease_indices: list[int] = []
+        self._parts: dict[int, permit.Parts | VerificationFailed] = {}
         self.signed: dict[int, int] = {}
         self.withdrawn: set[int] = set()
         self.paths: set[str] = set()
 
-    def walk(self, entries: Sequence[Entry], times: Sequence[int], signatures: Signatures) -> None:
-        """Judge every permit; its signature is handed to `signatures`.
+    def prepare(self, entries: Sequence[Entry], signatures: Signatures) -> None:
+        """Take every permit apart and have its signature verified while other steps run.
+
+        The key is that of the certificate which the decision names; that it is the one in force is
+        judged with the verdicts. Failures are kept for `walk`, which names the first.
+        """
+        for index, entry in enumerate(entries):
+            if entry["kind"] != "permit_signed":
+                continue
+            number = canonical.integer_of(entry["decision"])
+            named = entries[number] if number < len(entries) else {}
+            issued = self._context.authority.issued.get(str(named.get("certificate_sha256")))
+            try:
+                parts = permit.take_apart(str(entry["permit"]))
+                self._parts[index] = parts
+                if issued is not None:
+                    key = issued.certificate.ec_key
+                    place = f"gate log, entry {index}"
+                    signatures.add(key, parts.signature_der, parts.signed, place)
+            except VerificationFailed as failure:
+                self._parts[index] = failure
+
+    def walk(
+        self, entries: Sequence[Entry], times: Sequence[int], decided: Mapping[int, Decided]
+    ) -> None:
+        """Judge every permit but its signature.
 
         Raises:
             VerificationFailed: names the first entry or file that does not hold.
         """
+        self._decided = decided
+        self._lease_indices = sorted(self._context.gate.leases)
         for index, entry in enumerate(entries):
             kind = entry["kind"]
             if kind not in {"permit_signed", "withdrawn"}:
@@ -77,7 +104,7 @@ class Permits:
                     require(decision.index not in self.withdrawn, "withdraws a decision twice")
                     self.withdrawn.add(decision.index)
                 else:
-                    self._signed(index, entry, decision, times[index], signatures)
+                    self._signed(index, decision, times[index])
             except VerificationFailed as failure:
                 raise failure.at(place) from failure
 
@@ -92,17 +119,11 @@ class Permits:
         require(number not in self.signed, f"names a decision that was signed before: {number}")
         return decision
 
-    def _signed(
-        self, index: int, entry: Entry, decision: Decided, now: int, signatures: Signatures
-    ) -> None:
+    def _signed(self, index: int, decision: Decided, now: int) -> None:
         require(decision.asked is not None, "names a decision that gets no permit")
-        parts = permit.take_apart(str(entry["permit"]))
-        issued = self._context.authority.issued.get(decision.certificate_sha256)
-        if issued is None:
-            raise VerificationFailed("is under a certificate that was not issued")
-        place = f"gate log, entry {index}"
-        key = issued.certificate.ec_key
-        signatures.add(key, parts.signature_der, parts.signed, place)
+        parts = self._parts[index]
+        if isinstance(parts, VerificationFailed):
+            raise VerificationFailed(parts.what)
         self._check_payload(parts.payload, decision)
         self._check_times(parts.payload, decision, index, now)
         self._check_status(parts.payload, decision)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -34,7 +32,7 @@ def _first_bad(jobs: list[Job]) -> str | None:
 
 
 class Signatures:
-    """Collects and verifies; use as a context manager."""
+    """Collects and verifies; must be closed."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
@@ -42,15 +40,8 @@ class Signatures:
         self._results: list[Future[str | None]] = []
         self.count = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads; what was not verified yet is not."""
         self._pool.shutdown(cancel_futures=True)
 
     def add(

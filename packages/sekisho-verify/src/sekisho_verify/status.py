@@ -63,8 +63,8 @@ class Response:
 
     def require_covers(self, now: int) -> None:
         """thisUpdate − 5 s ≤ now < nextUpdate, and the signer's certificate is valid."""
-        covers = self.this_update - _EARLY <= now < self.next_update
-        require(covers, f"OCSP response does not cover {instant_text(now)}")
+        if not self.this_update - _EARLY <= now < self.next_update:
+            raise VerificationFailed(f"OCSP response does not cover {instant_text(now)}")
         self.signer.require_valid_at(now, "responder certificate")
 
 

@@ -134,7 +134,7 @@ def test_log_certificate_binds_origin_to_note_key() -> None:
     """The URI holds the origin, the key is the log's own."""
     found = profile.load(made.log())
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [f"sekisho-log:{made.ORIGIN}"] == [one.value for one in names]
+    assert [f"sekisho-log://{made.ORIGIN}"] == [one.value for one in names]
     assert made.spki(made.LOG_KEY) == profile.spki(found)
 
 

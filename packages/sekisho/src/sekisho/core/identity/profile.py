@@ -219,7 +219,7 @@ def log_certificate(
     not_before_ns: int,
     not_after_ns: int,
 ) -> bytes:
-    """Binds a log's Ed25519 note key to its origin (``sekisho-log:<origin>`` as SAN URI), DER.
+    """Binds a log's Ed25519 note key to its origin (``sekisho-log://<origin>`` as SAN URI), DER.
 
     Raises:
         MalformedInput: not an Ed25519 key, an origin that is no URI, or else not of the profile.
@@ -242,7 +242,7 @@ def log_certificate(
 
 def log_uri(origin: str) -> str:
     """How a log certificate names its log."""
-    return f"sekisho-log:{origin}"
+    return f"sekisho-log://{origin}"
 
 
 def ocsp_responder_certificate(

@@ -75,7 +75,7 @@ read_log_key() { # gate|authority: origin and key id by name, public key in $wor
   [[ $hex == 302a300506032b6570032100* && ${#hex} -eq 88 ]] || fail "$file: not an Ed25519 key"
   names=$(openssl x509 -in "$file" -noout -ext subjectAltName 2>/dev/null)
   names=${names#'X509v3 Subject Alternative Name:'*$'\n'}
-  [[ $names =~ ^\ *URI:sekisho-log:([^[:space:],+]+)$ ]] \
+  [[ $names =~ ^\ *URI:sekisho-log://([^[:space:],+]+)$ ]] \
     || fail "$file: names no ledger"
   origins[$1]=${BASH_REMATCH[1]}
   key_ids[$1]=$({ printf '%s\n\001' "${origins[$1]}" && tail -c 32 "$work/der"; } | sha256sum)
