@@ -39,7 +39,7 @@ from sekisho.core.events import AgentAdmitted, GateOpened
 from sekisho.core.gate import permit as permits
 from sekisho.core.gate.state import GateState
 from sekisho.core.terms import format_instant
-from sekisho.ports import Disk, LeaseGranted, LeaseRequest, VenueReport
+from sekisho.ports import LeaseGranted, LeaseRequest, VenueReport
 from sekisho.services import gatekeeper, gatelog
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.gatelog import GateLog
@@ -49,6 +49,7 @@ from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 
 CALLERS = (1, 16, 64)
+_ES256 = ec.ECDSA(hashes.SHA256())
 CERTIFICATE = "c" * 64
 WINDOW = {"count_max": 10**9, "window_s": 1}
 SCOPE: dict[str, Any] = {
@@ -109,7 +110,7 @@ class _P256:
         return self.sign_blocking(message)
 
     def sign_blocking(self, message: bytes) -> bytes:
-        return self.key.sign(message, ec.ECDSA(hashes.SHA256()))
+        return self.key.sign(message, _ES256)
 
 
 class _LogKey(_P256):
@@ -177,8 +178,8 @@ class _NoDisk:
     async def sync_folder(self, folder: str) -> None: ...
 
 
-async def gate(disk: Disk, signer: _P256) -> Gatekeeper:
-    """A gate with one admitted agent, a lease and a rate."""
+async def gate(disk: Any, signer: _P256) -> Gatekeeper:
+    """A gate with one admitted agent, a lease and a rate; of the disk only what a journal calls."""
     clock = SystemClock()
     journal = await Journal.open(disk, origin="gate.example/bench", signer=_LogKey(), clock=clock)
     log = GateLog(journal, clock)
@@ -206,7 +207,8 @@ async def gate(disk: Disk, signer: _P256) -> Gatekeeper:
     )  # fmt: skip
     rates = StaticRates(clock)
     rates.set("EUR/USD", "1.0849", "1.0851")
-    release = Release(log, {"PAPER": _Venue()}, clock)  # type: ignore[dict-item] # - submit is all that is called
+    venues: dict[str, Any] = {"PAPER": _Venue()}
+    release = Release(log, venues, clock)
     signers = {CERTIFICATE: signer}
     made = Gatekeeper(log, leasing, RateWatch(log, rates), release, clock, signers)
     first = await made.submit("bot", body("first", 0))
@@ -247,21 +249,20 @@ async def ask(made: Gatekeeper, bodies: list[bytes], callers: int, kind: str) ->
 def floor_us(signer: _P256, bodies: list[bytes], *, verify: bool) -> float:
     """Decode, one SHA-256 of a record's size, one signature, and one verification of it."""
     record = bytes(1024)
-    algorithm = ec.ECDSA(hashes.SHA256())
     public = signer.key.public_key()
     begin = time.process_time()
     for each in bodies:
         msgspec.json.decode(each)
         hashlib.sha256(record).digest()
-        signature = signer.key.sign(record, algorithm)
+        signature = signer.key.sign(record, _ES256)
         if verify:
-            public.verify(signature, record, algorithm)
+            public.verify(signature, record, _ES256)
     return (time.process_time() - begin) / len(bodies) * 1e6
 
 
 async def cpu_us(count: int, kind: str, name: str, signer: _P256) -> float:
     """Processor time of one order, 64 callers, in microseconds."""
-    made = await gate(_NoDisk(), signer)  # type: ignore[arg-type] # - what a journal calls is there
+    made = await gate(_NoDisk(), signer)
     bodies = [body(f"{name}-{n}", n, refused=kind == "refused") for n in range(count)]
     await ask(made, bodies[: count // 10], 64, kind)
     begin = time.process_time()
@@ -299,7 +300,7 @@ class Phases:
 
 async def phases(count: int, signer: _P256) -> None:
     """Print where the time of a permit goes."""
-    made = await gate(_NoDisk(), signer)  # type: ignore[arg-type] # - as in cpu_us
+    made = await gate(_NoDisk(), signer)
     found = Phases()
     found.wrap(gatekeeper, "parse_order", "parse the order")
     found.wrap(made, "_known_answer", "look for the id")

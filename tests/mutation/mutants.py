@@ -290,10 +290,9 @@ def _expression(number: int, node: ast.expr) -> Iterator[_Change]:
         yield _Change(number, line, "score", "always the second", node.orelse)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         if node.func.id in _SWAPPED_CALLS:
-            call = ast.Call(
-                ast.Name(_SWAPPED_CALLS[node.func.id], ast.Load()), node.args, node.keywords
-            )
-            yield _Change(number, line, "score", call.func.id, call)  # type: ignore[attr-defined] # - a Name, two lines up
+            other_name = _SWAPPED_CALLS[node.func.id]
+            call = ast.Call(ast.Name(other_name, ast.Load()), node.args, node.keywords)
+            yield _Change(number, line, "score", other_name, call)
     elif isinstance(node, ast.Constant):
         yield from _constant(number, node)
 

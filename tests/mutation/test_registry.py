@@ -20,9 +20,9 @@ from sekisho.core.gate import checks, decide, rates
 from sekisho.core.gate.checks import Check
 from tests.mutation.mutants import mutants
 from tests.mutation.running import ROOT, Case, cases_of, install
-from tests.unit.gate import test_fold, test_prices, test_reasons, test_windows
+from tests.unit.gate import test_fold, test_memory, test_prices, test_reasons, test_windows
 
-QUICK = [case for module in (test_reasons, test_fold, test_prices, test_windows)
+QUICK = [case for module in (test_reasons, test_fold, test_memory, test_prices, test_windows)
          for case in cases_of(module)]  # fmt: skip
 """Together under a second; a dropped check must be noticed by one of them."""
 

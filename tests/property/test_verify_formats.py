@@ -127,7 +127,8 @@ def test_instant_round_trips_and_agrees_with_datetime(seconds: int, ns: int) -> 
     """Every instant of the years 1 to 9999 has one spelling."""
     text = canonical.instant_text(seconds * 10**9 + ns)
     assert seconds * 10**9 + ns == canonical.instant(text)
-    moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)  # noqa: DTZ001 - UTC
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    moment = (epoch + datetime.timedelta(seconds=seconds)).replace(tzinfo=None)
     assert f"{moment.isoformat()}.{ns:09}Z" == text
 
 

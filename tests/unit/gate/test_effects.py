@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -170,14 +171,16 @@ def test_concurrent_orders_never_exceed_the_cap() -> None:
 
 
 @pytest.mark.parametrize("status", ["hold", "revoked"])
-def test_stop_while_the_decision_is_flushed_withdraws(status: str) -> None:
+def test_stop_while_the_decision_is_flushed_withdraws(
+    status: Literal["hold", "revoked"],
+) -> None:
     """A stop between record and key: nothing is signed, and that is recorded."""
 
     async def story() -> None:
         world = await GateWorld.start()
         waiting = asyncio.create_task(world.ask())
         await turns(lambda: bool(world.log.state.agents["bot"].known))
-        stop = await world.stopping.stop("bot", CERTIFICATE, status, "test", 1)  # type: ignore[arg-type]
+        stop = await world.stopping.stop("bot", CERTIFICATE, status, "test", 1)
         answer = await waiting
         assert (answer.kind, world.signer.signed, world.venue.permits) == ("withdrawn", 0, [])
         assert stop.complete
@@ -257,9 +260,9 @@ def test_stop_cancels_what_rests_and_says_so() -> None:
         stop = await world.stopping.stop("bot", CERTIFICATE, "revoked", "kill", 7)
         assert (stop.confirmed, stop.unconfirmed, stop.complete) == (("a", "b"), (), True)
         acted = entries(world, StatusActed)[-1]
-        assert (acted.status, acted.epoch) == ("revoked", 7)  # type: ignore[attr-defined]
+        assert (acted.status, acted.epoch) == ("revoked", 7)  # type: ignore[attr-defined]  # a double, or known here
         report = entries(world, StopReported)[-1]
-        assert report.confirmed == ("a", "b")  # type: ignore[attr-defined]
+        assert report.confirmed == ("a", "b")  # type: ignore[attr-defined]  # a double, or known here
 
     asyncio.run(story())
 
@@ -302,7 +305,7 @@ def test_flush_that_fails_signs_nothing_and_closes_the_gate() -> None:
         async def broken(path: str) -> None:
             raise OutcomeUnknown("EIO")
 
-        world.disk.sync = broken  # type: ignore[method-assign]
+        world.disk.sync = broken  # type: ignore[method-assign]  # a double, or known here
         answer = await world.ask(client_order_id="b")
         assert (answer.kind, codes(answer)) == ("unavailable", ["control_unavailable"])
         assert (await world.ask(client_order_id="c")).kind == "unavailable"
@@ -327,7 +330,7 @@ def test_time_out_of_the_venue_is_unknown_and_stays_reserved() -> None:
         assert len(world.venue.permits) == 1
         world.clock.advance(15)
         await world.release.reconcile()
-        assert held.find("order-1").phase == "open"  # type: ignore[union-attr]
+        assert held.find("order-1").phase == "open"  # type: ignore[union-attr]  # a double, or known here
 
     asyncio.run(story())
 

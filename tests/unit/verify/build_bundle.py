@@ -149,6 +149,12 @@ class Draft:
             }
         )
         self.issued_at = len(self.authority)
+        self._issue_and_change()
+
+    def _issue_and_change(self) -> None:
+        """The certificate, the gate's boot, a hold and its release, two CRLs."""
+        people, add = self.people, self.authority.append
+        resolution = self.resolution
         add(
             {
                 "kind": "certificate_issued",

@@ -191,10 +191,12 @@ def test_folder_linked_or_deep_is_named(draft: Draft, tmp_path: Path) -> None:
     assert ("files", "is nested too deeply") == failure(verify(folder, draft))[::2]
 
 
-def test_verdict_of_unexpected_fault_is_a_failure(draft: Draft, tmp_path: Path) -> None:
+def test_verdict_of_unexpected_fault_is_a_failure(
+    draft: Draft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever goes wrong inside a step, the outcome is a named failure."""
     verification = Verification(draft.seal(tmp_path / "bundle"), b"", None, None)
-    verification._logs = lambda: 1 // 0  # type: ignore[method-assign, assignment, return-value]
+    monkeypatch.setattr(verification, "_logs", lambda: 1 // 0)
     verification._root = draft.pki.root.public_bytes(Encoding.PEM)
     expected = ("logs", "", "cannot be judged (ZeroDivisionError)")
     assert expected == failure(verification.run())

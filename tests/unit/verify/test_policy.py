@@ -218,7 +218,7 @@ def test_roster_of_another_form_is_refused() -> None:
     people = People()
     good = people.roster
     assert people.sha256 == roster(good).sha256
-    seats: list[dict[str, str]] = good["seats"]  # type: ignore[assignment]
+    seats: Any = good["seats"]
     bad: list[dict[str, Any]] = [
         good | {"schema": "x"},
         good | {"seats": []},

@@ -177,11 +177,11 @@ def test_command_under_another_roster_or_seat_fails() -> None:
 def test_command_is_fresh_for_five_minutes() -> None:
     """At both bounds it holds, a nanosecond outside it does not."""
     given = signed(command("hold", "risk_lead"))
-    for now in (NOW + COMMAND_AGE_MAX_S * NS, NOW - COMMAND_AHEAD_MAX_S * NS):
-        assert seat("risk_lead") == verify_command(given, ROSTER, now)
-    for now in (NOW + COMMAND_AGE_MAX_S * NS + 1, NOW - COMMAND_AHEAD_MAX_S * NS - 1):
+    for moment in (NOW + COMMAND_AGE_MAX_S * NS, NOW - COMMAND_AHEAD_MAX_S * NS):
+        assert seat("risk_lead") == verify_command(given, ROSTER, moment)
+    for moment in (NOW + COMMAND_AGE_MAX_S * NS + 1, NOW - COMMAND_AHEAD_MAX_S * NS - 1):
         with pytest.raises(VerificationFailed, match="not fresh"):
-            verify_command(given, ROSTER, now)
+            verify_command(given, ROSTER, moment)
 
 
 @pytest.mark.parametrize("kind", ["release", "rearm"])

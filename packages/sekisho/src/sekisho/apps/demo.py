@@ -308,7 +308,8 @@ def _finish(
     if cap != "none":
         story.say(
             f"never above {_grouped(format_money(parse_amount(cap)))}"
-            f" {story.policy.scope.currency} a day (highest: {_grouped(highest[0])} on {highest[1]})"
+            f" {story.policy.scope.currency} a day"
+            f" (highest: {_grouped(highest[0])} on {highest[1]})"
         )
     for line in verified[1]:
         story.say(line)

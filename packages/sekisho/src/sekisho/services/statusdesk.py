@@ -229,8 +229,10 @@ class StatusDesk:
     async def _carry_out(self, judged: _Judged, done: _Recorded) -> StatusOutcome:
         narrowing = judged.status != "good"
         durable: asyncio.Future[None] | None = None
-        if done.index >= 0 and narrowing:
-            durable = asyncio.ensure_future(self._log.durable(done.index))
+        if narrowing:
+            # Where it was so already too: the entry that made it so may still be on its way.
+            known = self._log.all_durable() if done.index < 0 else self._log.durable(done.index)
+            durable = asyncio.ensure_future(known)
             await settle(self._clock, [durable], DURABLE_WAIT_S)
         elif done.index >= 0:
             # A crash before this returns leaves the hold in force; nobody was told otherwise.
