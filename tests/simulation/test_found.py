@@ -82,3 +82,27 @@ def test_lease_whose_signature_came_after_its_end_is_unavailable() -> None:
             await world.lease(GateDouble(), issued.certificate_sha256)
 
     asyncio.run(story())
+
+
+def test_second_hold_is_not_recorded_before_the_first_one_is() -> None:
+    """It was on hold already, in memory: the disk failed, so nobody is told that it is recorded."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        await world.certified()
+        let_go = asyncio.Event()
+
+        async def failing(path: str) -> None:
+            await let_go.wait()
+            raise OutcomeUnknown("EIO")
+
+        world.disk.sync = failing  # type: ignore[method-assign] # the fault
+        first = asyncio.create_task(world.order("hold"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(world.order("hold"))
+        let_go.set()
+        outcomes = [await first, await second]
+        assert [len(outcome.changed) for outcome in outcomes] == [1, 0]
+        assert [(one.recorded, one.complete) for one in outcomes] == [(False, False)] * 2
+
+    asyncio.run(story())

@@ -75,11 +75,11 @@ class Permits:
             issued = self._context.authority.issued.get(str(named.get("certificate_sha256")))
             try:
                 parts = permit.take_apart(str(entry["permit"]))
+                if issued is None:
+                    raise VerificationFailed("is under a certificate that was not issued")
+                key, place = issued.certificate.ec_key, f"gate log, entry {index}"
+                signatures.add(key, parts.signature_der, parts.signed, place)
                 self._parts[index] = parts
-                if issued is not None:
-                    key = issued.certificate.ec_key
-                    place = f"gate log, entry {index}"
-                    signatures.add(key, parts.signature_der, parts.signed, place)
             except VerificationFailed as failure:
                 self._parts[index] = failure
 
