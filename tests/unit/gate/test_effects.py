@@ -260,9 +260,9 @@ def test_stop_cancels_what_rests_and_says_so() -> None:
         stop = await world.stopping.stop("bot", CERTIFICATE, "revoked", "kill", 7)
         assert (stop.confirmed, stop.unconfirmed, stop.complete) == (("a", "b"), (), True)
         acted = entries(world, StatusActed)[-1]
-        assert (acted.status, acted.epoch) == ("revoked", 7)  # type: ignore[attr-defined]  # a double, or known here
+        assert (acted.status, acted.epoch) == ("revoked", 7)  # type: ignore[attr-defined]  # known
         report = entries(world, StopReported)[-1]
-        assert report.confirmed == ("a", "b")  # type: ignore[attr-defined]  # a double, or known here
+        assert report.confirmed == ("a", "b")  # type: ignore[attr-defined]  # known
 
     asyncio.run(story())
 
@@ -305,7 +305,7 @@ def test_flush_that_fails_signs_nothing_and_closes_the_gate() -> None:
         async def broken(path: str) -> None:
             raise OutcomeUnknown("EIO")
 
-        world.disk.sync = broken  # type: ignore[method-assign]  # a double, or known here
+        world.disk.sync = broken  # type: ignore[method-assign]  # known
         answer = await world.ask(client_order_id="b")
         assert (answer.kind, codes(answer)) == ("unavailable", ["control_unavailable"])
         assert (await world.ask(client_order_id="c")).kind == "unavailable"
@@ -330,7 +330,7 @@ def test_time_out_of_the_venue_is_unknown_and_stays_reserved() -> None:
         assert len(world.venue.permits) == 1
         world.clock.advance(15)
         await world.release.reconcile()
-        assert held.find("order-1").phase == "open"  # type: ignore[union-attr]  # a double, or known here
+        assert held.find("order-1").phase == "open"  # type: ignore[union-attr]  # known
 
     asyncio.run(story())
 

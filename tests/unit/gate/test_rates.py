@@ -130,7 +130,7 @@ def test_rate_unreadable_is_recorded_as_crossed_and_refuses() -> None:
                 Quotation(market="EUR/USD\n", source="STATIC", bid="1", ask="1", quoted_at="x"),
             )
 
-        world.rates.quotations = absurd  # type: ignore[method-assign]  # a double, or known here
+        world.rates.quotations = absurd  # type: ignore[method-assign]  # known
         assert codes(await world.ask()) == ["rate_crossed"]
         rates = [
             entry
@@ -231,7 +231,7 @@ def test_rate_source_down_refuses() -> None:
             raise Unavailable("feed down")
 
         assert codes(await world.ask()) == []
-        world.rates.quotations = down  # type: ignore[method-assign]  # a double, or known here
+        world.rates.quotations = down  # type: ignore[method-assign]  # known
         world.clock.advance(61)
         assert codes(await world.ask(client_order_id="order-2")) == ["rate_stale"]
 

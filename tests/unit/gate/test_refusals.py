@@ -17,7 +17,7 @@ Story = Callable[[], Awaitable[Any]]
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(story())  # type: ignore[arg-type]  # a double, or known here
+    asyncio.run(story())  # type: ignore[arg-type]  # known
 
 
 async def ask_once(

@@ -336,6 +336,6 @@ def test_policy_of_amendments_with_message_limit_of_none_counts_no_messages() ->
     async def story() -> None:
         world = await GateWorld.start()
         answer: Any = await world.ask()
-        assert world.decision(answer).after.messages == 0  # type: ignore[union-attr]  # a double, or known here
+        assert world.decision(answer).after.messages == 0  # type: ignore[union-attr]  # known
 
     asyncio.run(story())

@@ -572,12 +572,12 @@ def test_notes_of_time_begin_at_their_instant() -> None:
     due = parse_instant("2026-08-01T22:00:00.000000000Z")
     document = changed("testing.fitness_test_due", "2026-08-02")
     document = changed("valid_from", "2026-05-15T09:15:00Z", document)
-    for now, expected in ((due - 1, False), (due, True)):
-        notes = register(document, now=now).notes
+    for moment, expected in ((due - 1, False), (due, True)):
+        notes = register(document, now=moment).notes
         assert expected == any("is over" in note for note in notes)
     test = parse_instant("2026-08-02T00:00:00.000000000Z")
-    for now, expected in ((test - 1, False), (test, True)):
-        notes = register(document, now=now).notes
+    for moment, expected in ((test - 1, False), (test, True)):
+        notes = register(document, now=moment).notes
         assert expected == any("has come" in note for note in notes)
 
 
