@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -120,11 +121,9 @@ def _check_nesting(text: str) -> None:
 def _check_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise MalformedInput(f"duplicate field {key[:64]!r}", key[:64])
-            seen.add(key)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key in result if counts[key] > 1)
+        raise MalformedInput(f"duplicate field {twice[:64]!r}", twice[:64])
     for key in result:
         if not key.isascii():
             raise MalformedInput("field names are ASCII")
