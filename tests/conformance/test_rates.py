@@ -9,9 +9,9 @@ import pytest
 
 from sekisho.adapters.rates.bridge import Fixing
 from sekisho.adapters.rates.ecb import EcbPath
-from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
+from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.core.amounts import parse_amount
 from sekisho.core.gate.prices import pair_of
 from sekisho.core.terms import MARKET, NAME, NS, parse_day, parse_instant

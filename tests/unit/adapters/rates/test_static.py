@@ -7,9 +7,9 @@ import asyncio
 
 import pytest
 
-from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
+from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.adapters.venues.market import Best
 from sekisho.core.errors import MalformedInput, Unavailable
 from sekisho.core.terms import parse_instant

@@ -27,9 +27,7 @@ CURRENCY: Final = re.compile(r"[A-Z]{3,5}")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """Venues, accounts, counterparties, regions, seats, gates, sources."""
 
-_SECOND = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\."
-)
+_SECOND = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\.")
 _FRACTION = re.compile(r"[0-9]{9}Z")
 _SECOND_CHARACTERS: Final = 20
 _EPOCH = date(1970, 1, 1)
