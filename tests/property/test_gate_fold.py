@@ -101,8 +101,7 @@ def check_sums(bot: AgentState) -> None:
     for _, name, amount in bot.counterparties:
         sums[name] += amount
     assert bot.counterparty_sums == dict(sums)
-    times = Counter(digest for _, digest in bot.contents)
-    assert {digest: len(kept) for digest, kept in bot.content_times.items()} == dict(times)
+    assert bot.content_counts == dict(Counter(digest for _, digest in bot.contents))
 
 
 def plain(bot: AgentState) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def lengths(world: FoldWorld) -> tuple[int, ...]:
     """How much each list of the agent holds."""
     bot = world.bot
     return (
-        len(bot.messages), len(bot.contents), len(bot.content_times), len(bot.counterparties),
+        len(bot.messages), len(bot.contents), len(bot.content_counts), len(bot.counterparties),
         len(bot.counterparty_sums), sum(len(p._lows) + len(p._highs) for p in bot.prices.values()),
     )  # fmt: skip
 
@@ -54,9 +54,9 @@ def test_lists_keep_equal_contents_and_counterparties_apart() -> None:
     for name in ("a", "b"):
         world.permit(client_order_id=name, counterparty="A", quantity="100")
         world.later(6)
-    assert [len(times) for times in world.bot.content_times.values()] == [2]
+    assert list(world.bot.content_counts.values()) == [2]
     world.permit(client_order_id="c", counterparty="B", quantity="7")
-    assert sorted(len(times) for times in world.bot.content_times.values()) == [1, 1]
+    assert sorted(world.bot.content_counts.values()) == [1, 1]
     assert world.bot.counterparty_sums == {"A": 100 * UNIT, "B": 7 * UNIT}
     world.later(3)
     # "b" is 9 s old and counts, "a" would be 15 s old
@@ -109,3 +109,35 @@ def test_share_of_a_new_counterparty_begins_at_nothing() -> None:
     world.admit(policy, certificate_sha256="f" * 64)
     expected = [("concentration_exceeded", "0.49999999", "0.500000", "fraction")]
     assert reasons(world.ask(client_order_id="b", counterparty="B", quantity="0.01")) == expected
+
+
+def test_repeats_of_a_content_end_with_the_window_and_leave_others_alone() -> None:
+    """Between two orders nothing is forgotten, so what is past the window is taken off."""
+    world = FoldWorld(scope_of(repeated_orders={"count_max": 2, "window_s": 10}))
+    for name in ("a", "b"):
+        world.permit(client_order_id=name)
+        world.permit(client_order_id=f"{name}-other", quantity="7")
+        world.now += 5 * NS
+    world.now -= 1
+    expected = [("repeated_order", "2", "3", "orders")]
+    assert reasons(world.ask(client_order_id="c")) == expected
+    assert reasons(world.ask(client_order_id="d", quantity="7")) == expected
+    world.now += 1
+    assert reasons(world.ask(client_order_id="e")) == []
+    assert reasons(world.ask(client_order_id="f", quantity="7")) == []
+    assert reasons(world.ask(client_order_id="g")) == expected
+
+
+def test_repeats_past_the_window_are_taken_off_once_each_and_by_content() -> None:
+    """One of three is past the window and two of another content too: two are left of each."""
+    world = FoldWorld(scope_of(repeated_orders={"count_max": 4, "window_s": 10}))
+    for name in ("a", "b", "c"):
+        world.permit(client_order_id=name, quantity="7" if name != "a" else "5")
+    world.later(9)
+    for name in ("d", "e"):
+        world.permit(client_order_id=name, quantity="5")
+        world.permit(client_order_id=f"{name}-other", quantity="7")
+    world.later(1)
+    now = world.now - 10 * NS
+    counts = {world.bot.repeats_within(digest, now) for digest in world.bot.content_counts}
+    assert (counts, sorted(world.bot.content_counts.values())) == ({2}, [3, 4])

@@ -226,7 +226,7 @@ def test_export_of_log_signed_with_an_uncertified_key_is_refused() -> None:
 
 def test_export_larger_than_a_reader_accepts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest above the limit of notes is noticed before anything is written."""
-    monkeypatch.setattr(evidence, "NOTE_BYTES_MAX", 1000)
+    monkeypatch.setattr(evidence, "MANIFEST_BYTES_MAX", 1000)
 
     async def story() -> dict[str, bytes]:
         world, disk = await EvidenceWorld.start(), SimulatedDisk()

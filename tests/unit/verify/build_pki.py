@@ -192,9 +192,10 @@ class Pki:
         status: str,
         this_update: datetime.datetime,
         seconds: int = 15,
-        signer: ec.EllipticCurvePrivateKey | None = None,
+        *,
+        by_issuing: bool = False,
     ) -> bytes:
-        """An OCSP response (DER)."""
+        """An OCSP response (DER), by the responder or by the issuing CA itself."""
         revoked = status != "good"
         reason = x509.ReasonFlags.certificate_hold
         if status == "revoked":
@@ -209,9 +210,13 @@ class Pki:
             revocation_time=this_update if revoked else None,
             revocation_reason=reason if revoked else None,
         )
+        if by_issuing:
+            builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.issuing)
+            signed = builder.sign(self.issuing_key, hashes.SHA256())
+            return signed.public_bytes(Encoding.DER)
         builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, self.responder)
         builder = builder.certificates([self.responder])
-        signed = builder.sign(signer or self.responder_key, hashes.SHA256())
+        signed = builder.sign(self.responder_key, hashes.SHA256())
         return signed.public_bytes(Encoding.DER)
 
     def crl(

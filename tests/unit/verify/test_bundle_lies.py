@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.unit.verify.build_bundle import Draft, counters, outcome
+from sekisho_verify.bundle import Verification
+from tests.unit.verify.build_bundle import Draft, counters, outcome, write
 from tests.unit.verify.build_pki import START
 from tests.unit.verify.build_policy import AGENT
 from tests.unit.verify.build_signed import BOOT, LATER, at, b64, canonical, sha
@@ -61,6 +62,12 @@ def forged_ocsp(draft: Draft) -> str:
     """A status response of a moment that the responder never signed."""
     data = draft.pki.status(draft.certificate, "good", LATER)
     return b64(data.replace(b"20260515093000Z", b"20260515090300Z"))
+
+
+def issuing_ocsp(draft: Draft) -> str:
+    """A lawful status response, of the issuing CA itself."""
+    moment = LATER.replace(minute=3)
+    return b64(draft.pki.status(draft.certificate, "good", moment, by_issuing=True))
 
 
 TOO_BIG = reason("exceeds_scope_size", "25000.00", "180000.00", "EUR")
@@ -187,6 +194,7 @@ PERMITS: list[tuple[Change, str]] = [
         "does not cover",
     ),
     (lambda d: signed(4, ocsp=forged_ocsp(d))(d), "bad signature"),
+    (lambda d: signed(4, ocsp=issuing_ocsp(d))(d), "another responder"),
     (lambda d: d.gate[12].update(decision=7), "names a refused decision"),
     (lambda d: d.gate[5].update(decision=3), "names no earlier decision"),
     (lambda d: d.gate[5].update(decision=9), "names no earlier decision"),
@@ -304,6 +312,40 @@ def test_permit_late_but_lawful_passes_to_the_summary(original: Draft, tmp_path:
     assert "summary" == outcome(draft, tmp_path)[0]
 
 
+def test_permit_for_a_cancel_fails(original: Draft, tmp_path: Path) -> None:
+    """A cancel is permitted and gets no permit."""
+    cancel = next(
+        i
+        for i, e in enumerate(original.gate)
+        if e["kind"] == "decision" and e["order"] and e["order"]["action"] == "cancel"
+    )
+    draft = late(original.copy(), lambda d: d.gate.append(dict(d.gate[12], decision=cancel)))
+    step, _, told = outcome(draft, tmp_path)
+    assert ("permits", "names a decision that gets no permit") == (step, told)
+
+
+def test_permit_beyond_the_lease_fails(original: Draft, tmp_path: Path) -> None:
+    """A permit ends no later than the lease, give or take the clocks' bound."""
+    for seconds, failed in ((46, ""), (45, "permits")):
+        draft = original.copy()
+        relet(granted_at=at(2, seconds))(draft)
+        step, _, told = outcome(draft, tmp_path / str(seconds))
+        assert failed == step, told
+        assert not failed or "lasts beyond the lease" in told
+
+
+def test_permit_file_missing_is_named(original: Draft, tmp_path: Path) -> None:
+    """Signing input and signature of each permit are in the bundle."""
+    files = original.files()
+    for number, path in enumerate(p for p in list(files) if p.startswith("permits/")):
+        kept = {name: data for name, data in files.items() if name != path}
+        folder = write(tmp_path / str(number), kept, original)
+        root = original.pki.root.public_bytes(Encoding.PEM)
+        report = Verification(folder, root, None, None).run()
+        assert report.failure is not None
+        assert (path, "is missing") == (report.failure.place, report.failure.what)
+
+
 def relet(**changes: Any) -> Change:
     """The lease made anew, signed, with other content."""
 
@@ -340,6 +382,14 @@ def test_lease_that_does_not_hold_fails_step_8(
     step, place, told = outcome(draft, tmp_path)
     assert ("leases", "gate log, entry 2") == (step, place), told
     assert what in told
+
+
+def test_gate_other_than_before_fails(original: Draft, tmp_path: Path) -> None:
+    """One log is of one gate."""
+    draft = original.copy()
+    members = {"gate": "gate-2", "boot": BOOT, "region": "eu-west-1", "environment": "test"}
+    draft.add("gate_opened", 21, **members)
+    assert "opens another gate in this log" in outcome(draft, tmp_path)[2]
 
 
 def test_lease_epoch_that_falls_fails(original: Draft, tmp_path: Path) -> None:
@@ -434,6 +484,10 @@ def test_rearm_needs_both_roles_and_the_epoch(original: Draft, tmp_path: Path) -
         draft.add("rearmed", 21, **members)
         return draft
 
+    def renamed(draft: Draft) -> Draft:
+        draft.gate[-1]["seats"] = ["risk_r"]
+        return draft
+
     def again(draft: Draft) -> Draft:
         draft.gate.append(dict(draft.gate[-1]))
         return draft
@@ -446,6 +500,7 @@ def test_rearm_needs_both_roles_and_the_epoch(original: Draft, tmp_path: Path) -
         (rearm(original.copy(), both, agent="other"), "is not for it"),
         (rearm(original.copy(), both, latch="repeated_executions"), "is not for it"),
         (rearm(rearm(original.copy(), both), both), "repeats a nonce"),
+        (renamed(rearm(original.copy(), both)), "names other seats"),
         (again(rearm(original.copy(), both)), "repeats a nonce"),
         (rearm(original.copy(), ()), "without a signed command"),
     ]

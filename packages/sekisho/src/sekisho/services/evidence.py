@@ -36,7 +36,7 @@ from sekisho.core.gate.permit import split
 from sekisho.core.identity.crl import crl_pem
 from sekisho.core.identity.profile import load, pem, spki
 from sekisho.core.ledger.merkle import Tree, leaf_hash
-from sekisho.core.ledger.note import NOTE_BYTES_MAX, Note, VerifierKey, sign_line
+from sekisho.core.ledger.note import Note, VerifierKey, sign_line
 from sekisho.core.ledger.tiles import encode_bundle, new_tiles, tile_hashes
 from sekisho.core.terms import DAY_S, NS, format_instant
 from sekisho.ports import Disk, Signer
@@ -45,6 +45,8 @@ from sekisho.services.journal import Journal
 OCSP_LIFETIME_NS = 7 * DAY_S * NS
 """How long the status responses of a bundle may be relied on: a reader looks at it days later."""
 ATTEMPTS = 5
+MANIFEST_BYTES_MAX = 2**30
+"""Far above any checkpoint: a manifest has a line for each permit's files."""
 _SIGNATURE_LINE_BYTES_MAX = 512
 _PACKAGE_FILES = resources.files("sekisho.services") / "bundle_files"
 
@@ -147,9 +149,9 @@ class Export:
         files[selection.SUMMARY] = canonical(plain)
         files[selection.OID_NAMES] = oid_cnf.encode("ascii")
         text = manifest_text(agent, format_instant(since_ns), format_instant(until_ns), files)
-        if len(text) > NOTE_BYTES_MAX - _SIGNATURE_LINE_BYTES_MAX:
+        if len(text) > MANIFEST_BYTES_MAX - _SIGNATURE_LINE_BYTES_MAX:
             raise ConfigurationInvalid(
-                f"a bundle of {len(files)} files needs a MANIFEST above {NOTE_BYTES_MAX} bytes,"
+                f"a bundle of {len(files)} files needs a MANIFEST above {MANIFEST_BYTES_MAX} bytes,"
                 " which no reader accepts"
             )
         await self._store(target, files)
@@ -171,7 +173,7 @@ class Export:
     async def _seal(self, target: Disk, text: str) -> bytes:
         """Sign the manifest and write it; its bytes."""
         line = sign_line(self._own_key(), await self._key.sign(text.encode("ascii")))
-        note = Note(text, (line,)).encode()
+        note = Note(text, (line,)).encode(MANIFEST_BYTES_MAX)
         # A crash before this leaves a folder without MANIFEST; after it, a whole bundle.
         await target.write_new(NAME, note)
         await target.sync(NAME)

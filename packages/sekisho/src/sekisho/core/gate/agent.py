@@ -8,7 +8,9 @@ policy changes limits and status; ids, counters, working orders, positions and l
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal, NamedTuple
+from typing import Literal
+
+import msgspec
 
 from sekisho.core.amounts import format_money, parse_amount
 from sekisho.core.events import AgentAdmitted, Counters, Decision
@@ -27,7 +29,7 @@ from sekisho.core.terms import NS, day_text, parse_instant
 Latch = Literal["repeated_executions", "consecutive_failures"]
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A ``client_order_id`` that was used: content and the decision that answered it."""
 
     digest: str
@@ -61,7 +63,7 @@ class AgentState:
         self.orders = 0
         self.messages: deque[int] = deque()
         self.contents: deque[tuple[int, str]] = deque()
-        self.content_times: dict[str, deque[int]] = {}
+        self.content_counts: dict[str, int] = {}
         self.counterparties: deque[tuple[int, str, int]] = deque()
         self.counterparty_sums: dict[str, int] = {}
         self.prices: dict[str, Extremes] = {}
@@ -194,14 +196,24 @@ class AgentState:
         limit = self.limits.scope.repeated_orders
         if limit == "none":
             return
-        digest = content_digest(order)
+        digest, counts = content_digest(order), self.content_counts
         self.contents.append((at, digest))
-        self.content_times.setdefault(digest, deque()).append(at)
+        counts[digest] = counts.get(digest, 0) + 1
         while self.contents[0][0] <= at - limit.window_s * NS:
             _, old = self.contents.popleft()
-            self.content_times[old].popleft()
-            if not self.content_times[old]:
-                del self.content_times[old]
+            counts[old] -= 1
+            if counts[old] == 0:
+                del counts[old]
+
+    def repeats_within(self, digest: str, since: int) -> int:
+        """How often this content was permitted after ``since``."""
+        count = self.content_counts.get(digest, 0)
+        for time, seen in self.contents:
+            if time > since:
+                break
+            if seen == digest:
+                count -= 1
+        return count
 
     def _count_counterparty(self, at: int, name: str, amount: int) -> None:
         limit = self.limits.scope.concentration

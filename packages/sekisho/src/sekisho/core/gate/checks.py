@@ -9,7 +9,8 @@ check that is not in it does not exist, and a test drops each in turn and expect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from sekisho.core.amounts import ceil_fraction, format_amount, format_money, parse_amount
 from sekisho.core.gate.agent import AgentState
@@ -24,7 +25,7 @@ from sekisho.core.terms import DAY_S, NS, Code, Reason, day_text, format_instant
 Reasons = Iterable[Reason]
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """One order with all that its checks look at.
 
     ``terms`` is the order as it would become, None for cancels and for amendments of unknown
@@ -148,8 +149,7 @@ def repeated(asked: Asked) -> Reasons:
     if limit == "none" or not isinstance(asked.order, NewOrder):
         return
     since = asked.now - limit.window_s * NS
-    times = asked.agent.content_times.get(content_digest(asked.order), ())
-    count = sum(1 for time in times if since < time <= asked.now)
+    count = asked.agent.repeats_within(content_digest(asked.order), since)
     if count >= limit.count_max:
         yield Reason(Code.REPEATED_ORDER, str(limit.count_max), str(count + 1), "orders")
 

@@ -8,10 +8,11 @@ makes an earlier one that is not beyond it forgettable. Times never fall.
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+
+import msgspec
 
 
-class Ratio(NamedTuple):
+class Ratio(msgspec.Struct, frozen=True, gc=False):
     """An exact number ``num / den``; ``den`` is above zero."""
 
     num: int

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from sekisho.core.amounts import SCALE, ceil_cent, parse_amount
 from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.terms import NS
@@ -138,7 +140,7 @@ def above_share(share: Ratio, limit_units: int) -> bool:
     return share.num * SCALE > limit_units * share.den
 
 
-class Valued(NamedTuple):
+class Valued(msgspec.Struct, frozen=True, gc=False):
     """What valuation needs of an order: its market's legs, currency, side, type, price,
     quantity.
     """

@@ -109,11 +109,11 @@ class Note:
     text: str
     signatures: tuple[NoteSignature, ...]
 
-    def encode(self) -> bytes:
+    def encode(self, bytes_max: int = NOTE_BYTES_MAX) -> bytes:
         """The bytes of the note. Raises MalformedInput when they would not be one."""
         lines = "".join(signature.line for signature in self.signatures)
         data = f"{self.text}\n{lines}".encode()
-        if parse_note(data) != self:
+        if parse_note(data, bytes_max) != self:
             raise MalformedInput("this text and these signatures do not make a note")
         return data
 
@@ -128,13 +128,17 @@ def cosignature_message(timestamp: int, text: str) -> bytes:
     return f"cosignature/v1\ntime {timestamp}\n{text}".encode()
 
 
-def parse_note(data: bytes) -> Note:
+def parse_note(data: bytes, bytes_max: int = NOTE_BYTES_MAX) -> Note:
     """Parse strictly: exactly one byte string for each note.
+
+    Args:
+        data: the note.
+        bytes_max: how long it may be; a bundle's manifest may be longer than a checkpoint.
 
     Raises:
         MalformedInput: anything that section 5 does not allow.
     """
-    if len(data) > NOTE_BYTES_MAX:
+    if len(data) > bytes_max:
         raise MalformedInput(f"a note of {len(data)} bytes is too long")
     try:
         whole = data.decode("utf-8")
