@@ -9,8 +9,7 @@ check that is not in it does not exist, and a test drops each in turn and expect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-
-import msgspec
+from typing import NamedTuple
 
 from sekisho.core.amounts import ceil_fraction, format_amount, format_money, parse_amount
 from sekisho.core.gate.agent import AgentState
@@ -25,7 +24,7 @@ from sekisho.core.terms import DAY_S, NS, Code, Reason, day_text, format_instant
 Reasons = Iterable[Reason]
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class Asked(NamedTuple):
     """One order with all that its checks look at.
 
     ``terms`` is the order as it would become, None for cancels and for amendments of unknown
