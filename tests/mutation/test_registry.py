@@ -80,13 +80,15 @@ def is_check(module: ModuleType, function: Any) -> bool:
     )
 
 
-@pytest.mark.slow
 def test_guards_removed_one_by_one_are_all_noticed() -> None:
     """Each early return, refusal and guarded block of core/gate, by the command that prints it."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.mutation", "--guards"],
-        check=False, cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 survived: 100.0 %" in done.stdout
 

@@ -178,12 +178,13 @@ def end_of_day(day: str, transitions: Sequence[tuple[int, int]]) -> str:
         transitions: (ns UTC, offset in seconds), rising; the first offset also holds before it.
     """
     midnight = (parse_day(day) + 1) * DAY_S * NS
-    for index, (since, offset) in enumerate(transitions):
+    moment = midnight - transitions[0][1] * NS
+    for since, offset in transitions[1:]:
+        if moment < since:
+            break
         # Where clocks jump over midnight the jump itself is the end of the day.
-        moment = midnight - offset * NS if index == 0 else max(since, midnight - offset * NS)
-        if index + 1 == len(transitions) or moment < transitions[index + 1][0]:
-            return format_instant(moment)
-    raise ValueError("a zone has at least one offset")
+        moment = max(since, midnight - offset * NS)
+    return format_instant(moment)
 
 
 def frozen_until(values: Values) -> int | None:
