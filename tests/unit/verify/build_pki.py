@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 ARC = "1.3.6.1.4.1.32473"
 START = datetime.datetime(2026, 5, 1, tzinfo=datetime.UTC)
+END = START + datetime.timedelta(days=365)
 ISSUED = datetime.datetime(2026, 5, 15, 9, 2, tzinfo=datetime.UTC)
 LEI = "529900T8BM49AURSDO55"
 OID = x509.ObjectIdentifier
@@ -97,6 +98,7 @@ class Pki:
         key: Any,
         issuer: x509.Name,
         begin: datetime.datetime = START,
+        end: datetime.datetime = END,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -105,7 +107,7 @@ class Pki:
             .public_key(key)
             .serial_number(self.serial())
             .not_valid_before(begin)
-            .not_valid_after(START + datetime.timedelta(days=365))
+            .not_valid_after(end)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
         )
 
@@ -143,10 +145,11 @@ class Pki:
         more: list[tuple[x509.ExtensionType, bool]],
         signer: ec.EllipticCurvePrivateKey | None = None,
         begin: datetime.datetime = START,
+        end: datetime.datetime = END,
     ) -> x509.Certificate:
         """An end entity's certificate."""
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.issuing_key.public_key())
-        builder = self._builder(subject, key, self.issuing_name, begin)
+        builder = self._builder(subject, key, self.issuing_name, begin, end)
         builder = builder.add_extension(x509.BasicConstraints(False, None), True)
         builder = builder.add_extension(usage(ca=False), True)
         builder = builder.add_extension(above, False)
@@ -183,8 +186,8 @@ class Pki:
         more += changes.get("more", [])
         usage_oid = changes.get("usage", OID(f"{ARC}.2.1"))
         key = self.agent_key.public_key()
-        begin = changes.get("begin", ISSUED)
-        return self.leaf(subject, key, usage_oid, more, changes.get("signer"), begin)
+        begin, end = changes.get("begin", ISSUED), changes.get("end", END)
+        return self.leaf(subject, key, usage_oid, more, changes.get("signer"), begin, end)
 
     def status(
         self,

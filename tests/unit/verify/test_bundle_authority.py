@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.unit.verify.build_bundle import Draft, outcome
+from tests.unit.verify.build_pki import END
 from tests.unit.verify.build_policy import AGENT
 from tests.unit.verify.build_signed import LATER, at, b64, canonical, sha
 
@@ -67,12 +69,18 @@ APPROVAL: list[tuple[Change, int, str]] = [
         "more than 31 days",
     ),
     (approvals(required=1), 6, "requires another number"),
+    (approvals(schema="x"), 6, "resolution has another schema"),
+    (approvals(policy_sha256="0" * 64), 6, "resolution is over another policy"),
+    (approvals(roster_sha256="0" * 64), 6, "resolution is by another roster"),
+    (authority(3, agent="other"), 3, "`agent` is not the policy's"),
+    (authority(0, responder_certificate="AAAA"), 0, "`responder_certificate` is not that of"),
     (approvals(resolved_at=at(1, 1)), 6, "in the future"),
     (authority(6, resolution_sha256="0" * 64), 6, "`resolution_sha256`"),
     (authority(7, resolution_sha256="0" * 64), 7, "rests on no resolution"),
     (authority(7, not_after=at(59)), 7, "other times"),
     (authority(7, serial_number="01" * 17), 7, "`serial_number`"),
     (authority(7, agent="other"), 7, "certifies an agent"),
+    (authority(7, certificate_sha256="0" * 64), 7, "`certificate_sha256` is not its digest"),
     (authority(3, policy_sha256="0" * 64), 3, "`policy_sha256`"),
     (authority(0, roster_sha256="0" * 64), 0, "`roster_sha256`"),
     (lambda d: d.authority.insert(1, d.authority[0]), 1, "founded once"),
@@ -142,6 +150,8 @@ STATUS: list[tuple[Change, int, str]] = [
     (authority(9, commands=[], seats=[]), 9, "has no signed command"),
     (authority(9, cause="revoke"), 9, "changes good to hold because of revoke"),
     (authority(9, seats=["risk_r"]), 9, "names other seats"),
+    (authority(9, serial_number="01" * 17), 9, "another agent or serial number"),
+    (authority(9, agent="other"), 9, "another agent or serial number"),
     (authority(10, cause="drift"), 10, "changes hold to good because of drift"),
     (
         commands(10, told_by("compliance_c", "release", **RELEASE), seats=["compliance_c"]),
@@ -334,3 +344,73 @@ def test_approval_not_given_before_fails(original: Draft, tmp_path: Path) -> Non
         "rests on an approval that was not given before",
     )
     assert expected == outcome(draft, tmp_path)
+
+
+def test_gate_booted_smaller_than_before_fails(original: Draft, tmp_path: Path) -> None:
+    """The authority never saw the gate's log shrink."""
+    draft = original.copy()
+    draft.authority[8].update(draft._booted(5))
+    draft.authority.insert(9, draft._booted(3))
+    expected = ("approval", "authority log, entry 9", "saw a shorter log than before")
+    assert expected == outcome(draft, tmp_path)
+
+
+class Otherwise(Draft):
+    """A draft whose policy, extension or certificate is changed from the start."""
+
+    def __init__(self, document: Any = None, digest: str = "", **certificate: Any) -> None:
+        self.document, self.digest = document or {}, digest
+        super().__init__()
+        if certificate:
+            made = self.pki.agent_certificate(
+                AGENT, "Example Trading", self.scope_value(), **certificate
+            )
+            self.certificate, self.serial = made, f"{made.serial_number:034x}"
+            self.certificate_sha256 = sha(made.public_bytes(Encoding.DER))
+            ended = f"{certificate['end']:%Y-%m-%dT%H:%M:%S}.000000000Z"
+            self.authority[7].update(self._certified() | {"not_after": ended})
+
+    def scope_value(self) -> bytes:
+        for part, members in self.document.items():
+            self.policy[part] |= members
+        self.policy_sha256 = sha(canonical(self.policy))
+        if not self.digest:
+            return super().scope_value()
+        right, self.policy_sha256 = self.policy_sha256, self.digest
+        value = super().scope_value()
+        self.policy_sha256 = right
+        return value
+
+
+def test_issuing_with_another_digest_in_the_extension_fails(tmp_path: Path) -> None:
+    """The extension's digest is the policy's, not only its scope."""
+    expected = ("approval", "authority log, entry 7", "certificate is for another policy")
+    assert expected == outcome(Otherwise(digest="0" * 64), tmp_path)
+
+
+def test_issuing_beyond_the_policy_fails(tmp_path: Path) -> None:
+    """A certificate ends with its policy or the issuing CA, whichever is first."""
+    expected = "ends neither with its policy nor with the issuing CA"
+    for number, days in enumerate((-1, 1)):
+        draft = Otherwise(end=END + datetime.timedelta(days=days))
+        step, place, told = outcome(draft, tmp_path / str(number))
+        assert "certificates/agent-" not in place
+        assert ("approval", "authority log, entry 7", expected) == (step, place, told)
+
+
+def test_approval_by_the_author_does_not_count(tmp_path: Path) -> None:
+    """Who documented a policy does not approve it."""
+    governance = {"documented_by": "approver_a", "approved_by": []}
+    expected = "seat approver_a approves its own policy"
+    found = outcome(Otherwise({"governance": governance}), tmp_path)
+    assert ("approval", "authority log, entry 4", expected) == found
+
+
+@pytest.mark.parametrize("field", ["policy_sha256", "resolution_sha256"])
+def test_certificate_on_another_policys_resolution_fails(
+    original: Draft, tmp_path: Path, field: str
+) -> None:
+    """What an entry names must have been registered or resolved before."""
+    draft = original.copy()
+    draft.authority[7][field] = "0" * 64
+    assert ("approval", "authority log, entry 7") == outcome(draft, tmp_path)[:2]

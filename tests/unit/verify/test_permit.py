@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sekisho_verify import (
@@ -26,7 +30,7 @@ from sekisho_verify.permit import signature_der
 from tests.unit.verify.build_bundle import Draft
 from tests.unit.verify.build_pki import ARC
 from tests.unit.verify.build_policy import AGENT
-from tests.unit.verify.build_signed import LATER, at, b64, sha
+from tests.unit.verify.build_signed import ECDSA, LATER, at, b64, sha
 
 NOW = instant(at(3, 1))
 TEST = frozenset({"test"})
@@ -169,6 +173,51 @@ def test_verify_permit_other_header_refuses(draft: Draft) -> None:
             verify(draft, f"{text}.{payload}.{signature}")
 
 
+def encoded(data: bytes) -> str:
+    """Base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def test_verify_permit_signed_for_another_purpose_refuses(draft: Draft) -> None:
+    """A signature over the same bytes with another context line is no permit."""
+    header, payload, _ = draft.permits[4].split(".")
+    raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+    assert raw.startswith(b"sekisho/permit/v1\n")
+    other = f"{header}.{encoded(raw.replace(b'permit/v1', b'permit/v9', 1))}"
+    made = draft.pki.agent_key.sign(other.encode(), ECDSA)
+    r, s = decode_dss_signature(made)
+    signature = encoded(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+    with pytest.raises(VerificationFailed, match="not signed as a permit"):
+        verify(draft, f"{other}.{signature}")
+
+
+def test_verify_permit_other_spelling_of_the_same_refuses(draft: Draft) -> None:
+    """Unused bits of the last character, a longer signature, more than any permit has."""
+    permit = draft.permits[4]
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    last = letters[letters.index(permit[-1]) ^ 1]  # 64 bytes leave four unused bits
+    header, payload, signature = permit.split(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    longer = f"{header}.{payload}.{encoded(bytes(1) + raw)}"
+    for text, what in (
+        (permit[:-1] + last, "canonical base64url"),
+        (longer, "not 64 bytes"),
+        (permit + "A" * 65536, "longer than any permit"),
+        (permit + ".", "base64url"),
+        (permit + "é", "not ASCII"),
+    ):
+        with pytest.raises(VerificationFailed, match=what):
+            verify(draft, text)
+
+
+def test_verify_permit_carrying_a_cancel_refuses(draft: Draft) -> None:
+    """A permit is for a new order, whatever else is well-formed."""
+    cancel = {"action": "cancel", "client_order_id": "x", "orig_client_order_id": "y"}
+    changes = {"order": cancel, "venue": "", "account": ""}
+    with pytest.raises(VerificationFailed, match="carries no new order"):
+        verify(draft, draft.jws(draft.payload(4, **changes)), venue="")
+
+
 CERTIFICATES: list[tuple[dict[str, Any], str]] = [
     ({"critical": True}, "critical"),
     ({"usage": x509.ObjectIdentifier(f"{ARC}.2.2")}, "another key usage"),
@@ -243,8 +292,6 @@ def test_accept_once_file_outlives_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", [b"\x00", b"\x7f", b"\x80", b"\xff"])
 def test_signature_der_equals_the_library(first: bytes) -> None:
     """Integers in their shortest form, with a zero before a leading one bit."""
-    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-
     r, s = first + b"\x01" * 31, b"\x00" * 31 + b"\x05"
     expected = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
     assert expected == signature_der(r + s)

@@ -7,11 +7,13 @@ import copy
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sekisho_verify import policy as policies
 from sekisho_verify.findings import VerificationFailed
 from tests.unit.verify.build_policy import policy
-from tests.unit.verify.build_signed import People, canonical, sha
+from tests.unit.verify.build_signed import People, b64, canonical, sha
 
 WINDOW = {"count_max": 1, "window_s": 1}
 COLLAR = {"deviation_max": "0.1", "range_max": "1", "window_s": 2_678_400}
@@ -211,6 +213,22 @@ def test_review_due_follows_from_the_offset_in_force() -> None:
     assert policies.read(document).review_due_text == "2026-07-30T23:30:00.000000000Z"
 
 
+def p384() -> bytes:
+    """A key of another curve."""
+    key = ec.generate_private_key(ec.SECP384R1()).public_key()
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def compressed() -> bytes:
+    """A P-256 key with its point compressed."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    whole = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    point = key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    bits = b"\x03" + bytes((len(point) + 1, 0)) + point
+    algorithm = whole[2 : 2 + 2 + whole[3]]
+    return b"\x30" + bytes((len(algorithm) + len(bits),)) + algorithm + bits
+
+
 def test_roster_of_another_form_is_refused() -> None:
     """Sorted seats, each once, each with its own key in its one encoding."""
     from sekisho_verify.people import roster
@@ -228,6 +246,9 @@ def test_roster_of_another_form_is_refused() -> None:
         good | {"seats": [seats[0] | {"role": "king"}]},
         good | {"seats": [seats[0] | {"public_key": "AAAA"}]},
         good | {"seats": [seats[0] | {"public_key": seats[0]["public_key"] + "\n"}]},
+    ]
+    bad += [
+        good | {"seats": [seats[0] | {"public_key": b64(key)}]} for key in (p384(), compressed())
     ]
     for value in bad:
         with pytest.raises(VerificationFailed):

@@ -83,10 +83,18 @@ def case_of(state: State, agent: Agent, order: Order, now: int, monotonic: int) 
             case.price = Fraction(target.price, canonical.UNIT)
         elif target.order_type == "market":
             case.price = None
-    if order.action != "cancel" and case.market:
+    if order.action != "cancel" and case.market and (order.action == "new" or amendable(case)):
         scope = agent.scope
         asked = Asked(case.market, case.side, case.currency, order.quantity, case.price)
         case.notional = prices.notional(
             asked, scope.currency, state.book, scope.sources[0], scope.buffer
         )
     return case
+
+
+def amendable(case: Case) -> bool:
+    """Whether an amendment names a working order that can still be changed so (row 7)."""
+    target = case.target
+    if target is None or target.pending is not None:
+        return False
+    return case.order.quantity > target.filled

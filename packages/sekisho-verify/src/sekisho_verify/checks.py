@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sekisho_verify import prices
 from sekisho_verify.canonical import DAY, SECOND, instant_text, money, share_up, shortest
-from sekisho_verify.case import Case
+from sekisho_verify.case import Case, amendable
 from sekisho_verify.limits import Share
 from sekisho_verify.prices import Quotation
 
@@ -37,7 +37,7 @@ def reasons(case: Case) -> list[Reason]:
         return list(dict.fromkeys(r for row in rows for r in row))
     early = (row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8, row_9)
     found = [reason for row in early for reason in row(case)]
-    whole = case.order.action == "new" or _amendable(case)
+    whole = case.order.action == "new" or amendable(case)
     middle = (row_10, row_11, row_12, row_13, row_14, row_15, row_16, row_17)
     late = (row_19, row_20, row_21, row_22)
     if whole:
@@ -47,11 +47,6 @@ def reasons(case: Case) -> list[Reason]:
         found += [reason for row in late for reason in row(case)]
     found += [reason for row in (row_23, row_24, row_25, row_26) for reason in row(case)]
     return list(dict.fromkeys(found))
-
-
-def _amendable(case: Case) -> bool:
-    target = case.target
-    return target is not None and target.pending is None and case.order.quantity > target.filled
 
 
 def row_1(case: Case) -> Reasons:
@@ -110,7 +105,7 @@ def row_6(case: Case) -> Reasons:
 def row_7(case: Case) -> Reasons:
     """An amendment or cancel names a working order; an amendment can still be made."""
     action = case.order.action
-    known = case.target is not None if action == "cancel" else _amendable(case)
+    known = case.target is not None if action == "cancel" else amendable(case)
     if action != "new" and not known:
         yield Reason("unknown_order", "", case.order.original)
 

@@ -19,7 +19,7 @@ Form = Callable[[object], object]
 _INT_TEXT = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 _SERIAL = re.compile(r"(?:[0-9a-f]{2}){1,20}")
-_MONEY = re.compile(r"-?(0|[1-9][0-9]{0,25})\.[0-9]{2}", re.ASCII)
+_MONEY = re.compile(r"-?(0|[1-9][0-9]{0,59})\.[0-9]{2}", re.ASCII)
 
 
 def _matching(pattern: re.Pattern[str], what: str) -> Form:

@@ -218,9 +218,10 @@ class State:
             _report(agent, entry, now)
         elif kind == "status_acted":
             present = entry["certificate_sha256"] == agent.certificate_sha256
-            if present and agent.status != "revoked":
-                agent.status = str(entry["status"])
-            agent.epoch = max(agent.epoch, canonical.integer_of(entry["epoch"]))
+            epoch, status = canonical.integer_of(entry["epoch"]), str(entry["status"])
+            if present and agent.status != "revoked" and (status != "good" or epoch > agent.epoch):
+                agent.status = status
+            agent.epoch = max(agent.epoch, epoch)
         elif kind == "withdrawn":
             _withdraw(agent, canonical.integer_of(entry["decision"]))
         elif kind == "outcome_unresolved" and entry["operation"] in {"submit", "amend"}:

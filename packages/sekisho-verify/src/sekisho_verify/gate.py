@@ -131,6 +131,8 @@ class GateLog:
         there = issued.status_at(epoch)
         require(there == status, f"acts on {status}, the authority's log has {there}")
         agent = str(entry["agent"])
+        newer = epoch > self._agent_epochs[agent]
+        require(status != "good" or newer, "lifts a stop by an epoch that is not newer")
         self._agent_epochs[agent] = max(self._agent_epochs[agent], epoch)
         self.acted[issued.certificate.sha256].append((index, status))
 

@@ -151,21 +151,20 @@ def notional(order: Asked, money: str, book: Book, source: str, buffer: Fraction
     if money not in (base, quote):
         found = _latest(book, source, order.currency, money)
         return None if found is None else cents_up(order.quantity * found[1] * (_ONE + buffer))
+    price, buys, in_base = order.price, order.side == "buy", order.currency == base
+    if price is not None and buys == in_base:
+        # The price alone bounds it: no quotation is needed.
+        worth = order.quantity * price if in_base else order.quantity / price
+        return cents_up(worth)
     found = _latest(book, source, base, quote)
     if found is None:
         return None
     bid, ask = found
-    price, buys = order.price, order.side == "buy"
-    if order.currency == base:
-        if price is None:
-            highest = ask * (_ONE + buffer)
-        else:
-            highest = price if buys else max(price, ask * (_ONE + buffer))
-        return cents_up(order.quantity * highest)
-    if price is None:
-        lowest = bid * (_ONE - buffer)
-    else:
-        lowest = min(price, bid * (_ONE - buffer)) if buys else price
+    if in_base:
+        worst = ask * (_ONE + buffer)
+        return cents_up(order.quantity * (worst if price is None else max(price, worst)))
+    worst = bid * (_ONE - buffer)
+    lowest = worst if price is None else min(price, worst)
     return None if lowest <= 0 else cents_up(order.quantity / lowest)
 
 

@@ -127,6 +127,9 @@ def _run(work: Coroutine[Any, Any, int]) -> None:
     except SekishoError as error:
         click.echo(f"sekisho: {error}", err=True)
         sys.exit(1)
+    except OSError as error:
+        click.echo(f"sekisho: {error.filename}: {error.strerror}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         click.echo("sekisho: interrupted", err=True)
         sys.exit(130)

@@ -39,7 +39,7 @@ from sekisho.compose import (
     write_bundle,
 )
 from sekisho.config import Config
-from sekisho.core.amounts import format_money, parse_amount
+from sekisho.core.amounts import format_money, parse_amount, parse_money
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.events import Decision, decode_gate_entry
 from sekisho.core.governance.document import Registration
@@ -54,6 +54,8 @@ TRADING_DAYS = 10
 OVERSIZE_TENTHS = 72
 """The large order of the story is 7.2 times the largest that is allowed."""
 MARKER = "demonstration.txt"
+OWN_NAMES = {MARKER, "home", "bundle", "root.pem", "verify.txt"}
+"""What a demonstration writes: a folder that holds anything else is not replaced."""
 TEXT_DAY_ORDERS = 48
 
 
@@ -265,7 +267,8 @@ def _make_room(out: Path) -> None:
     if not out.exists():
         out.mkdir(parents=True)
         return
-    if not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).exists()):
+    found = {path.name for path in out.iterdir()} if out.is_dir() and not out.is_symlink() else None
+    if found is None or (found and (MARKER not in found or not found <= OWN_NAMES)):
         raise ConfigurationInvalid(
             f"{out}: holds something else than an earlier demonstration; choose another --out"
         )
@@ -279,7 +282,7 @@ def _highest(gate: Gate) -> tuple[str, str]:
     for _, data in gate.log.journal.entries():
         entry = decode_gate_entry(data)
         if isinstance(entry, Decision) and entry.after is not None:
-            best = max(best, (parse_amount(entry.after.gross_permitted), entry.after.day))
+            best = max(best, (parse_money(entry.after.gross_permitted), entry.after.day))
     return format_money(best[0]), best[1]
 
 

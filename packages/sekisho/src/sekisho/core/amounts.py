@@ -19,6 +19,7 @@ CENT: Final = 10**6
 """One hundredth of a currency unit, in units of 1e-8."""
 
 _AMOUNT = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,8}))?")
+_MONEY = re.compile(r"(-?)(0|[1-9][0-9]{0,59})\.([0-9]{2})")
 _FRACTION_DIGITS: Final = 6
 
 
@@ -55,6 +56,20 @@ def format_money(units: int) -> str:
     sign = "-" if units < 0 else ""
     cents = abs(units) // CENT
     return f"{sign}{cents // 100}.{cents % 100:02d}"
+
+
+def parse_money(text: str) -> int:
+    """Inverse of :func:`format_money`: computed money may be larger than any amount on a wire.
+
+    Raises:
+        MalformedInput: not at most 60 digits with two decimals.
+    """
+    match = _MONEY.fullmatch(text)
+    if match is None:
+        raise MalformedInput(f"{text[:80]!r} is not money like 25000.00")
+    sign, whole, cents = match.groups()
+    units = (int(whole) * 100 + int(cents)) * CENT
+    return -units if sign else units
 
 
 def ceil_div(numerator: int, denominator: int) -> int:

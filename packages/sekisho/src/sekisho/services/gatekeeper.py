@@ -175,6 +175,8 @@ class Gatekeeper:
             return "certificate_held" if held.status == "hold" else "certificate_revoked"
         if lease is None or self._clock.monotonic_ns() >= lease.deadline:
             return "lease_expired"
+        if self.log.clocks().now >= self.leasing.ends_at_ns(lease.grant):
+            return "lease_expired"  # a wall clock that was stepped forwards, past the lease
         if held.certificate_sha256 not in lease.status:
             return "status_missing"
         if index not in held.by_decision:
@@ -195,9 +197,9 @@ class Gatekeeper:
         lease = state.lease
         left = 0 if lease is None else lease.deadline - self._clock.monotonic_ns()
         issued = self.log.clocks().now
-        expires = min(
-            issued + min(terms.risk_controls.permit_lifetime_s * NS, left), held.not_after
-        )
+        ends = issued if lease is None else self.leasing.ends_at_ns(lease.grant)
+        lifetime = min(terms.risk_controls.permit_lifetime_s * NS, left)
+        expires = min(issued + lifetime, ends, held.not_after)
         return permits.Permit(
             permit_id=permits.permit_id(self.log.origin, index),
             agent=held.agent,

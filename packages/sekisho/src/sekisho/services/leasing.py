@@ -93,6 +93,15 @@ class Leasing:
             self._renewal.set_result(None)
             self._renewal = None
 
+    def ends_at_ns(self, grant: str) -> int:
+        """The lease's end on the authority's clock: what a permit may not outlast, ns UTC.
+
+        The deadline on the boot-time clock counts besides: a wall clock that was stepped moves
+        neither of the two.
+        """
+        terms = self._terms(grant)
+        return parse_instant(terms.granted_at) + terms.duration_s * NS
+
     def _terms(self, grant: str) -> LeaseTerms:
         """The terms of the grant that is held, read once: every order asks."""
         if self._read is None or self._read[0] != grant:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sekisho.core.amounts import format_money, parse_amount
+from sekisho.core.amounts import format_money, parse_money
 from sekisho.core.events import (
     AuthorityEntry,
     CertificateIssued,
@@ -51,7 +51,7 @@ class GateCounts:
 
     def _decision(self, index: int, entry: Decision) -> None:
         if entry.after is not None:
-            volume = parse_amount(entry.after.gross_permitted)
+            volume = parse_money(entry.after.gross_permitted)
             if volume > self._highest[0]:
                 self._highest = (volume, entry.after.day)
         if entry.verdict == "permitted":

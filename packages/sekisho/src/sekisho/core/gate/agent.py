@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from sekisho.core.amounts import format_money, parse_amount
+from sekisho.core.amounts import format_money, parse_money
 from sekisho.core.events import AgentAdmitted, Counters, Decision
 from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits
@@ -168,9 +168,9 @@ class AgentState:
             return
         self._count_message(at)
         if isinstance(order, NewOrder):
-            self._permit_new(index, at, order, parse_amount(entry.notional))
+            self._permit_new(index, at, order, parse_money(entry.notional))
         elif isinstance(order, AmendOrder):
-            self._permit_amend(index, at, order, parse_amount(entry.notional))
+            self._permit_amend(index, at, order, parse_money(entry.notional))
 
     def _count_message(self, at: int) -> None:
         rate = self.limits.scope.message_rate

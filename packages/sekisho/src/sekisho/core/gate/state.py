@@ -106,8 +106,11 @@ def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None
     agent = state.agents.get(entry.agent)
     if agent is None:
         return
+    newer = entry.epoch > agent.epoch
     agent.epoch = max(agent.epoch, entry.epoch)
-    if entry.certificate_sha256 == agent.certificate_sha256 and agent.status != "revoked":
+    if entry.certificate_sha256 != agent.certificate_sha256 or agent.status == "revoked":
+        return
+    if newer or entry.status != "good":  # only what is newer than the stop can lift it
         agent.status = entry.status
 
 
