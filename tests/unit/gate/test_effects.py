@@ -518,3 +518,25 @@ def test_hold_that_arrives_after_a_revocation_changes_nothing() -> None:
         assert codes(await world.ask()) == ["certificate_revoked"]
 
     asyncio.run(story())
+
+
+def test_good_of_an_epoch_that_is_not_newer_lifts_no_hold() -> None:
+    """What widens must be newer than what stopped, also when a log is read again."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        await world.stopping.stop("bot", CERTIFICATE, "hold", "test", 1)
+        for epoch in (0, 1):
+            world.log.record(
+                StatusActed(
+                    at=world.log.at(),
+                    agent="bot",
+                    certificate_sha256=CERTIFICATE,
+                    status="good",
+                    reason="replayed",
+                    epoch=epoch,
+                )
+            )
+            assert world.log.state.agents["bot"].status == "hold"
+
+    asyncio.run(story())

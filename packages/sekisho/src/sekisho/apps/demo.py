@@ -217,7 +217,7 @@ class Story:
 
 async def run_demo(seed: str, policy: Path | None, out: Path) -> int:
     """``sekisho demo``: exit code 0 when everything that it says was checked holds."""
-    _make_room(out)
+    make_room(out)
     start = (parse_day(FIRST_DAY) - 3) * DAY_S * NS + 9 * 3600 * NS
     document = policy if policy is not None else builtin_policy()
     registration = register_document(document, start)
@@ -262,7 +262,7 @@ def _introduce(story: Story, given: Path | None) -> None:
             )
 
 
-def _make_room(out: Path) -> None:
+def make_room(out: Path) -> None:
     """An earlier demonstration is replaced; anything else is left alone."""
     if not out.exists():
         out.mkdir(parents=True)

@@ -38,12 +38,14 @@ from sekisho.core.identity.profile import load, pem, spki
 from sekisho.core.ledger.merkle import Tree, leaf_hash
 from sekisho.core.ledger.note import Note, VerifierKey, sign_line
 from sekisho.core.ledger.tiles import encode_bundle, new_tiles, tile_hashes
-from sekisho.core.terms import DAY_S, NS, format_instant
+from sekisho.core.terms import NS, format_instant
 from sekisho.ports import Disk, Signer
 from sekisho.services.journal import Journal
 
-OCSP_LIFETIME_NS = 7 * DAY_S * NS
-"""How long the status responses of a bundle may be relied on: a reader looks at it days later."""
+OCSP_LIFETIME_NS = 15 * NS
+"""As short as a lease: a *good* that is handed out must not serve a key after a later stop. A reader
+judges the responses as of the export, not as of the day on which the bundle is read.
+"""
 ATTEMPTS = 5
 MANIFEST_BYTES_MAX = 2**30
 """Far above any checkpoint: a manifest has a line for each permit's files."""
