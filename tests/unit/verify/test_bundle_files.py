@@ -200,3 +200,50 @@ def test_verdict_of_unexpected_fault_is_a_failure(
     verification._root = draft.pki.root.public_bytes(Encoding.PEM)
     expected = ("logs", "", "cannot be judged (ZeroDivisionError)")
     assert expected == failure(verification.run())
+
+
+def told(folder: Path, files: dict[str, bytes], draft: Draft) -> tuple[str, str]:
+    """Place and text of the failure of these files, MANIFEST made anew."""
+    return failure(verify(write(folder, files, draft), draft))[1:]
+
+
+def test_agent_certificates_are_exactly_those_issued(draft: Draft, tmp_path: Path) -> None:
+    """None missing, none more, each under its serial number, of this agent."""
+    files = draft.files()
+    path = f"certificates/agent-{draft.serial}.pem"
+    without = {name: data for name, data in files.items() if name != path}
+    assert (path, "is missing") == told(tmp_path / "a", without, draft)
+    other = "certificates/agent-0102.pem"
+    found = told(tmp_path / "b", files | {other: files[path]}, draft)
+    assert (other, "is misnamed") == found
+    made = draft.pki.agent_certificate("fx_trader", "Example Trading", draft.scope_value())
+    more = f"certificates/agent-{made.serial_number:034x}.pem"
+    found = told(tmp_path / "c", files | {more: made.public_bytes(Encoding.PEM)}, draft)
+    assert (more, "was never issued") == found
+
+
+def test_log_files_missing_are_named(draft: Draft, tmp_path: Path) -> None:
+    """Tiles and bundles of the checkpoint's size are all there; no entry more or less."""
+    files = draft.files()
+    for number, path in enumerate(("logs/gate/tile/0/000.p/22", "logs/gate/tile/entries/000.p/22")):
+        without = {name: data for name, data in files.items() if name != path}
+        assert (path, "is missing") == told(tmp_path / str(number), without, draft)
+    path = "logs/gate/entries.jsonl"
+    cut = files | {path: files[path].rpartition(b"\n{")[0] + b"\n"}
+    expected = (path, "has 21 entries, the checkpoint 22")
+    assert expected == told(tmp_path / "cut", cut, draft)
+
+
+def test_crl_must_be_the_newest_recorded(draft: Draft, tmp_path: Path) -> None:
+    """Number, digest and times are those of the last `crl_issued`; there must be one."""
+    changed = draft.copy()
+    changed.authority[-1]["number"] = 1
+    del changed.authority[-2]
+    expected = ("crl/issuing.pem", "is not the newest of the authority's log")
+    assert expected == told(tmp_path / "old", changed.files(), changed)
+    changed = draft.copy()
+    changed.authority[-1]["next_update"] = "2026-05-17T09:30:00.000000000Z"
+    assert expected == told(tmp_path / "times", changed.files(), changed)
+    del changed.authority[-2:]
+    found = told(tmp_path / "none", changed.files(), changed)
+    assert ("crl/issuing.pem", "was never issued by the authority's log") == found

@@ -229,11 +229,11 @@ def test_ocsp_times_have_five_seconds_before_and_none_after() -> None:
     """thisUpdate − 5 s ≤ now < nextUpdate, and the responder is valid."""
     found = Responses(authority()).verified(response())
     begin = certificates.seconds_ns(LATER)
-    for now in (begin - 5 * 10**9, begin + 15 * 10**9 - 1):
-        found.require_covers(now)
-    for now in (begin - 5 * 10**9 - 1, begin + 15 * 10**9):
+    for moment in (begin - 5 * 10**9, begin + 15 * 10**9 - 1):
+        found.require_covers(moment)
+    for moment in (begin - 5 * 10**9 - 1, begin + 15 * 10**9):
         with pytest.raises(VerificationFailed, match="does not cover"):
-            found.require_covers(now)
+            found.require_covers(moment)
 
 
 def test_ocsp_responder_that_ended_is_refused_at_use() -> None:

@@ -285,7 +285,6 @@ class Authority:
 
 def _scope(extension: x509.Extension[x509.ExtensionType]) -> Scope:
     """The scope extension (section 4)."""
-    require(not extension.critical, "agent certificate has a critical scope extension")
     if not isinstance(extension.value, x509.UnrecognizedExtension):
         raise VerificationFailed("agent certificate has no scope extension")
     version, digest, text = der.scope_extension(extension.value.value)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of a gate, folded from its log (docs/spec/checks.md section 2).
 
-Entries are applied in order and are taken as they stand: whether a verdict is right is judged by
-`checks`, which reads this state just before the decision is applied. Phases of working orders are
-not kept: no verdict and no counter depends on them.
+Entries are taken in order and as they stand: `checks` judges each verdict, by the state just
+before it. Phases of working orders are not kept: no verdict depends on them.
 """
 
 from __future__ import annotations
@@ -196,8 +195,7 @@ class State:
 
     def apply(self, entry: Entry, now: int) -> None:
         """Apply any entry but a decision."""
-        kind = entry["kind"]
-        name = entry.get("agent")
+        kind, name = entry["kind"], entry.get("agent")
         agent = self.agents.get(name) if isinstance(name, str) else None
         if agent is not None:
             self.roll(agent, now)
@@ -218,9 +216,10 @@ class State:
             _report(agent, entry, now)
         elif kind == "status_acted":
             present = entry["certificate_sha256"] == agent.certificate_sha256
-            epoch, status = canonical.integer_of(entry["epoch"]), str(entry["status"])
-            if present and agent.status != "revoked" and (status != "good" or epoch > agent.epoch):
-                agent.status = status
+            epoch, status = canonical.integer_of(entry["epoch"]), entry["status"]
+            lifts = status == "good" and epoch <= agent.epoch  # not newer than what stopped
+            if present and agent.status != "revoked" and not lifts:
+                agent.status = str(status)
             agent.epoch = max(agent.epoch, epoch)
         elif kind == "withdrawn":
             _withdraw(agent, canonical.integer_of(entry["decision"]))

@@ -43,8 +43,8 @@ from sekisho.ports import Disk, Signer
 from sekisho.services.journal import Journal
 
 OCSP_LIFETIME_NS = 15 * NS
-"""As short as a lease: a *good* that is handed out must not serve a key after a later stop. A reader
-judges the responses as of the export, not as of the day on which the bundle is read.
+"""As short as a lease: a *good* that is handed out must not serve a key after a later stop. A
+reader judges the responses as of the export, not as of the day on which the bundle is read.
 """
 ATTEMPTS = 5
 MANIFEST_BYTES_MAX = 2**30
