@@ -13,6 +13,7 @@ from sekisho.apps.demo import MARKER, make_room
 from sekisho.compose import COMPLIANCE_SEAT
 from sekisho.core.encoding import canonical
 from sekisho.core.errors import ConfigurationInvalid, VerificationFailed
+from sekisho.core.events import StatusActed
 from sekisho.core.identity.ocsp import verify_ocsp
 from tests.acceptance.bundle_life import export, verify
 from tests.embedded_world import AGENT, EmbeddedWorld, order, policy_of, resting
@@ -119,3 +120,29 @@ def test_demonstration_replaces_only_what_it_wrote(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="choose another"):
         make_room(tmp_path)
     assert (tmp_path / "precious").read_text() == "x"
+
+
+def test_gate_that_lifts_a_hold_by_an_old_epoch_is_found_out(tmp_path: Path) -> None:
+    """A *good* in the gate's log that is no newer than the hold before it fails verification."""
+
+    async def story() -> tuple[int, str]:
+        world = await EmbeddedWorld.start(tmp_path / "home")
+        await world.command("hold", COMPLIANCE_SEAT)
+        log = world.gate.log
+        index = log.record(
+            StatusActed(
+                at=log.at(),
+                agent=AGENT,
+                certificate_sha256=log.state.agents[AGENT].certificate_sha256,
+                status="good",
+                reason="",
+                epoch=0,
+            )
+        )
+        await log.durable(index)
+        bundle = await export(world, tmp_path / "bundle")
+        await world.close()
+        return verify(bundle)
+
+    code, said = asyncio.run(story())
+    assert (code, "lifts a stop by an epoch that is not newer" in said) == (1, True), said
