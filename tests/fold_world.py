@@ -29,6 +29,7 @@ from sekisho.core.gate.decide import Clocks, decide, refuse_malformed
 from sekisho.core.gate.order import parse_order
 from sekisho.core.gate.state import GateState
 from sekisho.core.gate.working import WorkingOrder
+from sekisho.core.sight import Watching
 from sekisho.core.terms import NS, format_instant, parse_instant
 from tests.gate_world import CERTIFICATE, MORNING, ORDER, POLICY
 
@@ -60,6 +61,7 @@ class FoldWorld:
         self.now = parse_instant(at)
         self.monotonic = MONOTONIC
         self._count = 0
+        self.watching: Watching | None = None
         self.add(GateOpened, gate="g1", boot="0" * 32, region=region, environment=environment)
         self.admit(policy or POLICY, **admitted)
         if lease:
@@ -140,7 +142,7 @@ class FoldWorld:
             order = parse_order(body)
         except MalformedInput as error:
             return refuse_malformed(self.state, clocks, agent, body, error)
-        return decide(self.state, clocks, agent, body, order)
+        return decide(self.state, clocks, agent, body, order, self.watching)
 
     def ask(self, **changes: Any) -> Decision:
         """Decide about a new order and fold the decision; a change to None leaves a field out."""

@@ -148,7 +148,7 @@ def test_policy_is_read_into_numbers() -> None:
             position_notional_max="7",
         )
     )  # fmt: skip
-    hours, offsets = limits.hours, limits.offsets
+    hours, offsets = limits.hours, limits.local.offsets
     assert hours is not None
     assert (hours.start_s, hours.end_s, hours.holidays) == (28800, 61200, frozenset({20587}))
     assert (set(limits.pairs), offsets) == ({"EUR/USD", "EUR/GBP"}, ((0, 0),))

@@ -16,10 +16,10 @@ from sekisho.core.gate.prices import (
     fill_value,
     lowered,
     notional,
-    pair_of,
     read_quote,
     spread_of,
 )
+from sekisho.core.markets import pair_of
 from sekisho.core.terms import NS
 from tests.fold_world import FoldWorld, reasons
 from tests.gate_world import scope_of

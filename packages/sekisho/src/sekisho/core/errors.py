@@ -17,20 +17,23 @@ from __future__ import annotations
 
 
 class SekishoError(Exception):
-    """Root of every failure that this package raises on purpose."""
+    """Root of every failure that this package raises on purpose.
+
+    Attributes:
+        where: path of the offending part (``"quantity"``, ``"scope.trading_hours.start"``), a file,
+            or ``""``.
+        do: what whoever reads it can do, where that is more than the kind of failure says, or
+            ``""``.
+    """
+
+    def __init__(self, message: str = "", where: str = "", do: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        self.do = do
 
 
 class MalformedInput(SekishoError):
-    """Bytes from outside that the specification does not allow.
-
-    Attributes:
-        where: path of the offending part (``"quantity"``, ``"scope.trading_hours.start"``), or
-        ``""``.
-    """
-
-    def __init__(self, message: str, where: str = "") -> None:
-        super().__init__(message)
-        self.where = where
+    """Bytes from outside that the specification does not allow."""
 
 
 class VerificationFailed(SekishoError):

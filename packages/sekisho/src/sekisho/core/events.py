@@ -28,6 +28,9 @@ class Entry(
     at: str
 
 
+Latch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures"]
+
+
 # -- the gate's log ---------------------------------------------------------------------------
 
 
@@ -97,6 +100,21 @@ class Counters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     messages: int
 
 
+class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the watch said of one order before it was decided (docs/spec/behaviour.md section 6).
+
+    ``anomaly`` and ``risk`` are empty and ``factors`` is empty while no baseline is in force;
+    ``risk`` takes in the first ``scored`` entries of the log.
+    """
+
+    stressed: Literal["yes", "no", "unknown"]
+    baseline_sha256: str
+    anomaly: str
+    factors: dict[str, str]
+    risk: str
+    scored: int
+
+
 class Decision(Entry, frozen=True, tag="decision"):
     """What the gate decided about one order, from the state of all entries before this one.
 
@@ -115,6 +133,7 @@ class Decision(Entry, frozen=True, tag="decision"):
     notional: str
     before: Counters | None
     after: Counters | None
+    scores: Scores | None
     certificate_sha256: str
     policy_sha256: str
     epoch: int
@@ -185,9 +204,40 @@ class Rearmed(Entry, frozen=True, tag="rearmed"):
     """A latch was re-armed by named people; ``commands`` are their signed commands, verbatim."""
 
     agent: str
-    latch: Literal["repeated_executions", "consecutive_failures"]
+    latch: Latch
     seats: tuple[str, ...]
     commands: tuple[str, ...]
+
+
+class BaselineAdopted(Entry, frozen=True, tag="baseline_adopted"):
+    """A locked baseline is in force for the agent from here on: it is live."""
+
+    agent: str
+    baseline: dict[str, Any]
+    baseline_sha256: str
+    authority_index: int
+
+
+class IncidentOpened(Entry, frozen=True, tag="incident_opened"):
+    """A score crossed its threshold after the entry ``trigger``; no exposure is added any more."""
+
+    incident: str
+    agent: str
+    certificate_sha256: str
+    incident_kind: Literal["breaker", "hold"]
+    score: Literal["risk", "anomaly"]
+    factor: str
+    observed: str
+    threshold: str
+    trigger: int
+
+
+class AccumulationRestarted(Entry, frozen=True, tag="accumulation_restarted"):
+    """The risk score begins anew: entries ``first`` to ``last`` are left out of it from here on."""
+
+    agent: str
+    first: int
+    last: int
 
 
 # -- the authority's log ----------------------------------------------------------------------
@@ -271,6 +321,7 @@ class StatusChanged(Entry, frozen=True, tag="status_changed"):
     reason: str
     epoch: int
     cause: str
+    incident: str
     seats: tuple[str, ...]
     commands: tuple[str, ...]
 
@@ -294,6 +345,81 @@ class GateBooted(Entry, frozen=True, tag="gate_booted"):
     root_hash: str
 
 
+class IncidentRecorded(Entry, frozen=True, tag="incident_recorded"):
+    """An ``incident_opened`` of the gate's log ``origin``, at ``index`` there, has arrived."""
+
+    incident: str
+    agent: str
+    certificate_sha256: str
+    origin: str
+    index: int
+    incident_kind: Literal["breaker", "hold"]
+    score: Literal["risk", "anomaly"]
+    factor: str
+    observed: str
+    threshold: str
+
+
+class AlertSent(Entry, frozen=True, tag="alert_sent"):
+    """One attempt to tell people, by one channel."""
+
+    incident: str
+    about: Literal["opened", "overdue", "revoked", "released"]
+    channel: str
+    outcome: Literal["delivered", "failed"]
+    detail: str
+
+
+class GraceStarted(Entry, frozen=True, tag="grace_started"):
+    """Somebody was told: the grace period runs. ``monotonic``: boot-time clock, ns."""
+
+    incident: str
+    ends_at: str
+    monotonic: str
+
+
+class IncidentAcknowledged(Entry, frozen=True, tag="incident_acknowledged"):
+    """A named person looks into it.
+
+    ``ends_at`` is the deadline of the disposition; of a ``fault`` with ``revoke_at`` that time.
+    """
+
+    incident: str
+    disposition: Literal["investigating", "fault", "false_alarm"]
+    revoke_at: str
+    ends_at: str
+    monotonic: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class IncidentClosed(Entry, frozen=True, tag="incident_closed"):
+    """The incident is over; directly after the entry that ended it."""
+
+    incident: str
+    outcome: Literal["released", "revoked", "killed", "rearmed", "superseded"]
+
+
+class RearmAuthorised(Entry, frozen=True, tag="rearm_authorised"):
+    """Two people take a latch of a gate off."""
+
+    agent: str
+    latch: Latch
+    epoch: int
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class BaselineLocked(Entry, frozen=True, tag="baseline_locked"):
+    """A person of compliance or risk signed this baseline off: the agent may go live with it."""
+
+    agent: str
+    origin: str
+    baseline_sha256: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
 GateEntry = (
     GateOpened
     | AgentAdmitted
@@ -308,6 +434,9 @@ GateEntry = (
     | CancelAsked
     | StopReported
     | Rearmed
+    | BaselineAdopted
+    | IncidentOpened
+    | AccumulationRestarted
 )
 AuthorityEntry = (
     Founded
@@ -320,6 +449,13 @@ AuthorityEntry = (
     | StatusChanged
     | CrlIssued
     | GateBooted
+    | IncidentRecorded
+    | AlertSent
+    | GraceStarted
+    | IncidentAcknowledged
+    | IncidentClosed
+    | RearmAuthorised
+    | BaselineLocked
 )
 
 _gate_decoder = msgspec.json.Decoder(GateEntry)

@@ -71,6 +71,10 @@ class Code(StrEnum):
     REGION_NOT_ALLOWED = "region_not_allowed"
     EXECUTION_THROTTLE_LATCHED = "execution_throttle_latched"
     CONSECUTIVE_FAILURES_LATCHED = "consecutive_failures_latched"
+    BASELINE_MISSING = "baseline_missing"
+    RISK_SCORE_STALE = "risk_score_stale"
+    ANOMALOUS_ORDER = "anomalous_order"
+    CIRCUIT_BREAKER_ACTIVE = "circuit_breaker_active"
     CONTROL_UNAVAILABLE = "control_unavailable"
 
 

@@ -1,42 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate's log and its fold, kept in step: the only writer of the gate's state.
+"""The gate's log, its fold and the watch's fold, kept in step: the only writer of the gate's state.
 
 Recording is synchronous: the entry gets its index and takes effect in memory at once, so that the
 next decision counts it. It takes effect *outside* only after :meth:`durable` returned.
 
+What follows from an entry by rule is recorded with it, before anything else can be decided: a score
+that crossed its threshold opens an incident, and people who took a stop back begin the risk score
+anew (docs/spec/behaviour.md, sections 5 and 7).
+
 A crash after ``record`` and before ``durable`` loses the entry and everything that followed from
-it, because nothing followed from it yet. A failed flush leaves memory ahead of the disk: the log
-refuses everything until it is opened anew, which reads the truth again.
+it, because nothing followed from it yet. A crash that loses only what follows by rule is made good
+by :meth:`note_crossings` after the next opening. A failed flush leaves memory ahead of the disk:
+the log refuses everything until it is opened anew, which reads the truth again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from sekisho.core.behaviour.watch import WatchState, incident_id
 from sekisho.core.errors import StorageFailed
-from sekisho.core.events import GateEntry, decode_gate_entry, encode_entry
+from sekisho.core.events import (
+    AccumulationRestarted,
+    AgentAdmitted,
+    GateEntry,
+    IncidentOpened,
+    Rearmed,
+    StatusActed,
+    decode_gate_entry,
+    encode_entry,
+)
 from sekisho.core.gate.decide import Clocks
 from sekisho.core.gate.state import GateState
 from sekisho.core.terms import format_instant
 from sekisho.ports import Clock
 from sekisho.services.journal import Journal
 
+IncidentListener = Callable[[int, IncidentOpened], None]
+
 
 class GateLog:
-    """Journal, fold and log time of one gate."""
+    """Journal, folds and log time of one gate.
+
+    Attributes:
+        incidents: every incident that this log opened, by its index.
+    """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self.journal = journal
         self.state = GateState()
+        self.watch = WatchState(journal.origin)
+        self.incidents: dict[int, IncidentOpened] = {}
+        self._listeners: list[IncidentListener] = []
         self._clock = clock
         self._last = ""
         for index, data in journal.entries():
-            entry = decode_gate_entry(data)
-            self.state.apply(index, entry)
-            self._last = entry.at
+            self._take(index, decode_gate_entry(data))
 
     @property
     def origin(self) -> str:
         """The log's name, as its checkpoints carry it."""
         return self.journal.origin
+
+    def on_incident(self, listener: IncidentListener) -> None:
+        """Call ``listener`` at once, without waiting, for every incident from now on."""
+        self._listeners.append(listener)
 
     def clocks(self) -> Clocks:
         """Log time (the clock, but never below the last entry) and the boot-time clock."""
@@ -47,7 +75,9 @@ class GateLog:
         return format_instant(self.clocks().now)
 
     def record(self, entry: GateEntry) -> int:
-        """Sequence an entry and fold it in; returns its index. Not durable yet.
+        """Sequence an entry and fold it in, with what follows from it by rule; returns its index.
+
+        Not durable yet.
 
         Raises:
             StorageFailed: the log failed earlier; nothing was recorded.
@@ -56,10 +86,21 @@ class GateLog:
         self.require_sound()
         if entry.at < self._last:  # one spelling for each instant, so text sorts as time does
             raise ValueError(f"an entry of {entry.at} cannot follow one of {self._last}")
-        self._last = entry.at
+        restarts = self._restarts(entry)
         index = self.journal.append(encode_entry(entry))
-        self.state.apply(index, entry)
+        self._take(index, entry)
+        name = getattr(entry, "agent", "")
+        if restarts:
+            first, last = self.watch.restart_range(name, index + 1)
+            self.record(AccumulationRestarted(at=entry.at, agent=name, first=first, last=last))
+        elif name:
+            self._note_crossing(name)
         return index
+
+    def note_crossings(self) -> None:
+        """Open the incidents that an earlier process had no time to open."""
+        for name in list(self.state.agents):
+            self._note_crossing(name)
 
     async def durable(self, index: int) -> None:
         """Return when the entry is on stable storage; many callers share one flush.
@@ -81,3 +122,50 @@ class GateLog:
                 "the gate's log failed and takes nothing more; open the gate again so that it reads"
                 f" what is on disk ({self.journal.failed})"
             )
+
+    def _take(self, index: int, entry: GateEntry) -> None:
+        self.state.apply(index, entry)
+        self.watch.apply(index, entry)
+        self._last = entry.at
+        if isinstance(entry, IncidentOpened):
+            self.incidents[index] = entry
+
+    def _restarts(self, entry: GateEntry) -> bool:
+        """Whether people took a stop back by this entry, for an agent with a baseline."""
+        agent = self.state.agents.get(getattr(entry, "agent", ""))
+        if agent is None or not agent.baseline_sha256:
+            return False
+        if isinstance(entry, AgentAdmitted):
+            return entry.certificate_sha256 != agent.certificate_sha256
+        if isinstance(entry, Rearmed):
+            return entry.latch == "circuit_breaker"
+        return (
+            isinstance(entry, StatusActed)
+            and entry.status == "good"
+            and agent.status == "hold"
+            and entry.certificate_sha256 == agent.certificate_sha256
+            and entry.epoch > agent.epoch
+        )
+
+    def _note_crossing(self, name: str) -> None:
+        """Open the incident of a score that crossed, unless the agent is stopped already."""
+        held, crossing = self.state.agents.get(name), self.watch.crossing(name)
+        if held is None or crossing is None or held.status != "good":
+            return
+        if crossing.kind == "breaker" and "circuit_breaker" in held.latches:
+            return
+        entry = IncidentOpened(
+            at=self.at(),
+            incident=incident_id(self.origin, crossing.trigger, crossing.kind),
+            agent=name,
+            certificate_sha256=held.certificate_sha256,
+            incident_kind=crossing.kind,
+            score=crossing.score,
+            factor=crossing.factor,
+            observed=crossing.observed,
+            threshold=crossing.threshold,
+            trigger=crossing.trigger,
+        )
+        index = self.record(entry)
+        for listener in self._listeners:
+            listener(index, entry)

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from sekisho.core.amounts import format_money, parse_money
-from sekisho.core.events import AgentAdmitted, Counters, Decision
+from sekisho.core.events import AgentAdmitted, Counters, Decision, Latch
 from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits
 from sekisho.core.gate.order import (
@@ -25,8 +25,6 @@ from sekisho.core.gate.order import (
 )
 from sekisho.core.gate.working import Pending, WorkingOrder, amended, remaining, terms_of
 from sekisho.core.terms import NS, day_text, parse_instant
-
-Latch = Literal["repeated_executions", "consecutive_failures"]
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +70,8 @@ class AgentState:
         self.positions: dict[str, int] = {}
         self.failures = 0
         self.latches: set[Latch] = set()
+        self.baseline_sha256 = ""
+        """Of the baseline in force; empty in the baseline phase."""
         self.orphans = 0
         self.last_permit = -1
 
@@ -281,5 +281,5 @@ class AgentState:
         self.latches.discard(latch)
         if latch == "consecutive_failures":
             self.failures = 0
-        else:
+        elif latch == "repeated_executions":
             self.executions.clear()

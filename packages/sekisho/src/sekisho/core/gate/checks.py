@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from sekisho.core.amounts import ceil_fraction, format_amount, format_money, parse_amount
+from sekisho.core.events import Scores
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.extremes import Ratio
 from sekisho.core.gate.limits import Limits
@@ -28,7 +29,8 @@ class Asked(NamedTuple):
     """One order with all that its checks look at.
 
     ``terms`` is the order as it would become, None for cancels and for amendments of unknown
-    orders; ``notional`` None where it cannot be computed; ``reserves`` what it would reserve.
+    orders; ``notional`` None where it cannot be computed; ``reserves`` what it would reserve;
+    ``scores`` what the watch says, None where there is no watch or nothing to be scored.
     """
 
     state: GateState
@@ -42,6 +44,7 @@ class Asked(NamedTuple):
     notional: int | None
     reserves: int | None
     quote: Quote | None
+    scores: Scores | None
 
 
 Check = Callable[[Asked], Reasons]
@@ -214,8 +217,12 @@ def added(asked: Asked) -> int | None:
 
 
 def daily_volume(asked: Asked) -> Reasons:
-    """Row 16: the day's cap, counted when permitted and never given back."""
-    limit, more = asked.limits.daily_notional_max, added(asked)
+    """Row 16: the day's cap, counted when permitted and never given back; a share of it before a
+    baseline is in force.
+    """
+    limits, more = asked.limits, added(asked)
+    live = bool(asked.agent.baseline_sha256)
+    limit = limits.daily_notional_max if live else limits.daily_notional_before_baseline
     if limit is not None and more is not None and asked.agent.gross + more > limit:
         yield Reason(
             Code.DAILY_VOLUME_CAP_EXCEEDED,

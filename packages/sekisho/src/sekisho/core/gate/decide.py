@@ -11,14 +11,16 @@ import msgspec
 from sekisho.core.amounts import format_money
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput
-from sekisho.core.events import Counters, Decision
-from sekisho.core.gate import checks, rates
+from sekisho.core.events import Counters, Decision, Scores
+from sekisho.core.gate import behaviour_checks, checks, rates
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.checks import Asked, Check
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, Order
-from sekisho.core.gate.prices import notional, pair_of
+from sekisho.core.gate.prices import notional
 from sekisho.core.gate.state import GateState
 from sekisho.core.gate.working import Terms, WorkingOrder, amended, remaining, terms_of
+from sekisho.core.markets import pair_of
+from sekisho.core.sight import Sight, Watching
 from sekisho.core.terms import Code, Reason, format_instant
 
 OBSERVED_MAX = 200
@@ -50,6 +52,10 @@ CHECKS: tuple[Check, ...] = (
     checks.region,
     checks.throttle,
     checks.failures,
+    behaviour_checks.baseline,
+    behaviour_checks.freshness,
+    behaviour_checks.anomaly,
+    behaviour_checks.circuit_breaker,
 )
 """Every check of an order that can add risk, in the order in which reasons are given."""
 
@@ -73,7 +79,14 @@ def refuse_malformed(
     return _entry(state, clocks, agent, body, None, (reason,), held, None)
 
 
-def decide(state: GateState, clocks: Clocks, agent: str, body: bytes, order: Order) -> Decision:
+def decide(
+    state: GateState,
+    clocks: Clocks,
+    agent: str,
+    body: bytes,
+    order: Order,
+    watching: Watching | None = None,
+) -> Decision:
     """Decide about one well-formed order.
 
     Args:
@@ -82,6 +95,7 @@ def decide(state: GateState, clocks: Clocks, agent: str, body: bytes, order: Ord
         agent: whom the gate authenticated.
         body: the bytes as received, for their digest.
         order: the same, parsed.
+        watching: who scores it. Without a watch an agent with a baseline in force is refused.
 
     Returns:
         The entry to record. Nothing has taken effect yet.
@@ -91,7 +105,7 @@ def decide(state: GateState, clocks: Clocks, agent: str, body: bytes, order: Ord
         reason = Reason(Code.AGENT_NOT_ACTIVE, "", "", "")
         return _entry(state, clocks, agent, body, order, (reason,), None, None)
     held.roll(clocks.now)
-    asked = _asked(state, held, clocks, order)
+    asked = _asked(state, held, clocks, order, watching)
     chosen = CANCEL_CHECKS if isinstance(order, CancelOrder) else CHECKS
     reasons: list[Reason] = []
     for check in chosen:
@@ -117,7 +131,13 @@ def _becomes(order: Order, target: WorkingOrder | None) -> Terms | None:
     return None
 
 
-def _asked(state: GateState, agent: AgentState, clocks: Clocks, order: Order) -> Asked:
+def _asked(
+    state: GateState,
+    agent: AgentState,
+    clocks: Clocks,
+    order: Order,
+    watching: Watching | None,
+) -> Asked:
     target = _target(agent, order)
     terms = _becomes(order, target)
     limits = agent.limits
@@ -130,10 +150,41 @@ def _asked(state: GateState, agent: AgentState, clocks: Clocks, order: Order) ->
         if value is not None:
             filled = 0 if target is None else target.filled
             reserves = remaining(value, terms.quantity, filled)
+    scores = None
+    if terms is not None:
+        sight = _sight(state, agent, clocks.now, order, terms, value)
+        scores = _unscored(sight) if watching is None else watching(sight)
     return Asked(
         state, agent, limits, clocks.now, clocks.monotonic, order, target, terms, value, reserves,
-        quote,
+        quote, scores,
     )  # fmt: skip
+
+
+def _sight(
+    state: GateState,
+    agent: AgentState,
+    now: int,
+    order: Order,
+    terms: Terms,
+    value: int | None,
+) -> Sight:
+    named = terms.order.counterparty
+    return Sight(
+        agent=agent.agent,
+        now=now,
+        action="new" if isinstance(order, NewOrder) else "amend",
+        pair=terms.pair,
+        notional=value,
+        counterparty=named if isinstance(named, str) else "",
+        stressed=rates.stressed(state, agent.limits, terms.pair),
+    )
+
+
+def _unscored(sight: Sight) -> Scores:
+    """What is recorded where there is no watch: what the gate saw, and no score."""
+    return Scores(
+        stressed=sight.stressed, baseline_sha256="", anomaly="", factors={}, risk="", scored=0
+    )
 
 
 def _after(asked: Asked, before: Counters) -> Counters:
@@ -186,6 +237,7 @@ def _entry(
         notional=value,
         before=before,
         after=after,
+        scores=None if asked is None else asked.scores,
         certificate_sha256="" if held is None else held.certificate_sha256,
         policy_sha256="" if held is None else held.policy_sha256,
         epoch=0 if held is None else held.epoch,

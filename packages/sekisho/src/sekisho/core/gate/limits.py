@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from sekisho.core.amounts import parse_amount
+from sekisho.core.amounts import CENT, SCALE, parse_amount
 from sekisho.core.errors import MalformedInput
-from sekisho.core.gate.prices import pair_of
+from sekisho.core.localtime import LocalTime, read_offsets
+from sekisho.core.markets import pair_of
 from sekisho.core.scope import (
     Concentration,
     MarketStress,
@@ -22,7 +23,7 @@ from sekisho.core.scope import (
     QuantityLimit,
     Scope,
 )
-from sekisho.core.terms import DAY_S, NS, parse_day, parse_instant
+from sekisho.core.terms import parse_day, parse_instant
 
 
 class _Governance(msgspec.Struct, frozen=True):
@@ -31,8 +32,15 @@ class _Governance(msgspec.Struct, frozen=True):
 
 
 class _RiskControls(msgspec.Struct, frozen=True):
+    breaker_threshold: str
     permit_lifetime_s: int
     lease_s: int
+
+
+class _Behaviour(msgspec.Struct, frozen=True):
+    without_baseline: Literal["scope_checks", "refuse"]
+    baseline_daily_fraction: str
+    risk_lag_entries_max: int
 
 
 class PolicyTerms(msgspec.Struct, frozen=True):
@@ -46,6 +54,7 @@ class PolicyTerms(msgspec.Struct, frozen=True):
     valid_until: str
     scope: Scope
     risk_controls: _RiskControls
+    behaviour: _Behaviour
     governance: _Governance
 
 
@@ -94,6 +103,8 @@ class Limits(msgspec.Struct, frozen=True):
     pairs: frozenset[str]
     order_notional_max: int | None
     daily_notional_max: int | None
+    daily_notional_before_baseline: int | None
+    breaker_threshold: int
     position_notional_max: int | None
     quantity_max: dict[tuple[str, str], int] | None
     collar: Collar | None
@@ -103,20 +114,15 @@ class Limits(msgspec.Struct, frozen=True):
     disagreement_max: int
     stress: Stress | None
     hours: Hours | None
-    offsets: tuple[tuple[int, int], ...]
+    local: LocalTime
 
     def local_s(self, now: int) -> int:
         """Seconds of local time since 1970-01-01 in the policy's frozen zone."""
-        offset = self.offsets[0][1]
-        for since, seconds in self.offsets:
-            if since > now:
-                break
-            offset = seconds
-        return now // NS + offset
+        return self.local.seconds(now)
 
     def day(self, now: int) -> int:
         """The policy day of an instant, in days since 1970-01-01."""
-        return self.local_s(now) // DAY_S
+        return self.local.day(now)
 
 
 def read_limits(policy: dict[str, Any]) -> Limits:
@@ -132,6 +138,7 @@ def read_limits(policy: dict[str, Any]) -> Limits:
     scope = terms.scope
     if not scope.zone_offsets or not scope.reference_rates.sources:
         raise MalformedInput("policy: zone_offsets and reference_rates.sources must not be empty")
+    daily = _optional(scope.daily_notional_max)
     collar, stress, share = scope.price_collar, scope.market_stress, scope.concentration
     return Limits(
         terms=terms,
@@ -141,7 +148,9 @@ def read_limits(policy: dict[str, Any]) -> Limits:
         review_due=parse_instant(terms.governance.review_due, "governance.review_due"),
         pairs=frozenset(pair_of(market)[0] for market in scope.markets),
         order_notional_max=_optional(scope.order_notional_max),
-        daily_notional_max=_optional(scope.daily_notional_max),
+        daily_notional_max=daily,
+        daily_notional_before_baseline=_fraction_of(daily, terms.behaviour.baseline_daily_fraction),
+        breaker_threshold=parse_amount(terms.risk_controls.breaker_threshold),
         position_notional_max=_optional(scope.position_notional_max),
         quantity_max=_quantities(scope.order_quantity_max),
         collar=None
@@ -157,15 +166,17 @@ def read_limits(policy: dict[str, Any]) -> Limits:
         if stress == "none"
         else Stress(stress, parse_amount(stress.spread_max), parse_amount(stress.move_max)),
         hours=_hours(scope),
-        offsets=tuple(
-            (parse_instant(part.since, "zone_offsets"), part.utc_offset_s)
-            for part in scope.zone_offsets
-        ),
+        local=read_offsets(scope.zone_offsets),
     )
 
 
 def _optional(text: str) -> int | None:
     return None if text == "none" else parse_amount(text)
+
+
+def _fraction_of(money: int | None, fraction: str) -> int | None:
+    """That share of a limit, rounded down to the cent."""
+    return None if money is None else money * parse_amount(fraction) // SCALE // CENT * CENT
 
 
 def _quantities(

@@ -13,6 +13,7 @@ import msgspec
 
 from sekisho.core.amounts import SCALE, ceil_cent, parse_amount
 from sekisho.core.gate.extremes import Extremes, Ratio
+from sekisho.core.markets import pair_of
 from sekisho.core.terms import NS
 
 QUOTATION_MEMORY_NS = 3_600 * NS
@@ -36,12 +37,6 @@ def raised(value: Ratio, share: int) -> Ratio:
 def lowered(value: Ratio, share: int) -> Ratio:
     """value × (1 − share); not above zero when the share is 1 or more."""
     return Ratio(value.num * (SCALE - share), value.den * SCALE)
-
-
-def pair_of(market: str) -> tuple[str, bool]:
-    """The pair of a market (currencies in alphabetical order) and whether the market inverts it."""
-    base, quote = market.split("/")
-    return (market, False) if base < quote else (f"{quote}/{base}", True)
 
 
 class Sides(NamedTuple):

@@ -11,7 +11,11 @@ from collections.abc import Iterable
 from sekisho.core.amounts import ceil_div, ceil_fraction
 from sekisho.core.gate.checks import Asked
 from sekisho.core.gate.extremes import Ratio
-from sekisho.core.gate.prices import above_share, pair_of, spread_of
+from sekisho.core.gate.limits import Limits
+from sekisho.core.gate.prices import above_share, spread_of
+from sekisho.core.gate.state import GateState
+from sekisho.core.markets import pair_of
+from sekisho.core.sight import Stressed
 from sekisho.core.terms import Code, Reason
 
 _MS = 10**6
@@ -76,20 +80,29 @@ def _source(asked: Asked, source: str, pair: str, mids: list[Ratio]) -> Iterable
 
 def market_stress(asked: Asked) -> Iterable[Reason]:
     """Row 12: spread and move of the first source's quotations."""
-    stress, terms = asked.limits.stress, asked.terms
-    if stress is None or stress.rules.action != "refuse" or terms is None:
+    stress = asked.limits.stress
+    if stress is None or stress.rules.action != "refuse" or asked.terms is None:
         return
-    first = asked.limits.scope.reference_rates.sources[0]
-    held = asked.state.quotations.get((first, terms.pair))
-    if held is None or held.latest.sides is None:
-        return
-    rules, wide = stress.rules, held.latest.sides.spread
-    if above_share(wide, stress.spread_max):
-        yield Reason(
-            Code.MARKET_STRESSED, rules.spread_max, ceil_fraction(wide.num, wide.den), "fraction"
-        )
-    move = held.move(rules.window_s)
-    if above_share(move, stress.move_max):
-        yield Reason(
-            Code.MARKET_STRESSED, rules.move_max, ceil_fraction(move.num, move.den), "fraction"
-        )
+    for limit, share in _stresses(asked.state, asked.limits, asked.terms.pair) or ():
+        yield Reason(Code.MARKET_STRESSED, limit, ceil_fraction(share.num, share.den), "fraction")
+
+
+def stressed(state: GateState, limits: Limits, pair: str) -> Stressed:
+    """Whether the market of a pair is stressed, whatever the policy does about it."""
+    found = _stresses(state, limits, pair)
+    if found is None:
+        return "unknown"
+    return "yes" if found else "no"
+
+
+def _stresses(state: GateState, limits: Limits, pair: str) -> list[tuple[str, Ratio]] | None:
+    """What exceeds its limit, with the limit as written; None where it cannot be said."""
+    stress = limits.stress
+    held = state.quotations.get((limits.scope.reference_rates.sources[0], pair))
+    if stress is None or held is None or held.latest.sides is None:
+        return None
+    measured = (
+        (stress.rules.spread_max, stress.spread_max, held.latest.sides.spread),
+        (stress.rules.move_max, stress.move_max, held.move(stress.rules.window_s)),
+    )
+    return [(text, share) for text, limit, share in measured if above_share(share, limit)]

@@ -12,12 +12,15 @@ from typing import Any
 import msgspec
 
 from sekisho.core.events import (
+    AccumulationRestarted,
     AgentAdmitted,
+    BaselineAdopted,
     CancelAsked,
     Decision,
     Execution,
     GateEntry,
     GateOpened,
+    IncidentOpened,
     LeaseHeld,
     OutcomeUnresolved,
     PermitSigned,
@@ -31,7 +34,8 @@ from sekisho.core.gate import reports
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.limits import read_limits
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder
-from sekisho.core.gate.prices import Quotations, Quote, pair_of, read_quote
+from sekisho.core.gate.prices import Quotations, Quote, read_quote
+from sekisho.core.markets import pair_of
 from sekisho.core.terms import parse_instant
 
 
@@ -169,7 +173,29 @@ def _rearmed(state: GateState, _index: int, _at: int, entry: Rearmed) -> None:
         agent.rearm(entry.latch)
 
 
-def _nothing(_state: GateState, _index: int, _at: int, _entry: CancelAsked | StopReported) -> None:
+def _adopted(state: GateState, _index: int, _at: int, entry: BaselineAdopted) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None and not agent.baseline_sha256:
+        agent.baseline_sha256 = entry.baseline_sha256
+
+
+def _crossed(state: GateState, _index: int, _at: int, entry: IncidentOpened) -> None:
+    """A score crossed its threshold: from here on nothing adds exposure."""
+    agent = state.agents.get(entry.agent)
+    if agent is None:
+        return
+    if entry.incident_kind == "breaker":
+        agent.latches.add("circuit_breaker")
+    elif entry.certificate_sha256 == agent.certificate_sha256 and agent.status == "good":
+        agent.status = "hold"
+
+
+def _nothing(
+    _state: GateState,
+    _index: int,
+    _at: int,
+    _entry: CancelAsked | StopReported | AccumulationRestarted,
+) -> None:
     """Recorded for the reader; no decision depends on it."""
 
 
@@ -187,4 +213,7 @@ _EFFECTS: dict[type, Any] = {
     CancelAsked: _nothing,
     StopReported: _nothing,
     Rearmed: _rearmed,
+    BaselineAdopted: _adopted,
+    IncidentOpened: _crossed,
+    AccumulationRestarted: _nothing,
 }

@@ -11,7 +11,8 @@ import msgspec
 from sekisho.core.amounts import ceil_cent, parse_amount
 from sekisho.core.gate.extremes import Ratio
 from sekisho.core.gate.order import AmendOrder, NewOrder
-from sekisho.core.gate.prices import Valued, inverse, pair_of, price_ratio
+from sekisho.core.gate.prices import Valued, inverse, price_ratio
+from sekisho.core.markets import pair_of
 
 Phase = Literal["permitted", "possibly_issued", "signed", "unknown", "open"]
 

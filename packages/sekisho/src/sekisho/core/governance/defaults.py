@@ -152,6 +152,26 @@ RISK_CONTROLS = Group(
     }
 )
 
+BEHAVIOUR = Group(
+    {
+        "baseline_days": Leaf(r.integer(1, 90), "14", "the window from which normal is learned"),
+        "baseline_orders_min": Leaf(
+            r.integer(20, 10**9), "100", "fewer orders say too little of what is normal"
+        ),
+        "without_baseline": Leaf(
+            r.choice("scope_checks", "refuse"),
+            "scope_checks",
+            "before a baseline is in force, orders are checked against the scope alone",
+        ),
+        "baseline_daily_fraction": Leaf(
+            r.fraction, "1", "share of the daily cap before a baseline is in force"
+        ),
+        "risk_lag_entries_max": Leaf(
+            r.integer(0, 10**6), "1000", "a watch that lags further behind refuses"
+        ),
+    }
+)
+
 POLICY = Group(
     {
         "schema": Leaf(r.choice(SCHEMA), SCHEMA, "the only version of this document"),
@@ -172,6 +192,7 @@ POLICY = Group(
         "valid_until": Leaf(r.instant),
         "scope": SCOPE,
         "risk_controls": RISK_CONTROLS,
+        "behaviour": BEHAVIOUR,
         "testing": Group(
             {
                 "fitness_test_due": Leaf(r.day),

@@ -96,7 +96,7 @@ def read_policy(
         canonical=encoded,
         sha256=sha256_hex(encoded),
         defaults=tuple(defaults),
-        notes=(*renamed.notes, *_notes(policy, values, registered_at_ns)),
+        notes=(*renamed.notes, *notes_of(policy, registered_at_ns)),
     )
 
 
@@ -210,11 +210,13 @@ def _freeze(values: dict[str, Any], zone_offsets: ZoneOffsets, reading: Reading)
     values["governance"]["review_due"] = due
 
 
-def _notes(policy: Policy, values: dict[str, Any], now_ns: int) -> list[str]:
-    """What an approver should not overlook."""
+def notes_of(policy: Policy, now_ns: int) -> tuple[str, ...]:
+    """What an approver should not overlook, from the policy alone; ``now_ns``: ns UTC."""
     scope, governance = policy.scope, policy.governance
     notes = [
-        f"scope.{name} is none: no limit" for name, v in values["scope"].items() if v == "none"
+        f"scope.{name} is none: no limit"
+        for name in scope.__struct_fields__
+        if getattr(scope, name) == "none"
     ]
     if policy.operator.lei == NO_LEI:
         notes.append("operator.lei is twenty zeros, which is no LEI: not for production")
@@ -240,4 +242,4 @@ def _notes(policy: Policy, values: dict[str, Any], now_ns: int) -> list[str]:
             f"governance.approved_by names {named}, {governance.approvals_required} approvals are"
             " required: further approvers of the roster must sign"
         )
-    return notes
+    return tuple(notes)

@@ -53,6 +53,16 @@ class RiskControls(_Part, frozen=True):
     clock_difference_max_s: int
 
 
+class Behaviour(_Part, frozen=True):
+    """How the baseline is built and what holds before it (docs/spec/behaviour.md)."""
+
+    baseline_days: int
+    baseline_orders_min: int
+    without_baseline: Literal["scope_checks", "refuse"]
+    baseline_daily_fraction: str
+    risk_lag_entries_max: int
+
+
 class Testing(_Part, frozen=True):
     """What is tested, by when or how often."""
 
@@ -85,6 +95,7 @@ class Policy(_Part, frozen=True):
     valid_until: str
     scope: Scope
     risk_controls: RiskControls
+    behaviour: Behaviour
     testing: Testing
     governance: Governance
 

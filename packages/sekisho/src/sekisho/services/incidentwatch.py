@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gate does when one of its agents opened an incident: stop, cancel, and tell the authority.
+
+The stop itself is not here: the ``incident_opened`` entry took effect before anything was awaited.
+This carries it outwards. Narrowing does not wait: the authority is told although the disk is slow,
+and what rests is cancelled although the authority does not answer.
+
+A crash anywhere here loses nothing: :meth:`start` tells the authority again of every incident in
+the log, and the authority takes each once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import chain, repeat
+from typing import Protocol
+
+from sekisho.core.errors import OutcomeUnknown, SekishoError, StorageFailed
+from sekisho.core.events import IncidentOpened
+from sekisho.ports import Clock, IncidentReport
+from sekisho.services.gatelog import GateLog
+from sekisho.services.stopping import Stopping
+from sekisho.services.waiting import settle
+
+DURABLE_WAIT_S = 0.05
+RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+
+class IncidentLink(Protocol):
+    """How the authority is told."""
+
+    async def report_incident(self, report: IncidentReport) -> None:
+        """Idempotent by the incident's id. Raises when it is not recorded there."""
+        ...
+
+
+class IncidentWatch:
+    """Carries the incidents of one gate to the venue and to the authority."""
+
+    def __init__(
+        self, log: GateLog, stopping: Stopping, authority: IncidentLink, clock: Clock
+    ) -> None:
+        self._log = log
+        self._stopping = stopping
+        self._authority = authority
+        self._clock = clock
+        self._running: set[asyncio.Task[None]] = set()
+        self.unreported: dict[str, str] = {}
+        """Incident → why the authority does not know it yet."""
+        log.on_incident(self._opened)
+
+    def start(self) -> None:
+        """Report every incident again, and open what an earlier process had no time to open."""
+        for index, entry in list(self._log.incidents.items()):
+            self._opened(index, entry)
+        self._log.note_crossings()
+
+    async def settled(self) -> None:
+        """Return when everything begun so far was carried out or handed to the retries."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+    async def close(self) -> None:
+        """Stop retrying; a later start tells the authority again."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _opened(self, index: int, entry: IncidentOpened) -> None:
+        task = asyncio.get_running_loop().create_task(self._carry(index, entry))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _carry(self, index: int, entry: IncidentOpened) -> None:
+        # The authority should not hear of what a crash here would make undone; but a disk that is
+        # slow or failing must not delay a stop.
+        durable = asyncio.ensure_future(self._durable(index))
+        await settle(self._clock, [durable], DURABLE_WAIT_S)
+        if await self._report(index, entry):
+            return
+        if entry.incident_kind == "hold":
+            await self._stop_here(entry)
+        for wait in chain(RETRY_S, repeat(RETRY_S[-1])):
+            await self._clock.sleep(wait)
+            if await self._report(index, entry):
+                return
+
+    async def _durable(self, index: int) -> None:
+        try:
+            await self._log.durable(index)
+        except (StorageFailed, OutcomeUnknown) as error:
+            self.unreported.setdefault(self._log.incidents[index].incident, str(error))
+
+    async def _report(self, index: int, entry: IncidentOpened) -> bool:
+        report = IncidentReport(
+            origin=self._log.origin,
+            index=index,
+            incident=entry.incident,
+            agent=entry.agent,
+            certificate_sha256=entry.certificate_sha256,
+            incident_kind=entry.incident_kind,
+            score=entry.score,
+            factor=entry.factor,
+            observed=entry.observed,
+            threshold=entry.threshold,
+        )
+        try:
+            await self._authority.report_incident(report)
+        except SekishoError as error:
+            self.unreported[entry.incident] = str(error)
+            return False
+        self.unreported.pop(entry.incident, None)
+        return True
+
+    async def _stop_here(self, entry: IncidentOpened) -> None:
+        """Without the authority: stop on our own word, and cancel what rests."""
+        held = self._log.state.agents[entry.agent]
+        if held.certificate_sha256 == entry.certificate_sha256 and held.status != "revoked":
+            await self._stopping.stop(
+                entry.agent, entry.certificate_sha256, "hold", "incident", held.epoch
+            )
