@@ -13,7 +13,7 @@ from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.core.amounts import parse_amount
-from sekisho.core.gate.prices import pair_of
+from sekisho.core.markets import pair_of
 from sekisho.core.terms import MARKET, NAME, NS, parse_day, parse_instant
 from sekisho.ports import RateSource
 

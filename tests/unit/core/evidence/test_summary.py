@@ -39,6 +39,7 @@ def changed(serial: str, status: Any) -> StatusChanged:
         status=status,
         reason="",
         epoch=1,
+        incident="",
         cause="kill",
         seats=(),
         commands=(),

@@ -96,6 +96,30 @@ class SteppedClock:
             await asyncio.sleep(0)
 
 
+class PassingClock:
+    """A view of a stepped clock for whoever takes time: sleeping on it lets the time pass at once.
+
+    For a venue in a demonstration or a rehearsal, which nobody else would wait for.
+    """
+
+    def __init__(self, clock: SteppedClock) -> None:
+        self._clock = clock
+
+    def now_ns(self) -> int:
+        """The stepped clock's wall clock, nanoseconds UTC."""
+        return self._clock.now_ns()
+
+    def monotonic_ns(self) -> int:
+        """The stepped clock's boot-time clock, nanoseconds."""
+        return self._clock.monotonic_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        """Advance the stepped clock by so much."""
+        if seconds > 0:
+            self._clock.advance(seconds)
+        await asyncio.sleep(0)
+
+
 def _nanoseconds(seconds: float) -> int:
     # round, not ceil: 0.1 s is meant as 100,000,000 ns, whatever its binary fraction
     return round(seconds * NS)

@@ -10,7 +10,7 @@ import msgspec
 
 from sekisho.core.amounts import SCALE, format_amount, parse_amount
 from sekisho.core.errors import Unavailable
-from sekisho.core.gate.prices import pair_of
+from sekisho.core.markets import pair_of
 from sekisho.ports import Quotation, RateSource
 
 

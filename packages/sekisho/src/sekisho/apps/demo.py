@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration: one agent's life on real rates, told through the public services alone.
+"""The demonstration: one agent's life on real rates, told to its end.
 
-It appends no entry of its own: everything in the bundle was written by the same gate and authority
-that any program would use. Time is stepped, so that two weeks take seconds; the figures of speed
-are of this machine's clock.
+The acts are in ``story``; here are the folder, the order of the acts, and what is said about them.
+It appends no entry of its own. The figures of speed are of this machine's clock.
 """
 
 from __future__ import annotations
@@ -16,203 +15,41 @@ from typing import NamedTuple
 
 import click
 
-from sekisho.apps.trader import Intent, Trader
+from sekisho.apps.story import FIRST_DAY, Request, Story
 from sekisho.compose import (
-    COMPLIANCE_SEAT,
-    ISSUER_SEAT,
-    OPERATOR_SEAT,
-    RATE_CURRENCIES,
-    VENUE_CREDENTIAL,
     Gate,
     Home,
     Surroundings,
-    Trial,
     builtin_policy,
     init_home,
-    load_person,
     make_people,
-    open_gate,
-    paper_venue,
     register_document,
-    system_clock,
     trial,
     write_bundle,
+    write_report,
 )
 from sekisho.config import Config
 from sekisho.core.amounts import format_money, parse_amount, parse_money
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.events import Decision, decode_gate_entry
-from sekisho.core.governance.document import Registration
-from sekisho.core.terms import DAY_S, NS, day_text, parse_day, parse_instant
+from sekisho.core.terms import DAY_S, NS, parse_day
 from sekisho.services.gatekeeper import Answer
-from sekisho.services.people import sign_approval, sign_command
-from sekisho.services.status import KillReport
 
-FIRST_DAY = "2026-05-04"
-"""A Monday; the ECB's fixings of that fortnight are real."""
-TRADING_DAYS = 10
-OVERSIZE_TENTHS = 72
-"""The large order of the story is 7.2 times the largest that is allowed."""
+EXPORT_DAY = "2026-05-30"
 MARKER = "demonstration.txt"
-OWN_NAMES = {MARKER, "home", "bundle", "root.pem", "verify.txt"}
+OWN_NAMES = {
+    MARKER, "home", "bundle", "root.pem", "verify.txt", "report.html", "report.json"
+}  # fmt: skip
 """What a demonstration writes: a folder that holds anything else is not replaced."""
 TEXT_DAY_ORDERS = 48
 
 
-class Request(NamedTuple):
-    """One order and its answer; ``took_ns`` of the machine's clock."""
+class Told(NamedTuple):
+    """What the story came to."""
 
-    number: int
-    client_order_id: str
-    answer: Answer
-    took_ns: int
-
-
-class Story:
-    """The people, the bot and the services of one run."""
-
-    def __init__(
-        self, home: Home, around: Trial, registration: Registration, quiet: bool = False
-    ) -> None:
-        self.home = home
-        self.around = around
-        self.registration = registration
-        self.policy = registration.policy
-        self.trader = Trader(self.policy.scope, around.bot_entropy)
-        self.asked: list[Request] = []
-        self._wall = system_clock()
-        self._quiet = quiet
-
-    def say(self, text: str) -> None:
-        """A line for whoever watches."""
-        click.echo(text)
-
-    async def approve_and_certify(self) -> None:
-        """Three approvers sign the digest; the authority issues; the key stays in custody."""
-        home, authority = self.home, self.home.authority
-        await authority.register_policy(self.registration)
-        for seat in authority.roster.seats:
-            if seat.role != "approver":
-                continue
-            self.around.clock.advance(60)
-            key = load_person(home.path / "people" / f"{seat.seat}.key", home.passphrase())
-            now = self.around.clock.now_ns()
-            approval = sign_approval(
-                key, self.registration.sha256, authority.roster, seat.seat, now
-            )
-            if await authority.give_approval(approval) is not None:
-                self.say(f"approved   {seat.seat} and those before: the resolution stands")
-                break
-            self.say(f"approved   {seat.seat}")
-        issued = await home.issue(
-            self.policy.agent,
-            self.registration.sha256,
-            issuer_seat=ISSUER_SEAT,
-            operator_seat=OPERATOR_SEAT,
-        )
-        self.say(f"certified  {self.policy.agent}, serial {issued.serial_number}")
-
-    async def open_gate(self) -> Gate:
-        """The gate between the bot, its key and the venue's credential."""
-        venue = paper_venue(self.home, self.around.clock, self.around.rates)
-        gate = await open_gate(
-            self.home, self.around.rates, {self.home.config.venue: venue.session(VENUE_CREDENTIAL)}
-        )
-        await gate.admit(self.policy.agent)
-        self.venue = venue
-        return gate
-
-    async def ask(self, gate: Gate, intent: Intent, away_percent: int = 0) -> Request:
-        """The bot asks for one order at its time."""
-        if intent.at_ns > self.around.clock.now_ns():
-            self.around.clock.advance_to(intent.at_ns)
-        best = self.around.rates.best(intent.market, self.around.clock.now_ns())
-        if best is None:
-            raise ConfigurationInvalid(
-                f"the demonstration has no rates for {intent.market}; its policy may name markets"
-                f" of {', '.join(('EUR', *RATE_CURRENCIES))}"
-            )
-        body = self.trader.order(intent, best.bid, best.ask, away_percent=away_percent)
-        begun = self._wall.monotonic_ns()
-        answer = await gate.gatekeeper.submit(self.policy.agent, body)
-        took = self._wall.monotonic_ns() - begun
-        asked = Request(len(self.asked) + 1, f"order {len(self.asked) + 1}", answer, took)
-        self.asked.append(asked)
-        return asked
-
-    async def fortnight(self, gate: Gate) -> None:
-        """Ten trading days of ordinary orders."""
-        day, traded = parse_day(FIRST_DAY), 0
-        while traded < TRADING_DAYS:
-            if (day + 3) % 7 < 5:
-                traded += 1
-                for intent in self.trader.plan_day(day * DAY_S * NS - self._offset_ns(day)):
-                    await self.ask(gate, intent)
-                self.venue.end_day()
-                await gate.release.reconcile()
-                self._report_day(gate, day)
-            day += 1
-        self._next_day = day
-        while (self._next_day + 3) % 7 >= 5:
-            self._next_day += 1
-
-    def _offset_ns(self, day: int) -> int:
-        """The zone's offset in the middle of a day, ns."""
-        noon = day * DAY_S * NS + DAY_S * NS // 2
-        offset = self.policy.scope.zone_offsets[0].utc_offset_s
-        for row in self.policy.scope.zone_offsets:
-            if parse_instant(row.since) <= noon:
-                offset = row.utc_offset_s
-        return offset * NS
-
-    def _report_day(self, gate: Gate, day: int) -> None:
-        held = gate.log.state.agents[self.policy.agent]
-        self.say(
-            f"{day_text(day)} {held.orders:3d} orders  {format_money(held.gross):>12}"
-            f" {self.policy.scope.currency}"
-        )
-
-    async def last_day(self, gate: Gate) -> tuple[Request, KillReport, Request, int]:
-        """Two orders that rest, the order that is too large, the kill, the order after it."""
-        midnight = self._next_day * DAY_S * NS - self._offset_ns(self._next_day)
-        hours = self.policy.scope.trading_hours
-        start = 0 if hours == "none" else int(hours.start[:2]) * 3600 + int(hours.start[3:]) * 60
-        begin = midnight + (start + 2 * 3600) * NS
-        market, usual = self.policy.scope.markets[0], self.trader.usual_max // 2
-        for minute in (0, 10):
-            await self.ask(gate, Intent(begin + minute * 60 * NS, market, "buy", usual), 2)
-        large = self.trader.usual_max * OVERSIZE_TENTHS // 10
-        oversize = await self.ask(gate, Intent(begin + 1800 * NS, market, "buy", large))
-        self.around.clock.advance(120)
-        report, begun = await self._kill()
-        after = await self.ask(
-            gate, Intent(self.around.clock.now_ns(), market, "buy", self.trader.usual_max * 8 // 9)
-        )
-        return oversize, report, after, self._wall.monotonic_ns() - begun
-
-    async def _kill(self) -> tuple[KillReport, int]:
-        """A named person of compliance stops the agent for good."""
-        home, seat = self.home, COMPLIANCE_SEAT
-        key = load_person(home.path / "people" / f"{seat}.key", home.passphrase())
-        command = sign_command(
-            key,
-            "kill",
-            self.policy.agent,
-            home.authority,
-            seat,
-            "scope_breach_attempted",
-            home.around.entropy.bytes(16).hex(),
-            self.around.clock.now_ns(),
-        )
-        begun = self._wall.monotonic_ns()
-        outcome = await home.authority.command((command,))
-        if not isinstance(outcome, KillReport):
-            raise ConfigurationInvalid("the authority did not answer a kill with its report")
-        self.say(
-            f"kill       by {seat}: {len(outcome.confirmed)} resting orders confirmed as cancelled,"
-            f" {len(outcome.unconfirmed)} not; {'complete' if outcome.complete else 'NOT COMPLETE'}"
-        )
-        return outcome, begun
+    oversize: Request
+    after: Request
+    highest: tuple[str, str]
 
 
 async def run_demo(seed: str, policy: Path | None, out: Path) -> int:
@@ -233,32 +70,61 @@ async def run_demo(seed: str, policy: Path | None, out: Path) -> int:
         )
         story = Story(home, around, registration)
         _introduce(story, policy)
-        await story.approve_and_certify()
-        gate = await story.open_gate()
-        await story.fortnight(gate)
-        oversize, _, after, after_ns = await story.last_day(gate)
-        end = around.clock.now_ns() + NS
+        told = await tell(story)
+        around.clock.advance_to(max(around.clock.now_ns(), parse_day(EXPORT_DAY) * DAY_S * NS))
+        end = around.clock.now_ns()
         await write_bundle(home, registration.policy.agent, start, end, out / "bundle")
-        highest = _highest(gate)
+        write_report(home, registration.policy.agent, out)
     finally:
         await home.close()
     (out / "root.pem").write_bytes((out / "bundle/certificates/root.pem").read_bytes())
-    return _finish(story, out, oversize, after, after_ns, highest)
+    return _finish(story, out, told)
+
+
+async def tell(story: Story) -> Told:
+    """All acts, in order."""
+    await story.approve_and_certify()
+    gate = await story.open_gate()
+    await story.baseline_days(gate)
+    await story.go_live(gate)
+    await story.until_friday_morning(gate)
+    oversize = await story.oversize(gate)
+    _say_stop(story, oversize)
+    await story.answer(gate)
+    after = await story.saturday(gate)
+    story.say("", f"order {after.number}: {_reasons(after.answer)}")
+    await story.replace(gate)
+    await story.trade_day(gate)
+    return Told(oversize, after, _highest(gate))
+
+
+def _say_stop(story: Story, oversize: Request) -> None:
+    """What the gate, the venue and the authority did about the large order."""
+    story.say("refused", f"order {oversize.number}: {_reasons(oversize.answer)}")
+    incident = story.home.authority.incidents.open_incident(story.policy.agent)
+    if incident is not None:
+        story.say(
+            "held",
+            f"{incident.score} score {incident.observed} reached {incident.threshold};"
+            f" resting orders left at the venue: {len(story.resting())};"
+            f" incident {incident.incident[:8]}, {incident.state}",
+        )
 
 
 def _introduce(story: Story, given: Path | None) -> None:
     scope = story.policy.scope
-    story.say(f"policy     {story.policy.agent}: {', '.join(scope.markets)}")
+    story.say("policy", f"{story.policy.agent}: {', '.join(scope.markets)}")
     for default in story.registration.defaults:
         if given is not None:
-            story.say(f"default    {default.path} = {default.value}")
+            story.say("default", f"{default.path} = {default.value}")
     size, cap = scope.order_notional_max, scope.daily_notional_max
     if "none" not in (size, cap):
         day = TEXT_DAY_ORDERS * parse_amount(size) * 74 // 100
         if day > parse_amount(cap):
             story.say(
-                f"note       {TEXT_DAY_ORDERS} orders a day, as the story has it, would come to"
-                f" about {format_money(day)}, above the cap of {cap}: the bot asks for 24 to 26"
+                "note",
+                f"{TEXT_DAY_ORDERS} orders a day, as the story has it, would come to"
+                f" about {format_money(day)}, above the cap of {cap}: the bot asks for 24 to 26",
             )
 
 
@@ -286,40 +152,32 @@ def _highest(gate: Gate) -> tuple[str, str]:
     return format_money(best[0]), best[1]
 
 
-def _finish(
-    story: Story,
-    out: Path,
-    oversize: Request,
-    after: Request,
-    after_ns: int,
-    highest: tuple[str, str],
-) -> int:
+def _finish(story: Story, out: Path, told: Told) -> int:
     refused = [one for one in story.asked if one.answer.kind == "refused"]
     permitted = [one for one in story.asked if one.answer.kind == "permitted"]
     verified = _verify(out)
-    story.say("")
-    story.say(
+    click.echo("")
+    click.echo(
         f"{len(story.asked)} orders asked · {len(permitted)} permitted · {len(refused)} refused,"
         " before the venue saw them"
     )
     for one in refused:
         speed = f"(refused in {one.took_ns / 1e6:.1f} ms)"
-        if one.number == after.number:
-            speed = f"({after_ns / 1e6:.1f} ms after the kill)"
-        story.say(f"  order {one.number}  {_reasons(one.answer)}  {speed}")
+        click.echo(f"  order {one.number}  {_reasons(one.answer)}  {speed}")
     cap = story.policy.scope.daily_notional_max
     if cap != "none":
-        story.say(
+        click.echo(
             f"never above {_grouped(format_money(parse_amount(cap)))}"
             f" {story.policy.scope.currency} a day"
-            f" (highest: {_grouped(highest[0])} on {highest[1]})"
+            f" (highest: {_grouped(told.highest[0])} on {told.highest[1]})"
         )
     for line in verified[1]:
-        story.say(line)
+        click.echo(line)
+    click.echo(f"report:   {out}/report.html")
     verifier = _shown(Path(sys.executable).parent / "sekisho-verify")
-    story.say(f"next: open {out}/   ·   change one byte of {out}/bundle and verify again:")
-    story.say(f"      {verifier} {out}/bundle --root {out}/root.pem")
-    expected = oversize.answer.kind == "refused" and after.answer.kind == "refused"
+    click.echo(f"next: open {out}/report.html   ·   change one byte of {out}/bundle and verify again:")
+    click.echo(f"      {verifier} {out}/bundle --root {out}/root.pem")
+    expected = told.oversize.answer.kind == "refused" and told.after.answer.kind == "refused"
     return 0 if verified[0] and expected else 1
 
 

@@ -7,7 +7,14 @@ services of a gate, ``documents`` what comes in and goes out, ``trial`` what sta
 
 from sekisho.compose.documents import builtin_policy, register_document, write_bundle
 from sekisho.compose.gate import Gate, offline_gate, open_gate
-from sekisho.compose.home import Home, Surroundings, init_home, load_person, system_clock
+from sekisho.compose.home import (
+    Home,
+    Surroundings,
+    check_new_home,
+    init_home,
+    load_person,
+    system_clock,
+)
 from sekisho.compose.trial import (
     COMPLIANCE_SEAT,
     ISSUER_SEAT,
@@ -34,6 +41,7 @@ __all__ = [
     "Surroundings",
     "Trial",
     "builtin_policy",
+    "check_new_home",
     "init_home",
     "load_person",
     "make_people",

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.policy_yaml import read_yaml
+from sekisho.adapters.regular_file import read_regular
 from sekisho.adapters.zones import zone_offsets
 from sekisho.compose.home import Home
-from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput
 from sekisho.core.governance.document import Registration, read_policy
 from sekisho.core.identity.oids import openssl_names
 from sekisho.services.evidence import Export
@@ -23,16 +24,23 @@ def register_document(path: Path, now_ns: int) -> Registration:
         MalformedInput: all faults of the policy, with their places.
     """
     try:
-        document = path.read_bytes()
+        document, _ = read_regular(path)
     except OSError as error:
-        raise ConfigurationInvalid(f"{path}: cannot be read ({error.strerror})") from error
-    return read_policy(
-        document,
-        form="json" if path.suffix == ".json" else "yaml",
-        registered_at_ns=now_ns,
-        zone_offsets=zone_offsets,
-        read_yaml=read_yaml,
-    )
+        raise ConfigurationInvalid(
+            f"{path}: cannot be read ({error.strerror})", str(path), "name the policy's file"
+        ) from error
+    try:
+        return read_policy(
+            document,
+            form="json" if path.suffix == ".json" else "yaml",
+            registered_at_ns=now_ns,
+            zone_offsets=zone_offsets,
+            read_yaml=read_yaml,
+        )
+    except MalformedInput as error:
+        error.where = ", ".join(filter(None, (str(path), error.where)))
+        error.do = "correct the file as docs/spec/policy.md says and run the command again"
+        raise
 
 
 def builtin_policy() -> Path:

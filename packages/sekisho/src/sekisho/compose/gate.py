@@ -16,6 +16,8 @@ from sekisho.ports import RateSource, Signer, Venue
 from sekisho.services.admission import Admissions
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.gatelog import GateLog
+from sekisho.services.governing import Governing
+from sekisho.services.incidentwatch import IncidentWatch
 from sekisho.services.journal import Journal
 from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
@@ -50,6 +52,8 @@ class Gate:
             self.log, self.leasing, RateWatch(self.log, rates), self.release, clock, self._signers
         )
         self.stopping = Stopping(self.log, self.release, clock)
+        self.incident_watch = IncidentWatch(self.log, self.stopping, home.authority, clock)
+        self.governing = Governing(self.log, home.authority, lambda: home.authority.roster)
         self.admissions = Admissions(self.log, state.root_certificate, home.names.arc)
 
     async def start(self) -> None:
@@ -71,7 +75,16 @@ class Gate:
         await self.leasing.ensure()
         await self.release.reconcile()
         self._home.authority.on_status(self._on_status)
+        await self._adopt_locked()
+        self.incident_watch.start()
         self._home.keep(self._reconcile())
+
+    async def _adopt_locked(self) -> None:
+        """Take into force what the authority locked and an earlier process had no time to adopt."""
+        for agent, held in self.log.state.agents.items():
+            lock = self._home.authority.baseline_lock(agent)
+            if lock is not None and not held.baseline_sha256:
+                await self.governing.adopt(agent, lock.baseline_sha256, lock.index)
 
     async def _reconcile(self) -> None:
         """Ask the venues again and again: fills that nobody waited for, orders that are unknown."""

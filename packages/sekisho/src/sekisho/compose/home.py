@@ -10,6 +10,7 @@ topology says so by its environment, ``test``.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from sekisho.core.errors import (
     VerificationFailed,
 )
 from sekisho.core.events import PolicyRegistered, decode_authority_entry
-from sekisho.core.governance.document import Registration
+from sekisho.core.governance.document import Registration, notes_of
 from sekisho.core.governance.policy import policy_from_canonical
 from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.shape import AppliedDefault
@@ -45,6 +46,7 @@ from sekisho.services.journal import Journal
 
 AUTHORITY_KEYS = ("root", "issuing", "responder")
 LOG_KEYS = ("authority-log", "gate-log")
+ROOT = "root.pem"
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,41 @@ def system_clock() -> Clock:
     return SystemClock()
 
 
+def check_new_home(home: Path) -> None:
+    """Whether a home can be made there.
+
+    Raises:
+        ConfigurationInvalid: something lies there: a file, a home, what an ended ``init`` left.
+    """
+    if not os.path.lexists(home):
+        return
+    if not home.is_dir():
+        raise ConfigurationInvalid(f"{home}: not a folder", str(home), "choose another --home")
+    if not any(home.iterdir()):
+        return
+    if unfinished(home):
+        raise ConfigurationInvalid(
+            f"{home}: not empty; an init ended here before its authority was founded",
+            str(home),
+            f"delete {home} (nothing was certified with its keys), then run init again",
+        )
+    raise ConfigurationInvalid(f"{home}: not empty", str(home), "choose another --home")
+
+
+def unfinished(home: Path) -> bool:
+    """Whether this is what an ``init`` leaves that was ended from outside."""
+    return (home / "keys").is_dir() and not (home / ROOT).exists()
+
+
 def init_home(home: Path, config: Config, entropy: Entropy) -> None:
     """Make a home: folders, passphrase, keys, configuration. The configuration comes last.
 
+    A crash in here leaves what ``unfinished`` knows.
+
     Raises:
-        ConfigurationInvalid: the folder is not empty.
+        ConfigurationInvalid: something lies there.
     """
-    if home.exists() and any(home.iterdir()):
-        raise ConfigurationInvalid(f"{home}: not empty; choose another folder for a new home")
+    check_new_home(home)
     keys = home / "keys"
     keys.mkdir(parents=True, mode=0o700)
     passphrase = entropy.bytes(24).hex().encode("ascii")
@@ -139,26 +168,33 @@ class Home:
         if known is None:
             registered = ", ".join(self.authority.state.policies) or "none"
             raise ConfigurationInvalid(
-                f"no policy {digest} is registered here; known: {registered}"
+                f"no policy {digest} is registered here",
+                str(self.path),
+                f"name a digest that is registered: {registered}",
             )
         entry = decode_authority_entry(self.journals["authority"].entry(known.index))
         encoded = canonical(known.policy)
+        policy = policy_from_canonical(encoded)
         return Registration(
-            policy=policy_from_canonical(encoded),
+            policy=policy,
             canonical=encoded,
             sha256=sha256_hex(encoded),
             defaults=tuple(
                 AppliedDefault(**default)
                 for default in (entry.defaults if isinstance(entry, PolicyRegistered) else ())
             ),
-            notes=(),
+            notes=notes_of(policy, self.around.clock.now_ns()),
         )
 
     @property
     def authority(self) -> Authority:
         """The authority. Raises ConfigurationInvalid before it was founded."""
         if self._authority is None:
-            raise ConfigurationInvalid(f"{self.path}: this home has no authority yet; found it")
+            raise ConfigurationInvalid(
+                f"{self.path}: this home has no authority; its init did not come to the end",
+                str(self.path),
+                f"delete {self.path} (nothing was certified with its keys), then run init again",
+            )
         return self._authority
 
     async def found(self, roster: Roster) -> Authority:
@@ -173,7 +209,7 @@ class Home:
             entropy=self.around.entropy,
         )
         # A crash before this leaves the root in the log alone; it can be written again from there.
-        (self.path / "root.pem").write_bytes(pem(self._authority.state.root_certificate))
+        (self.path / ROOT).write_bytes(pem(self._authority.state.root_certificate))
         for name, origin in (
             ("authority-log", self.config.authority_origin),
             ("gate-log", self.config.gate_origin),
@@ -232,7 +268,11 @@ class Home:
             signer = software.load(path, self.passphrase())
             if signer.public_key == public_key:
                 return signer
-        raise ConfigurationInvalid(f"{self.path}: no key in custody for this certificate")
+        raise ConfigurationInvalid(
+            f"{self.path}: no key in custody for this certificate",
+            str(self.path / "keys" / "agents"),
+            "put the agent's key file back, or revoke the certificate and issue another",
+        )
 
     async def _journal(self, name: str, origin: str) -> Journal:
         disk = FolderDisk(self.path / name)

@@ -10,7 +10,7 @@ from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.rates.ecb import EcbPath, find_rates_file, load_fixings
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.signers import software
-from sekisho.adapters.simulated_clock import SteppedClock
+from sekisho.adapters.simulated_clock import PassingClock, SteppedClock
 from sekisho.adapters.simulated_entropy import SeededEntropy
 from sekisho.adapters.venues.market import Market
 from sekisho.adapters.venues.paper import PaperVenue
@@ -76,6 +76,7 @@ class Trial:
     """A demonstration's surroundings: stepped time, real rates on a seeded path, a paper venue."""
 
     clock: SteppedClock
+    venue_clock: Clock
     rates: EcbPath
     entropy: Entropy
     bot_entropy: Entropy
@@ -95,7 +96,9 @@ def trial(seed: str, start_ns: int, sources: tuple[str, ...]) -> Trial:
     clock = SteppedClock(start_ns)
     fixings = load_fixings(find_rates_file(), RATE_CURRENCIES)
     rates = EcbPath(fixings, clock, seed, sources=sources)
-    return Trial(clock, rates, SystemEntropy(), SeededEntropy(f"bot:{seed}".encode()))
+    return Trial(
+        clock, PassingClock(clock), rates, SystemEntropy(), SeededEntropy(f"bot:{seed}".encode())
+    )
 
 
 def paper_venue(home: Home, clock: Clock, market: Market) -> PaperVenue:

@@ -11,7 +11,7 @@ from sekisho.core.amounts import parse_amount
 from sekisho.core.errors import MalformedInput, Unavailable
 from sekisho.core.events import RateObserved
 from sekisho.core.gate.order import CancelOrder, NewOrder, Order
-from sekisho.core.gate.prices import pair_of
+from sekisho.core.markets import pair_of
 from sekisho.core.terms import MARKET, NAME, parse_instant
 from sekisho.ports import Quotation, RateSource
 from sekisho.services.gatelog import GateLog

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sekisho.adapters.venues.market import Best, inverted
 from sekisho.core.amounts import parse_amount
-from sekisho.core.gate.prices import pair_of
+from sekisho.core.markets import pair_of
 from sekisho.core.terms import NS, format_instant, parse_instant
 from sekisho.ports import Clock, Quotation
 

@@ -27,10 +27,10 @@ from sekisho.core.gate.permit import (
     read_permit,
     split,
 )
-from sekisho.core.gate.prices import pair_of
 from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.ocsp import verify_ocsp
 from sekisho.core.identity.profile import AgentCertificate, Arc, parse_agent_certificate
+from sekisho.core.markets import pair_of
 from sekisho.core.scope import Scope
 from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import Clock
