@@ -202,7 +202,7 @@ def test_daily_cap_before_a_baseline_is_a_share_rounded_down() -> None:
     world = FoldWorld(policy)
     over = world.ask(quantity="20000.01")
     assert reasons(over) == [("daily_volume_cap_exceeded", "20000.00", "20000.01", "EUR")]
-    assert reasons(world.ask(quantity="20000")) == []
+    assert reasons(world.ask(client_order_id="a", quantity="20000")) == []
     adopt(world)
     world.watching = Said(world)
     assert reasons(world.ask(client_order_id="b", quantity="20000.01")) == []

@@ -12,10 +12,12 @@ from typing import Literal
 
 import msgspec
 
+from sekisho.adapters.regular_file import read_regular
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.terms import NAME
 
 FILE = "sekisho.toml"
+_SETTINGS = "correct the file as docs/reference/configuration.md says"
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,18 +58,20 @@ def read_config(home: Path) -> Config:
     """
     path = home / FILE
     try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        plain = tomllib.loads(read_regular(path)[0].decode("utf-8"))
     except OSError as error:
         raise ConfigurationInvalid(
-            f"{path}: not there ({error.strerror}); make a home with: sekisho init --home {home}"
+            f"{path}: not there ({error.strerror}); this is no home",
+            str(path),
+            f"name another --home, or make one: sekisho init --home {home} --policy FILE",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeError) as error:
-        raise ConfigurationInvalid(f"{path}: not TOML: {error}") from error
+        raise ConfigurationInvalid(f"{path}: not TOML: {error}", str(path), _SETTINGS) from error
     try:
         config = msgspec.convert(plain, Config)
     except msgspec.ValidationError as error:
-        raise ConfigurationInvalid(f"{path}: {error}") from error
+        raise ConfigurationInvalid(f"{path}: {error}", str(path), _SETTINGS) from error
     for name in ("gate", "region", "venue"):
         if NAME.fullmatch(getattr(config, name)) is None:
-            raise ConfigurationInvalid(f"{path}: {name} is not a name")
+            raise ConfigurationInvalid(f"{path}: {name} is not a name", str(path), _SETTINGS)
     return config

@@ -227,6 +227,21 @@ class LeaseGranted(msgspec.Struct, frozen=True, kw_only=True):
     status: dict[str, str]
 
 
+class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An ``incident_opened`` entry of the gate's log ``origin``, at ``index`` there."""
+
+    origin: str
+    index: int
+    incident: str
+    agent: str
+    certificate_sha256: str
+    incident_kind: Literal["breaker", "hold"]
+    score: Literal["risk", "anomaly"]
+    factor: str
+    observed: str
+    threshold: str
+
+
 class AuthorityLink(Protocol):
     """How a gate reaches the authority."""
 

@@ -61,14 +61,21 @@ class FolderDisk:
             self._make_folder(root)
             self._lock = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageFailed(f"cannot open the folder {root}: {error}") from error
+            raise StorageFailed(f"cannot open the folder {root}: {error}", str(root)) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(root / ".tmp", ignore_errors=True)
             (root / ".tmp").mkdir(mode=0o700)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise StorageFailed(
+                f"the folder {root} is in use by another process",
+                str(root),
+                "wait until that process is done, or end it; then run the command again",
+            ) from error
         except OSError as error:
             os.close(self._lock)
-            raise StorageFailed(f"the folder {root} is in use or read-only: {error}") from error
+            raise StorageFailed(f"the folder {root} cannot be used: {error}", str(root)) from error
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="sekisho-disk")
 
     def close(self) -> None:

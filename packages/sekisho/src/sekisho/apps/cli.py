@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from sekisho.apps.explain import explain
+from sekisho.apps.messages import failure_text
 from sekisho.core.errors import SekishoError
 
 HOME = click.option(
@@ -120,15 +122,36 @@ def demo(seed: str, policy: Path | None, out: Path) -> None:
     _run(run_demo(seed, policy, out))
 
 
+@cli.command()
+@click.option("--policy", type=FILE, required=True, help="Policy document, YAML or JSON.")
+@click.option("--orders", type=FILE, required=True, help="CSV or JSON Lines, sorted by time.")
+@click.option("--rates", type=FILE, default=None, help="CSV or JSON Lines: time,market,bid,ask.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help="What the file calls a column; may be given again.",
+)
+def rehearse(
+    policy: Path, orders: Path, rates: Path | None, out: Path, columns: tuple[str, ...]
+) -> None:
+    """Run a firm's own order history through the gate: refusals, baseline, incidents."""
+    from sekisho.apps.rehearse import rehearse_history
+
+    _run(rehearse_history(policy, orders, rates, out, columns))
+
+
+cli.add_command(explain)
+
+
 def _run(work: Coroutine[Any, Any, int]) -> None:
     """Run one use case; a failure becomes one message that says what to do."""
     try:
         code = asyncio.run(work)
-    except SekishoError as error:
-        click.echo(f"sekisho: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"sekisho: {error.filename}: {error.strerror}", err=True)
+    except (SekishoError, OSError) as error:
+        click.echo(failure_text(error), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("sekisho: interrupted", err=True)

@@ -7,18 +7,25 @@ from pathlib import Path
 
 import click
 
+from sekisho.apps.mistakes import (
+    bundle_folder,
+    check_agent,
+    key_of,
+    missing_for_issue,
+    open_to_command,
+    whole_or_nothing,
+)
 from sekisho.compose import (
     Home,
     Surroundings,
     init_home,
-    load_person,
     make_people,
     offline_gate,
     register_document,
     write_bundle,
 )
 from sekisho.config import Config
-from sekisho.core.errors import ConfigurationInvalid, MalformedInput
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised
 from sekisho.core.governance.document import Registration, describe
 from sekisho.core.terms import parse_instant
 from sekisho.services.people import sign_approval, sign_command
@@ -29,14 +36,15 @@ async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
     """``sekisho init``."""
     around = Surroundings()
     registration = register_document(policy, around.clock.now_ns())
-    init_home(path, Config(issuer_name=issuer_name), around.entropy)
-    home = await Home.open(path, around)
-    try:
-        roster = make_people(path / "people", home.passphrase(), registration.policy)
-        authority = await home.found(roster)
-        await authority.register_policy(registration)
-    finally:
-        await home.close()
+    with whole_or_nothing(path):
+        init_home(path, Config(issuer_name=issuer_name), around.entropy)
+        home = await Home.open(path, around)
+        try:
+            roster = make_people(path / "people", home.passphrase(), registration.policy)
+            authority = await home.found(roster)
+            await authority.register_policy(registration)
+        finally:
+            await home.close()
     _show_defaults(registration)
     click.echo(f"registered: {registration.policy.agent}, policy {registration.sha256}")
     click.echo("next, once for each approver:")
@@ -68,7 +76,7 @@ async def approve_policy(path: Path, digest: str, seat: str, key: Path, *, asked
             click.echo("not signed")
             return 1
         now = home.around.clock.now_ns()
-        signer = load_person(key, home.passphrase())
+        signer = key_of(home, seat, key)
         approval = sign_approval(signer, digest, authority.roster, seat, now)
         resolution = await authority.give_approval(approval)
         if resolution is None:
@@ -86,9 +94,13 @@ async def issue_certificate(
     """``sekisho issue``."""
     home = await Home.open(path)
     try:
-        issued = await home.issue(
-            agent, digest, issuer_seat=issuer_seat, operator_seat=operator_seat
-        )
+        try:
+            issued = await home.issue(
+                agent, digest, issuer_seat=issuer_seat, operator_seat=operator_seat
+            )
+        except NotAuthorised as error:
+            error.do = error.do or missing_for_issue(home, agent, digest)
+            raise
         gate = await offline_gate(home)
         await gate.admit(agent)
     finally:
@@ -101,14 +113,16 @@ async def command_status(
     path: Path, act: str, agent: str, people: list[tuple[str, str]], reason_code: str
 ) -> int:
     """``sekisho hold | release | revoke | kill``: exit code 0 only when all of it was achieved."""
-    home = await Home.open(path)
+    home = await open_to_command(path, act)
     try:
+        check_agent(home, agent)
+        signers = [(seat, key_of(home, seat, Path(key))) for seat, key in people]
         await offline_gate(home)
         authority = home.authority
         now = home.around.clock.now_ns()
         commands = tuple(
             sign_command(
-                load_person(Path(key), home.passphrase()),
+                signer,
                 act,
                 agent,
                 authority,
@@ -117,7 +131,7 @@ async def command_status(
                 home.around.entropy.bytes(16).hex(),
                 now,
             )
-            for seat, key in people
+            for seat, signer in signers
         )
         outcome = await authority.command(commands)
     finally:
@@ -149,11 +163,15 @@ async def export_bundle(path: Path, agent: str, since: str, until: str, out: Pat
     """``sekisho export``."""
     begin, end = _instant(since, "--from"), _instant(until, "--to")
     if begin >= end:
-        raise ConfigurationInvalid("--from must be before --to")
+        raise ConfigurationInvalid(
+            "--from must be before --to", "--from, --to", "name a period that is not empty"
+        )
     home = await Home.open(path)
     try:
+        check_agent(home, agent)
         await offline_gate(home)
-        await write_bundle(home, agent, begin, end, out)
+        with bundle_folder(out):
+            await write_bundle(home, agent, begin, end, out)
     finally:
         await home.close()
     click.echo(f"bundle: {out}")
@@ -165,5 +183,7 @@ def _instant(text: str, where: str) -> int:
     """An instant as people write it: ``2026-05-04T00:00:00Z`` or with a fraction."""
     head, point, fraction = text.removesuffix("Z").partition(".")
     if not text.endswith("Z") or (point and not fraction) or len(fraction) > 9:
-        raise MalformedInput(f"{where}: {text!r} is not an instant like 2026-05-04T00:00:00Z")
+        raise MalformedInput(
+            f"{where}: {text!r} is not an instant like 2026-05-04T00:00:00Z", where
+        )
     return parse_instant(f"{head}.{fraction.ljust(9, '0')}Z", where)

@@ -11,9 +11,9 @@ from typing import Final, Literal, NamedTuple
 
 from sekisho.core.terms import Code
 
-Again = Literal["changed", "later", "person"]
+Again = Literal["changed", "later", "person", "same"]
 """When an order like it can pass, under a new id: if it is changed; later, by itself; when a person
-has acted."""
+has acted. ``same``: with the same id, for nothing was decided."""
 
 BY_RESOLUTION: Final = "the limit changes by a resolution only"
 STOP: Final = "stop asking; cancels still pass"
@@ -392,7 +392,7 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
         "the gate cannot record or answer safely, so it refuses",
         "ask again with the same id and content to learn what became of it: never a second order",
         "if it stays, the gate's log has failed: open the gate anew, which reads what is on disk",
-        "person",
+        "same",
         (Code.LEASE_EXPIRED, Code.RISK_SCORE_STALE),
     ),
 }

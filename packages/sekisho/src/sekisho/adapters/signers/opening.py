@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sekisho.adapters.regular_file import read_regular
 from sekisho.adapters.signers import software
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.ports import Signer
@@ -32,12 +33,22 @@ def read_passphrase(path: Path) -> bytes:
         ConfigurationInvalid: not there, empty, or readable by others.
     """
     try:
-        mode = path.stat().st_mode & 0o777
-        text = path.read_bytes().rstrip(b"\r\n")
+        content, mode = read_regular(path)
     except OSError as error:
-        raise ConfigurationInvalid(f"{path}: no passphrase there ({error.strerror})") from error
+        raise ConfigurationInvalid(
+            f"{path}: no passphrase there ({error.strerror})",
+            str(path),
+            "put back the passphrase that the home's keys were made with",
+        ) from error
     if mode & 0o077:
-        raise ConfigurationInvalid(f"{path}: others can read it; run: chmod 600 {path}")
+        raise ConfigurationInvalid(
+            f"{path}: others can read the passphrase", str(path), f"run: chmod 600 {path}"
+        )
+    text = content.rstrip(b"\r\n")
     if not text:
-        raise ConfigurationInvalid(f"{path}: the passphrase is empty")
+        raise ConfigurationInvalid(
+            f"{path}: the passphrase is empty",
+            str(path),
+            "put back the passphrase that the home's keys were made with",
+        )
     return text

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+from sekisho.adapters.regular_file import read_regular
 from sekisho.core.errors import ConfigurationInvalid, StorageFailed
 
 _ECDSA = ec.ECDSA(hashes.SHA256())
@@ -108,21 +109,33 @@ def load(path: Path, passphrase: bytes) -> SoftwareSigner:
     """Read a stored key.
 
     Raises:
-        ConfigurationInvalid: not there, readable by others, another passphrase or kind of key.
+        ConfigurationInvalid: not there, no regular file, readable by others, another passphrase or
+            kind of key.
     """
     try:
-        mode = path.stat().st_mode & 0o777
-        text = path.read_bytes()
+        text, mode = read_regular(path)
     except OSError as error:
-        raise ConfigurationInvalid(f"{path}: the key cannot be read ({error.strerror})") from error
+        raise ConfigurationInvalid(
+            f"{path}: the key cannot be read ({error.strerror})",
+            str(path),
+            "name the key's file, and look at its rights",
+        ) from error
     if mode & 0o077:
-        raise ConfigurationInvalid(f"{path}: others can read this key; run: chmod 600 {path}")
+        raise ConfigurationInvalid(
+            f"{path}: others can read this key", str(path), f"run: chmod 600 {path}"
+        )
     try:
         key = serialization.load_pem_private_key(text, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigurationInvalid(f"{path}: not a key encrypted under this passphrase") from error
+        raise ConfigurationInvalid(
+            f"{path}: not a key encrypted under this passphrase",
+            str(path),
+            "name a key of this home, and look at the file that passphrase_file names",
+        ) from error
     if isinstance(key, ed25519.Ed25519PrivateKey) or (
         isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)
     ):
         return SoftwareSigner(f"file:{path}", key)
-    raise ConfigurationInvalid(f"{path}: neither a P-256 nor an Ed25519 key")
+    raise ConfigurationInvalid(
+        f"{path}: neither a P-256 nor an Ed25519 key", str(path), "name a key of this home"
+    )
