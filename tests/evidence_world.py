@@ -78,6 +78,7 @@ def decision(at: int, name: str = "order-1", *, verdict: Any = "permitted", **ot
         "notional": "20000.00",
         "before": counters("0.00"),
         "after": counters("20000.00"),
+        "scores": None,
         "certificate_sha256": "",
         "policy_sha256": "",
         "epoch": 0,

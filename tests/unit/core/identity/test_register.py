@@ -134,6 +134,7 @@ def changed(
         "status": status,
         "reason": {"good": "", "hold": "certificateHold", "revoked": "privilegeWithdrawn"}[status],
         "epoch": epoch,
+        "incident": "",
         "cause": cause,
         "seats": seats,
         "commands": tuple(command(cause, seat, used + place) for place, seat in enumerate(seats)),
