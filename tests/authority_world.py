@@ -193,13 +193,14 @@ class AuthorityWorld:
             "nonce": f"{self.nonce:032x}",
             "commanded_at": format_instant(self.clock.now_ns()),
         } | other
-        if kind == "release":
-            fields = {"epoch": self.authority.state.agent_epoch(AGENT)} | fields
+        if kind in ("release", "rearm", "go_live"):
+            fields = {"epoch": self.authority.state.agent_epoch(fields["agent"])} | fields
         return samples.signed(samples.command(kind, who, **fields))
 
     def commands(self, kind: str, **other: Any) -> tuple[SignedCommand, ...]:
         """The command with everybody whom it needs."""
-        seats = ("compliance_lead", "risk_lead") if kind == "release" else ("risk_lead",)
+        both = kind in ("release", "rearm")
+        seats = ("compliance_lead", "risk_lead") if both else ("risk_lead",)
         return tuple(self.signed(kind, who, **other) for who in seats)
 
     async def order(self, kind: str, **other: Any) -> StatusOutcome:

@@ -65,6 +65,7 @@ class LivingWorld(EmbeddedWorld):
             await super().open(venues)
             await self.close()
             self._venue = venue_of(self.home, clock, self.rates)
+            self._venue._book._reported = self.clock.now_ns() // NS  # as if it had gone on
             for record in self.home.authority.certificates(AGENT):
                 if record.status == "good":
                     self._venue.know_certificate(record.certificate)

@@ -83,7 +83,7 @@ async def ask_for_180_000(world: LivingWorld) -> None:
             at(FRIDAY, minute), BOT, order_type="limit", price="1.10", side="buy",
             market="EUR/USD", time_in_force="day",
         )  # fmt: skip
-        assert resting.order_state == "open"
+        assert resting.order_state == "open", world.venue.rejections
     answer = await world.trade(
         at(FRIDAY, "10:30"), BOT, quantity="180000", market="EUR/USD", side="buy"
     )

@@ -17,8 +17,8 @@ import msgspec
 import pytest
 
 from sekisho.adapters.simulated_clock import SteppedClock
-from tests.embedded_world import policy_of, prepared
-from tests.living_world import AGENT, CERTIFIED, Habit, LivingWorld
+from tests.embedded_world import AGENT, policy_of, prepared
+from tests.living_world import CERTIFIED, Habit, LivingWorld
 
 FX = Habit(orders=30, hours=(8, 17), sizes=(800_000, 1_200_000))
 """Thirty orders of about a million a day; the scope allows fifty millions a day."""
@@ -29,7 +29,7 @@ DRIFTS: dict[str, dict[str, Any]] = {
     "counterparty": {"counterparties": ("KRAKEN",)},
     "market": {"markets": ("GBP/EUR",)},
     "hours": {"hours": (17, 23)},
-    "frequency": {"hours": (10, 11), "orders": 40},
+    "pace": {"hours": (10, 11), "orders": 40},
     "success": {"rejected": True},
 }
 

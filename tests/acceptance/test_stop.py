@@ -148,7 +148,7 @@ def test_amendment_its_order_cancelled_meanwhile_is_withdrawn(tmp_path: Path) ->
     async def story() -> None:
         world = await EmbeddedWorld.start(tmp_path / "home", WIDE)
         await world.ask(resting("o-1"))
-        journal = world.gate.log.journal
+        journal = world.home.journals["gate"]
         disk = journal._disk = HeldAppends(journal._disk)
         world.venue.faults.latency_s = 1
         cancelling = asyncio.create_task(world.ask(cancel("c-1", "o-1")))

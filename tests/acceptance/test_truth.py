@@ -176,7 +176,7 @@ def test_ledger_outside_reader_at_every_moment_verifies(tmp_path: Path) -> None:
 
     async def story() -> None:
         world = await EmbeddedWorld.start(tmp_path / "home", WIDE, SystemClock())
-        journal = world.gate.log.journal
+        journal = world.home.journals["gate"]
         await journal.publish()
         reader = Outsider(tmp_path / "home" / "gate", journal.log_key)
         publishing = asyncio.create_task(journal.run())

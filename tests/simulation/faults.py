@@ -38,6 +38,10 @@ FAULTS_AT: dict[str, tuple[str, ...]] = {
     "authority.last_seen:before": ("down",),
     "authority.lease:before": ("down",),
     "authority.lease:after": ("lost_answer",),
+    "authority.report_incident:before": ("down",),
+    "authority.report_incident:after": ("lost_answer",),
+    "authority.govern:before": ("down",),
+    "authority.govern:after": ("lost_answer",),
     "rates.quotations:before": ("down",),
 }
 """Faults special to a point; deaths and slowness are possible at every point."""
@@ -71,7 +75,8 @@ class Coverage:
         states = sorted({state for _, state in self.reached})
         wide = max((len(point) for point, _ in self.reached), default=0) + 2
         lines = [
-            f"{'fault':<22}{'await point':<{wide}}" + "".join(f"{name:>10}" for name in states)
+            f"{'fault':<22}{'await point':<{wide}}"
+            + "".join(f"{name:>{len(name) + 2}}" for name in states)
         ]
         missing = []
         for fault, point in self.possible():
@@ -79,7 +84,10 @@ class Coverage:
             if not any(counts):
                 missing.append(f"{fault} at {point}")
             lines.append(
-                f"{fault:<22}{point:<{wide}}" + "".join(f"{count:>10}" for count in counts)
+                f"{fault:<22}{point:<{wide}}"
+                + "".join(
+                    f"{count:>{len(name) + 2}}" for name, count in zip(states, counts, strict=True)
+                )
             )
         pairs = len(self.possible())
         lines.append(f"{pairs - len(missing)} of {pairs} pairs of fault and point were struck")
@@ -95,6 +103,7 @@ class FaultPlan:
         calm: nothing goes wrong while it is set.
         quiet: nothing goes wrong at all, but for ``crash_at``.
         crash_at: lose power at the point of this number (1 is the first); 0 is never.
+        ambush: point and fault that strikes there next, once; None for none.
         count: points reached so far.
         state: what the gate is at, for the coverage.
     """
@@ -103,6 +112,7 @@ class FaultPlan:
         self.calm = False
         self.quiet = quiet
         self.crash_at = crash_at
+        self.ambush: tuple[str, str] | None = None
         self.count = 0
         self.state = "starting"
         self.coverage = Coverage()
@@ -126,6 +136,9 @@ class FaultPlan:
     def _choose(self, point: str) -> str:
         if self.crash_at:
             return DEATHS[0] if self.count == self.crash_at else ""
+        if self.ambush is not None and self.ambush[0] == point:
+            (_, name), self.ambush = self.ambush, None
+            return name
         if self.calm or not self._rates:
             return ""
         chance = self._dice.random()

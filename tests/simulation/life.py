@@ -15,19 +15,32 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from sekisho.adapters.venues.paper import PaperSession
 from sekisho.core.encoding import b64, b64url, sha256_hex
 from sekisho.core.errors import OutcomeUnknown, StorageFailed, Unavailable
-from sekisho.core.events import AgentAdmitted, GateOpened, Rearmed
+from sekisho.core.events import AgentAdmitted, GateOpened
 from sekisho.core.gate.permit import read_permit
-from sekisho.ports import LeaseGranted, LeaseRequest, Quotation
+from sekisho.core.governance.commands import SignedCommand
+from sekisho.ports import IncidentReport, LeaseGranted, LeaseRequest, Quotation
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.gatelog import GateLog
+from sekisho.services.governing import Governing
+from sekisho.services.incidentwatch import IncidentWatch
 from sekisho.services.journal import Journal
 from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 from sekisho.services.stopping import Stopping
 from tests.ledger_doubles import SoftwareSigner
-from tests.simulation.outside import BEGIN, CREDENTIAL, END, RESPONDER, FixedKey, read_status
+from tests.simulation.outside import (
+    BEGIN,
+    CREDENTIAL,
+    END,
+    RESPONDER,
+    FixedKey,
+    Lifted,
+    Locked,
+    read_status,
+)
 from tests.simulation.records import KeyUse, Submission, fits
+from tests.unit.core.governance.samples import ROSTER
 
 if TYPE_CHECKING:
     from tests.simulation.stage import Stage
@@ -43,7 +56,11 @@ class Parts:
     """The classes that a gate is made of; a planted bug exchanges one."""
 
     journal: type[Journal] = Journal
+    log: type[GateLog] = GateLog
     keeper: type[Gatekeeper] = Gatekeeper
+    leasing: type[Leasing] = Leasing
+    incident_watch: type[IncidentWatch] = IncidentWatch
+    governing: type[Governing] = Governing
 
 
 class WatchedKey:
@@ -172,6 +189,37 @@ class WatchedAuthority:
         world.seen.goods += [(world.seen.tick(), name, epoch) for name in sorted(good)]
         return granted
 
+    async def report_incident(self, report: IncidentReport) -> None:
+        """Tell of an incident; a hold that it brings is pushed, and the push may be lost."""
+        await self._cut("authority.report_incident:before")
+        world = self._world
+        if world.deaf:
+            raise Unavailable("the authority takes no incidents")
+        held = world.authority.report_incident(report)
+        if held and world.gate is not None and world.dice.randrange(4):
+            world.stop(report.certificate_sha256, "hold", world.authority.epoch, "automatic_hold")
+        if await world.reach("authority.report_incident:after"):
+            raise Unavailable("the connection broke before the answer")
+
+    async def go_live(
+        self, signed: tuple[SignedCommand, ...], *, origin: str, complete: bool
+    ) -> Locked:
+        """Lock a baseline."""
+        assert origin == ORIGIN
+        await self._cut("authority.govern:before")
+        locked = self._world.authority.go_live(signed, complete=complete)
+        if await self._world.reach("authority.govern:after"):
+            raise Unavailable("the connection broke before the answer")
+        return locked
+
+    async def authorise_rearm(self, signed: tuple[SignedCommand, ...]) -> Lifted:
+        """Record that people take a latch off."""
+        await self._cut("authority.govern:before")
+        lifted = self._world.authority.authorise_rearm(signed)
+        if await self._world.reach("authority.govern:after"):
+            raise Unavailable("the connection broke before the answer")
+        return lifted
+
     async def _cut(self, point: str) -> None:
         if await self._world.reach(point) or self._world.cut_off:
             raise Unavailable("the authority does not answer")
@@ -194,13 +242,15 @@ class Gate:
     """The services of one life, wired as the product wires them."""
 
     def __init__(self, world: World, log: GateLog, boot: str) -> None:
-        clock = world.clock
+        clock, parts = world.clock, world.parts
         self.log = log
+        self._world = world
         session = WatchedVenueSession(world, log, world.venue.session(CREDENTIAL))
+        link = WatchedAuthority(world)
         self.release = Release(log, {"PAPER": session}, clock)
-        self.leasing = Leasing(
+        self.leasing = parts.leasing(
             log,
-            WatchedAuthority(world),
+            link,
             clock,
             world.entropy,
             responder_key=RESPONDER.public_key,
@@ -210,22 +260,25 @@ class Gate:
             one.sha256: WatchedKey(world, one.sha256, FixedKey(one.key_number), boot)
             for one in world.certificates
         }
-        self.keeper = world.parts.keeper(
+        self.keeper = parts.keeper(
             log, self.leasing, RateWatch(log, WatchedRates(world)), self.release, clock, keys
         )
         self.stopping = Stopping(log, self.release, clock)
+        self.incident_watch = parts.incident_watch(log, self.stopping, link, clock)
+        self.governing = parts.governing(log, link, lambda: ROSTER)
 
-    async def rearm(self, latch: Any) -> None:
-        """Named people take a latch off."""
-        await self.log.durable(
-            self.log.record(
-                Rearmed(at=self.log.at(), agent="bot", latch=latch, seats=("a", "b"), commands=())
-            )
-        )
+    async def start(self) -> None:
+        """Ask for a lease, ask the venue, take up what an earlier life left unfinished."""
+        await self.leasing.ensure()
+        await self._world.reconcile(self)
+        lock, held = self._world.authority.locked, self.log.state.agents["bot"]
+        if lock is not None and not held.baseline_sha256:
+            await self.governing.adopt("bot", lock.baseline_sha256, lock.index)
+        self.incident_watch.start()
 
 
 async def open_gate(world: World) -> Gate:
-    """Open the log, say so in it, admit the agent, and ask the venue about open questions.
+    """Open the log, say so in it, admit the agent, and take up what is unfinished.
 
     Raises:
         VerificationFailed: the log does not open; with honest disks that is a defect.
@@ -238,13 +291,17 @@ async def open_gate(world: World) -> Gate:
         clock=world.clock,
         segment_bytes_max=SEGMENT_BYTES,
     )
-    log = GateLog(journal, world.clock)
+    log = world.parts.log(journal, world.clock)
+    log.on_incident(world.crossed)
     world.opened([data for _, data in journal.entries()])
+    world.start(keep_publishing(journal, world.log_failed))
     boot = world.entropy.bytes(16).hex()
     opened = GateOpened(at=log.at(), gate="g1", boot=boot, region="eu-west-1", environment="test")
     await log.durable(log.record(opened))
     await admit(world, log)
-    return Gate(world, log, boot)
+    gate = Gate(world, log, boot)
+    await gate.start()
+    return gate
 
 
 async def admit(world: World, log: GateLog) -> None:

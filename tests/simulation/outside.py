@@ -23,14 +23,16 @@ from sekisho.adapters.venues.paper import PaperVenue, Reports
 from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.core.encoding import b64, canonical, sha256_hex, unb64
 from sekisho.core.errors import NotAuthorised, VerificationFailed
+from sekisho.core.governance.commands import SignedCommand, authorise_commands
 from sekisho.core.gate.permit import read_permit
 from sekisho.core.identity import profile
 from sekisho.core.identity.ocsp import build_ocsp, verify_ocsp
 from sekisho.core.identity.status import CertificateStatus, Status
 from sekisho.core.ledger.merkle import EMPTY_ROOT, verify_consistency
 from sekisho.core.terms import NS, format_instant, parse_instant
-from sekisho.ports import Clock, LeaseGranted, LeaseRequest
+from sekisho.ports import Clock, IncidentReport, LeaseGranted, LeaseRequest
 from sekisho.services.leasing import CONTEXT, LeaseTerms
+from tests.unit.core.governance.samples import ROSTER
 
 BEGIN = "2026-01-01T00:00:00.000000000Z"
 END = "2027-01-01T00:00:00.000000000Z"
@@ -138,12 +140,35 @@ class Change(NamedTuple):
     status: Status
 
 
+class Noted(NamedTuple):
+    """An incident as the authority took it: with the epoch from which on the agent was held."""
+
+    epoch: int
+    report: IncidentReport
+
+
+class Locked(NamedTuple):
+    """A baseline that was signed off."""
+
+    baseline_sha256: str
+    index: int
+
+
+class Lifted(NamedTuple):
+    """Who took a latch off."""
+
+    seats: tuple[str, ...]
+
+
 class SmallAuthority:
     """Grants leases, keeps statuses, and believes no log that does not continue what it saw.
 
     Attributes:
         accusations: logs that it refused as forked or rolled back.
         seen: size and root of the gate's log at the last lease: out of the gate's hands.
+        incidents: what it was told of, by incident; told again, nothing changes.
+        contradictions: incidents that were told again with other fields.
+        locked: the baseline that may go into force; None before.
     """
 
     def __init__(self, clock: Clock, lease_s: int) -> None:
@@ -153,6 +178,9 @@ class SmallAuthority:
         self.accusations: list[str] = []
         self.seen = (0, EMPTY_ROOT)
         self.certificates: dict[str, bytes] = {}
+        self.incidents: dict[str, Noted] = {}
+        self.contradictions: list[str] = []
+        self.locked: Locked | None = None
         self._clock = clock
         self._lease_s = lease_s
         self._status: dict[str, Status] = {}
@@ -178,6 +206,35 @@ class SmallAuthority:
             if change.certificate_sha256 == certificate_sha256 and change.epoch <= epoch:
                 status = change.status
         return status
+
+    def report_incident(self, report: IncidentReport) -> bool:
+        """Take an incident once and hold for it; whether that changed the status."""
+        noted = self.incidents.get(report.incident)
+        if noted is not None:
+            if noted.report != report:
+                self.contradictions.append(f"{noted.report}, told again as {report}")
+            return False
+        good = self.status(report.certificate_sha256) == "good"
+        holds = report.incident_kind == "hold" and good
+        if holds:
+            self.change(report.certificate_sha256, "hold")
+        self.incidents[report.incident] = Noted(self.epoch, report)
+        return holds
+
+    def go_live(self, signed: tuple[SignedCommand, ...], *, complete: bool) -> Locked:
+        """Lock a complete baseline. Raises NotAuthorised, VerificationFailed."""
+        authorise_commands(signed, ROSTER, self._clock.now_ns())
+        digest = signed[0].command.baseline_sha256
+        if not complete or not isinstance(digest, str):
+            raise NotAuthorised("there is no complete baseline")
+        if self.locked is None:
+            self.locked = Locked(digest, self.epoch)
+        return self.locked
+
+    def authorise_rearm(self, signed: tuple[SignedCommand, ...]) -> Lifted:
+        """Take a latch off. Raises NotAuthorised, VerificationFailed."""
+        authorise_commands(signed, ROSTER, self._clock.now_ns())
+        return Lifted(tuple(one.command.seat for one in signed))
 
     def lease(self, request: LeaseRequest, world_ns: int) -> LeaseGranted:
         """Grant a lease. Raises NotAuthorised for a fork, a rollback, an earlier boot."""

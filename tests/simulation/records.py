@@ -8,22 +8,25 @@ leave; the replay folds it again and decides every decision again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from random import Random
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from sekisho.adapters.simulated_disk import SimulatedDisk
+from sekisho.core.behaviour.watch import WatchState
 from sekisho.core.encoding import b64, canonical
-from sekisho.core.events import Decision, GateEntry, decode_gate_entry
+from sekisho.core.events import Decision, GateEntry, IncidentOpened, decode_gate_entry
 from sekisho.core.gate.decide import Clocks, decide
 from sekisho.core.gate.order import parse_order
 from sekisho.core.gate.permit import Permit
 from sekisho.core.gate.state import GateState
-from sekisho.core.ledger.frames import parse_segment_name, scan_segment
+from sekisho.core.ledger.frames import HEADER_BYTES, parse_segment_name, scan_segment
 from sekisho.core.ledger.merkle import Tree, leaf_hash
 from sekisho.core.terms import parse_instant
 from sekisho.services.gatekeeper import Answer
 from sekisho.services.stopping import StopOutcome
+from tests.simulation.following import Following
 from tests.simulation.recount import Recount
 
 FOLDER = "journal/"
@@ -72,13 +75,16 @@ class Replay:
 
     Attributes:
         findings: where the log contradicts itself, or an earlier look at it.
+        following: what must follow by rule, and what may not stand while stopped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str = "") -> None:
         self.raw: list[bytes] = []
         self.entries: list[GateEntry] = []
         self.tree = Tree()
         self.state = GateState()
+        self.watch = WatchState(origin)
+        self.following = Following(origin)
         self.recount = Recount()
         self.findings: list[str] = []
         self._kinds: dict[type, list[tuple[int, Any]]] = {}
@@ -102,23 +108,26 @@ class Replay:
     def _take(self, data: bytes) -> None:
         index, entry = len(self.raw), decode_gate_entry(data)
         if isinstance(entry, Decision):
-            again = _decide_again(self.state, entry)
+            again = _decide_again(self.state, entry, self.watch)
             if again != entry:
                 self.findings.append(f"entry {index}: recorded {entry}, decided again {again}")
         self.findings += self.recount.take(index, entry)
+        self.following.arrives(index, entry, self.state)
         self.state.apply(index, entry)
+        self.watch.apply(index, entry)
+        self.following.folded(index, entry, self.state, self.watch)
         self.raw.append(data)
         self.entries.append(entry)
         self.tree.append(leaf_hash(data))
         self._kinds.setdefault(type(entry), []).append((index, entry))
 
 
-def _decide_again(state: GateState, entry: Decision) -> Decision:
+def _decide_again(state: GateState, entry: Decision, watch: WatchState) -> Decision:
     if entry.order is None:
         return msgspec.structs.replace(entry, state=state.size)
     clocks = Clocks(parse_instant(entry.at), int(entry.monotonic))
     order = parse_order(canonical(entry.order))
-    again = decide(state, clocks, entry.agent, b"", order)
+    again = decide(state, clocks, entry.agent, b"", order, watch.scores)
     return msgspec.structs.replace(
         again, body_sha256=entry.body_sha256, body_bytes=entry.body_bytes
     )
@@ -175,6 +184,22 @@ class Stop:
     outcome: StopOutcome | None = None
 
 
+class Hold(NamedTuple):
+    """An incident that held a certificate, at the instant when it took effect in memory."""
+
+    event: int
+    incident: str
+    certificate_sha256: str
+
+
+class Given(NamedTuple):
+    """Commands to take a latch off that people gave to the gate, as its log should carry them."""
+
+    latch: str
+    seats: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
 @dataclass
 class Seen:
     """Everything that the observer wrote down, in the order of events."""
@@ -187,12 +212,42 @@ class Seen:
     goods: list[tuple[int, str, int]] = field(default_factory=list)
     """Leases that reached the gate and call a certificate good: event, digest, epoch."""
     checkpoints: list[tuple[int, bytes]] = field(default_factory=list)
-    rearms: int = 0
+    holds: list[Hold] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
+    nonces: int = 0
+    ends: list[int] = field(default_factory=list)
+    """Events at which a life ended: what only its memory held is gone."""
 
     def tick(self) -> int:
         """The number of the next event."""
         self.events += 1
         return self.events
+
+
+def between_frames(
+    disk: SimulatedDisk, dice: Random, *, before_incident: bool
+) -> tuple[str, bytes] | None:
+    """A journal segment cut between two entries that are not durable yet; None without such.
+
+    Args:
+        disk: as it is when the power is lost.
+        dice: which cut, where several are possible.
+        before_incident: cut before the first incident, if there is one.
+    """
+    paths = [path for path in disk._names if path.startswith(FOLDER)]
+    if not paths:
+        return None
+    path = max(paths)
+    file = disk._names[path]
+    content, cuts, offset = file.content, [], 0
+    first = parse_segment_name(path[len(FOLDER) :])
+    for entry in () if file.doomed else scan_segment(content, first).entries:
+        if offset >= len(file.durable):
+            cuts.append(offset)
+            if before_incident and isinstance(decode_gate_entry(entry), IncidentOpened):
+                return path, content[:offset]
+        offset += HEADER_BYTES + len(entry)
+    return (path, content[: cuts[dice.randrange(len(cuts))]]) if cuts else None
 
 
 def fits(replay: Replay, permit: Permit) -> bool:

@@ -14,10 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from sekisho.adapters.signers.x509_key import SignerKey
-from sekisho.core.encoding import b64
 from sekisho.core.errors import NotAuthorised, OutcomeUnknown, StorageFailed, Unavailable
 from sekisho.core.events import StatusChanged, decode_authority_entry
 from sekisho.core.governance.commands import SignedCommand, command_message
@@ -36,7 +33,8 @@ from tests.authority_world import NAMES, ORIGIN, AuthorityWorld, GateDouble, pol
 from tests.ledger_doubles import SoftwareSigner
 from tests.simulation.faults import FaultPlan
 from tests.simulation.life import WatchedLogKey, keep_publishing
-from tests.simulation.outside import EXACT, FixedKey
+from tests.simulation.outside import FixedKey
+from tests.simulation.people import exactly
 from tests.simulation.stage import Stage
 from tests.unit.core.governance import samples
 
@@ -244,7 +242,7 @@ class Registry(Stage):
             "approved_at": format_instant(now),
             "expires_at": format_instant(now + 3600 * NS),
         }
-        signature = _sign(samples.KEYS[who], approval_message(**fields))
+        signature = exactly(samples.KEYS[who], approval_message(**fields))
         return Approval(**fields, signature=signature)
 
     async def command(self, kind: str) -> None:
@@ -327,13 +325,5 @@ class Registry(Stage):
 
 def _exactly(given: SignedCommand) -> SignedCommand:
     """The command with a signature that is the same in every process."""
-    message = command_message(given.command)
-    return SignedCommand(
-        command=given.command, signature=_sign(samples.KEYS[given.command.seat], message)
-    )
-
-
-def _sign(key: samples.Key, message: bytes) -> str:
-    if isinstance(key, Ed25519PrivateKey):
-        return b64(key.sign(message))
-    return b64(key.sign(message, EXACT))
+    signature = exactly(samples.KEYS[given.command.seat], command_message(given.command))
+    return SignedCommand(command=given.command, signature=signature)

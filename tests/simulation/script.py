@@ -114,8 +114,9 @@ class Life:
 
 def live(crash_at: int = 0, parts: Parts | None = None) -> Life:
     """The script once, with a power loss at the await of this number."""
-    world = World(0, parts=parts, crash_at=crash_at, quiet=True)
+    world = World(0, parts=parts, quiet=True, observed=False)
     life = Life(crash_at)
+    world.plan.crash_at = crash_at
     try:
         world.open()
         check(world)

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from sekisho.core.encoding import canonical
-from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed
+from sekisho.core.errors import MalformedInput
 from sekisho.core.gate.order import parse_order
 from sekisho.core.ledger.checkpoint import verify_checkpoint
 from sekisho.core.terms import NS
 from tests.gate_world import ORDER
 from tests.simulation.faults import DEATHS
+from tests.simulation.people import BOTH
 from tests.simulation.world import LEASE_S, World
 
 DAY_S = 86_400
@@ -186,7 +187,7 @@ def venue_catches_up(world: World) -> None:
 
 
 def time_passes(world: World) -> None:
-    world.run((0.05, 1.0, 6.0, 16.0, 61.0)[world.dice.randrange(5)])
+    world.run((0.05, 1.0, 6.0, 16.0, 61.0, 2_400.0)[world.dice.randrange(6)])
 
 
 def next_day(world: World) -> None:
@@ -254,18 +255,14 @@ def replace_certificate(world: World) -> None:
 
 
 def rearm(world: World) -> None:
+    """Two people of different roles take the first latch off that is on."""
     gate = world.gate
     if gate is not None and gate.log.state.agents["bot"].latches:
-        world.seen.rearms += 1
-        world.start(_rearm(world))
-
-
-async def _rearm(world: World) -> None:
-    assert world.gate is not None
-    try:
-        await world.gate.rearm("consecutive_failures")
-    except (StorageFailed, OutcomeUnknown):
-        world.note("not re-armed")
+        world.rearm(min(gate.log.state.agents["bot"].latches), BOTH)
+        if world.dice.randrange(6) == 0:  # the power fails while it is being written
+            world.plan.ambush = ("disk.sync:before", DEATHS[0])
+            world.run(1, lambda: world.gate is None)
+            world.plan.ambush = None
 
 
 # ----------------------------------------------------------------------------------- machine
@@ -294,7 +291,8 @@ def restart(world: World) -> None:
     world.run(world.dice.randrange(20))
 
 
-STEPS: tuple[tuple[int, Callable[[World], None]], ...] = (
+Step = tuple[int, Callable[[World], None]]
+STEPS: tuple[Step, ...] = (
     (26, new_order),
     (7, burst),
     (5, bad_order),
@@ -318,13 +316,12 @@ STEPS: tuple[tuple[int, Callable[[World], None]], ...] = (
     (4, save_checkpoint),
     (2, restart),
 )
-_WEIGHT = sum(weight for weight, _ in STEPS)
 
 
-def draw_step(world: World) -> Callable[[World], None]:
-    """The next step of this seed."""
-    number = world.dice.randrange(_WEIGHT)
-    for weight, step in STEPS:
+def draw_step(world: World, steps: tuple[Step, ...]) -> Callable[[World], None]:
+    """The next step of this seed, of these."""
+    number = world.dice.randrange(sum(weight for weight, _ in steps))
+    for weight, step in steps:
         number -= weight
         if number < 0:
             return step
@@ -337,6 +334,8 @@ def mend(world: World) -> None:
     status = world.authority.status(certificate)
     broken: list[tuple[bool, Callable[[World], None]]] = [
         (world.cut_off, link_changes),
+        (world.deaf, _incidents_get_through),
+        (world.observed and not _live(world), World.go_live),
         (world.feed_state != "live", _feed_lives),
         (world.venue.faults.down, _venue_answers),
         (status == "revoked", replace_certificate),
@@ -346,6 +345,14 @@ def mend(world: World) -> None:
     repairs = [repair for is_broken, repair in broken if is_broken]
     if repairs and world.dice.randrange(4):
         repairs[world.dice.randrange(len(repairs))](world)
+
+
+def _live(world: World) -> bool:
+    return world.gate is None or bool(world.gate.log.state.agents["bot"].baseline_sha256)
+
+
+def _incidents_get_through(world: World) -> None:
+    world.deaf = False
 
 
 def _feed_lives(world: World) -> None:

@@ -15,26 +15,39 @@ from typing import Any
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.errors import OutcomeUnknown, SekishoError, StorageFailed
+from sekisho.core.events import IncidentOpened
+from sekisho.core.governance.commands import signed_command_text
 from sekisho.core.identity.scope_extension import scope_json
 from sekisho.core.terms import parse_instant
 from tests.gate_world import POLICY
-from tests.simulation.faults import FaultPlan
-from tests.simulation.life import Gate, Parts, keep_publishing, open_gate
+from tests.simulation import people
+from tests.simulation.faults import DEATHS, FaultPlan
+from tests.simulation.life import ORIGIN, Gate, Parts, open_gate
 from tests.simulation.outside import Certified, SmallAuthority, WatchedVenue, certify
-from tests.simulation.records import Ask, Replay, Seen, Stop
+from tests.simulation.records import Ask, Given, Hold, Replay, Seen, Stop, between_frames
 from tests.simulation.stage import Stage
 
 LEASE_S = 15
 CAPS = (60_000, 150_000, 600_000)
 """Daily caps that a seed may have."""
 ORDER_MAX = "25000"
-_STARTS = ("2026-05-15T09:00:00.000000000Z", "2026-05-15T23:59:20.000000000Z")
+STARTS = ("2026-05-14T09:00:00.000000000Z", "2026-05-14T23:59:20.000000000Z")
+"""When the faults begin: in the morning, or just before a policy day ends."""
+EVES = ("2026-05-13T08:20:00.000000000Z", "2026-05-13T00:20:00.000000000Z")
+"""When the quiet day before begins, in a life that has one."""
+_THRESHOLDS = (("0.85", "0.75", True), ("0.95", "0.9", True), ("0.85", "0.75", False))
 
 
 @cache
-def policy_with(cap: int) -> tuple[dict[str, Any], str]:
-    """The policy of a seed, with its digest: a daily cap, a latch, no hours."""
+def policy_with(cap: int, hold: str, breaker: str, single: bool) -> tuple[dict[str, Any], str]:
+    """The policy of a seed, with its digest: a daily cap, thresholds, a latch, no hours."""
     policy = copy.deepcopy(POLICY)
+    policy["risk_controls"] |= {
+        "hold_threshold": hold,
+        "breaker_threshold": breaker,
+        "hold_on_single_order": single,
+    }
+    policy["behaviour"] |= {"baseline_days": 1, "baseline_orders_min": 20}
     policy |= {"operator": {"name": "Example Trading", "lei": "0" * 20}, "version": 1}
     policy["scope"] |= {
         "order_notional_max": ORDER_MAX,
@@ -51,11 +64,21 @@ class World(Stage):
     """Everything that a seed moves around a gate."""
 
     def __init__(
-        self, seed: int, *, parts: Parts | None = None, crash_at: int = 0, quiet: bool = False
+        self,
+        seed: int,
+        *,
+        parts: Parts | None = None,
+        quiet: bool = False,
+        observed: bool | None = None,
     ) -> None:
         dice = Random(f"world {seed}")
-        plan = FaultPlan(dice, crash_at=crash_at, quiet=quiet)
-        start = parse_instant(_STARTS[0 if quiet else dice.randrange(len(_STARTS))])
+        plan = FaultPlan(dice, quiet=quiet)
+        late = 0 if quiet else dice.randrange(2)
+        drawn = dice.randrange(4) > 0
+        self.observed = drawn if observed is None else observed
+        """Whether this life has a quiet day first, and goes live with its baseline."""
+        self.begins_ns = parse_instant(STARTS[late])
+        start = parse_instant(EVES[late]) if self.observed else self.begins_ns
         super().__init__("gate", seed, start, plan, dice)
         self.parts = parts or Parts()
         self.market = StaticRates(self.true_clock)
@@ -64,14 +87,19 @@ class World(Stage):
         self.feed(force=True)
         self.seen = Seen()
         self.authority = SmallAuthority(self.true_clock, LEASE_S)
-        self.cut_off = False
+        self.cut_off = self.deaf = self.settled = False
+        """The link is cut; the authority takes no incidents; faults are over, and time passed."""
+        self.armed: tuple[str, str] | None = None
+        """Point and fault that an incident calls up when it opens."""
         self.venue = WatchedVenue(self.true_clock, self.market, self.seen.tick)
-        self.cap = CAPS[-1 if quiet else dice.randrange(len(CAPS))]
-        self.policy, self.policy_sha256 = policy_with(self.cap)
+        caps = CAPS[1:] if self.observed else CAPS
+        self.cap = CAPS[-1] if quiet else caps[dice.randrange(len(caps))]
+        terms = _THRESHOLDS[0 if quiet else dice.randrange(len(_THRESHOLDS))]
+        self.policy, self.policy_sha256 = policy_with(self.cap, *terms)
         self.certificates: list[Certified] = []
         self.certify()
         self.gate: Gate | None = None
-        self.replay = Replay()
+        self.replay = Replay(ORIGIN)
 
     def look(self) -> Replay:
         """The replay of what is durable at this instant."""
@@ -89,10 +117,13 @@ class World(Stage):
         if any(stop.ended == 0 for stop in self.seen.stops[-1:]):
             return "stopping"
         if held.status != "good":
-            return held.status
+            by_incident = held.certificate_sha256 in self.replay.following.holding
+            return "held_by_incident" if by_incident and held.status == "hold" else held.status
         if lease is None or self.clock.monotonic_ns() >= lease.deadline:
             return "no_lease"
-        return "latched" if held.latches else "trading"
+        if "circuit_breaker" in held.latches:
+            return "breaker"
+        return "latched" if held.latches else "live" if held.baseline_sha256 else "trading"
 
     # ----------------------------------------------------------------------------- lives
 
@@ -101,15 +132,23 @@ class World(Stage):
         return self.gate is not None
 
     async def live(self) -> None:
-        """Open the gate, publish in the background, ask the venue what is not known."""
-        gate = await open_gate(self)
-        self.gate = gate
-        self.start(keep_publishing(gate.log.journal, self.log_failed))
-        await self.reconcile(gate)
+        """Open the gate, publish in the background, take up what is unfinished."""
+        self.gate = await open_gate(self)
+
+    def bury(self) -> None:
+        """As any stage; a power loss may also come between two entries of one write."""
+        torn = None
+        if self._death == DEATHS[0] and (self.armed is not None or self.dice.randrange(4) == 0):
+            torn = between_frames(self.disk, self.dice, before_incident=self.armed is not None)
+        self.armed = None
+        super().bury()
+        if torn is not None:
+            self.disk.corrupt(*torn)
 
     def forget(self) -> None:
         """Who waited for the dead gate waits no more; what was durable must still be there."""
         self.gate = None
+        self.seen.ends.append(self.seen.tick())
         for ask in self.seen.asks:
             ask.over = True
         for stop in self.seen.stops:
@@ -122,7 +161,50 @@ class World(Stage):
         except (StorageFailed, OutcomeUnknown) as error:
             self.log_failed(error)
 
+    def crossed(self, index: int, entry: IncidentOpened) -> None:
+        """An incident opened in the gate's memory, at this instant."""
+        self.note(f"incident {index} {entry.incident_kind} {entry.factor}")
+        if entry.incident_kind == "hold":
+            hold = Hold(self.seen.tick(), entry.incident, entry.certificate_sha256)
+            self.seen.holds.append(hold)
+        if self.armed is not None:
+            self.plan.ambush = self.armed
+
     # ------------------------------------------------------------------------- what people do
+
+    def command(self, kind: str, seats: tuple[str, ...], **fields: Any) -> Any:
+        """What these people sign, now, at the epoch that the authority shows them."""
+        self.seen.nonces += 100
+        now = self.true_clock.now_ns()
+        epoch = self.authority.epoch
+        return people.command(kind, seats, self.seen.nonces, now, epoch=epoch, **fields)
+
+    def go_live(self) -> None:
+        """Compliance signs the baseline that the gate collected."""
+        if self.gate is not None:
+            self.start(self._go_live(self.gate))
+
+    async def _go_live(self, gate: Gate) -> None:
+        found = gate.log.watch.baseline("bot", gate.log.clocks().now)
+        signed = self.command("go_live", (people.COMPLIANCE,), baseline_sha256=found.sha256)
+        try:
+            await gate.governing.go_live(signed)
+        except SekishoError as error:
+            self.note(f"not live: {type(error).__name__}")
+
+    def rearm(self, latch: str, seats: tuple[str, ...]) -> None:
+        """These people command that a latch be taken off."""
+        if self.gate is not None:
+            signed = self.command("rearm", seats, latch=latch)
+            texts = tuple(signed_command_text(one) for one in signed)
+            self.seen.given.append(Given(latch, seats, texts))
+            self.start(self._rearm(self.gate, signed))
+
+    async def _rearm(self, gate: Gate, signed: Any) -> None:
+        try:
+            await gate.governing.rearm(signed)
+        except SekishoError as error:
+            self.note(f"not re-armed: {type(error).__name__}")
 
     def certify(self) -> None:
         """A certificate of the next generation under the same policy."""

@@ -18,7 +18,7 @@ from sekisho.core.identity.crl import read_crl
 from sekisho.services.announcing import ANSWER_WAIT_S
 from sekisho.services.certification import IssuedCertificate
 from sekisho.services.status import KillReport
-from sekisho.services.statusdesk import DURABLE_WAIT_S
+from sekisho.services.statusacts import DURABLE_WAIT_S
 from tests.authority_world import (
     AGENT,
     AuthorityWorld,

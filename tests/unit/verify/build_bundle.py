@@ -207,6 +207,7 @@ class Draft:
             "reason": "certificateHold" if status == "hold" else "",
             "epoch": epoch,
             "cause": cause,
+            "incident": "",
             "seats": seats,
             "commands": signed,
         }
@@ -359,10 +360,16 @@ class Draft:
             notional=notional,
             before=before,
             after=after,
+            scores=self.scores() if order is not None and order["action"] != "cancel" else None,
             certificate_sha256=self.certificate_sha256,
             policy_sha256=self.policy_sha256,
             epoch=epoch,
         )
+
+    def scores(self, **changes: Any) -> dict[str, Any]:
+        """Scores of the decision to be added, in the baseline phase."""
+        found = {"stressed": "unknown", "baseline_sha256": "", "anomaly": "", "factors": {}}
+        return found | {"risk": "", "scored": len(self.gate)} | changes
 
     def report(self, order_id: str, exec_type: str, quantity: str) -> int:
         """The venue's report."""

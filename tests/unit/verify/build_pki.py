@@ -203,6 +203,8 @@ class Pki:
         reason = x509.ReasonFlags.certificate_hold
         if status == "revoked":
             reason = x509.ReasonFlags.key_compromise
+        elif status == "withdrawn":
+            reason = x509.ReasonFlags.privilege_withdrawn
         builder = ocsp.OCSPResponseBuilder().add_response(
             cert=certificate,
             issuer=self.issuing,

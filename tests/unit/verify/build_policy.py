@@ -74,6 +74,13 @@ def policy(**scope_changes: Any) -> dict[str, Any]:
             "lease_s": 15,
             "clock_difference_max_s": 1,
         },
+        "behaviour": {
+            "baseline_days": 2,
+            "baseline_orders_min": 20,
+            "without_baseline": "scope_checks",
+            "baseline_daily_fraction": "1",
+            "risk_lag_entries_max": 10,
+        },
         "testing": {
             "fitness_test_due": "2027-05-01",
             "scenario_testing": "quarterly",

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sekisho_verify import canonical, checks, fold, order
+from sekisho_verify import canonical, checks, fold, order, scores
+from sekisho_verify.agent import Agent
+from sekisho_verify.behaviour import Scores
 from sekisho_verify.canonical import SECOND, instant, instant_text
 from sekisho_verify.case import case_of
 from sekisho_verify.decisions import _as_new, counters
 from sekisho_verify.policy import read
+from sekisho_verify.watch import Watch
 from tests.unit.verify.build_policy import AGENT, policy
 
+ORIGIN = "gate-1.invalid/log"
 FRIDAY = instant("2026-05-15T09:15:00.000000000Z")
 Row = tuple[str, str, str, str]
 
@@ -64,24 +68,34 @@ class SmallGate:
     def __init__(self, document: dict[str, Any] | None = None, **scope_changes: Any) -> None:
         self.document = document or policy(**scope_changes)
         self.now = FRIDAY
-        self.index = 0
+        self.entries: list[dict[str, Any]] = []
         self.reports = 0
+        self.scores: Scores | None = None  # of the last order judged
         known = read(self.document)
         self.state = fold.State({known.sha256: known})
+        self.watch = Watch(self.state, ORIGIN)
         self.opened()
         self.admit()
         self.entry("lease_held", deadline_monotonic="1000")
         self.rate()
 
     @property
-    def agent(self) -> fold.Agent:
+    def index(self) -> int:
+        """Of the next entry."""
+        return len(self.entries)
+
+    @property
+    def agent(self) -> Agent:
         """The record of the agent."""
         return self.state.agents[AGENT]
 
     def entry(self, kind: str, **members: Any) -> None:
         """Apply one entry."""
-        self.state.apply({"kind": kind, **members}, self.now)
-        self.index += 1
+        entry = {"kind": kind, **members}
+        self.watch.arrives(self.index, entry)
+        self.state.apply(entry, self.now)
+        self.watch.folded(self.index, entry, self.now)
+        self.entries.append(entry)
 
     def opened(self, region: str = "eu-west-1", environment: str = "test") -> None:
         """The gate is opened."""
@@ -126,17 +140,24 @@ class SmallGate:
             quoted_at=instant_text(self.now - ago_ns),
         )
 
-    def judge(self, given: dict[str, Any], monotonic: int = 0) -> list[Row]:
-        """Reasons of an order; a permitted one is applied."""
+    def judge(self, given: dict[str, Any], monotonic: int = 0, lag: int = 0) -> list[Row]:
+        """Reasons of an order; a permitted one is applied. The risk lags by so many entries."""
+        entry = {"kind": "decision", "agent": AGENT, "order": given}
+        self.watch.arrives(self.index, entry)
         self.state.roll(self.agent, self.now)
         asked = order.read(given)
         case = case_of(self.state, self.agent, asked, self.now, monotonic)
+        case.index = self.index
+        if scores.scored(case):
+            case.scores = scores.computed(case, self.index - lag)
         found = checks.reasons(case)
         self.agent.known_ids.add(asked.order_id)
         if not found:
             made = _as_new(case, given) or {}
             fold.permit(self.agent, asked, made, self.index, self.now, case.notional or 0)
-        self.index += 1
+        self.scores = case.scores
+        self.watch.decided(self.index, AGENT, case, permitted=not found)
+        self.entries.append(entry)
         return [(one.code, one.limit, one.observed, one.unit) for one in found]
 
     def report(self, order_id: str, exec_type: str, **members: Any) -> None:
@@ -146,6 +167,7 @@ class SmallGate:
             "exec_id": f"e{self.reports}",
             "last_quantity": "0",
             "last_price": "0",
+            "counterparty": "",
         } | members
         self.entry(
             "execution",
@@ -155,6 +177,41 @@ class SmallGate:
             exec_type=exec_type,
             **given,
         )
+
+    def learn(self, count: int = 20, **changes: Any) -> None:
+        """So many orders a minute apart, half of them each day; then it is the third day."""
+        for day in range(2):
+            for number in range(count // 2):
+                self.judge(new(f"learn-{day}-{number}", **changes))
+                self.wait(60)
+            self.wait(86_400 - 60 * (count // 2))
+
+    def adopt(self, **changes: Any) -> None:
+        """The baseline that follows from the window goes into force."""
+        found = self.agent.behaviour.window(AGENT)
+        document = {} if found is None else found.document
+        members: dict[str, Any] = {"agent": AGENT, "baseline": document, "authority_index": 0}
+        members["baseline_sha256"] = canonical.digest_of(document)
+        self.entry("baseline_adopted", **(members | changes))
+
+    def factor(self, name: str) -> list[Any]:
+        """What the baseline would count of a factor."""
+        found = self.agent.behaviour.window(AGENT)
+        factors: Any = {} if found is None else found.document["factors"]
+        rows: list[Any] = factors[name]["counts"]
+        return rows
+
+    def due(self) -> dict[str, Any]:
+        """Kind and fields of what must follow now; empty if nothing must."""
+        due = self.watch.due
+        return {} if due is None else {"kind": due.kind} | due.fields
+
+    def follow(self, **changes: Any) -> None:
+        """Add what is due."""
+        fields = self.due()
+        if fields["kind"] == "accumulation_restarted":
+            fields["last"] = self.index - 1
+        self.entry(**(fields | changes))
 
     def wait(self, seconds: float) -> None:
         """Time passes."""

@@ -153,7 +153,8 @@ def test_verdict_of_unknown_agent_is_computed(original: Draft, tmp_path: Path) -
     """An agent that was never admitted gets one reason and no counters."""
     draft = original.copy()
     draft.decision(21, draft.order("x-1", "1"), None, None, [reason("agent_not_active")], "")
-    draft.gate[-1].update(agent="nobody", certificate_sha256="", policy_sha256="")
+    unknown = {"agent": "nobody", "certificate_sha256": "", "policy_sha256": "", "scores": None}
+    draft.gate[-1].update(unknown)
     assert ("", "", "") == outcome(draft, tmp_path / "good")
     draft.gate[-1]["reasons"] = []
     draft.gate[-1]["verdict"] = "permitted"
@@ -484,6 +485,12 @@ def test_rearm_needs_both_roles_and_the_epoch(original: Draft, tmp_path: Path) -
         draft.add("rearmed", 21, **members)
         return draft
 
+    def authorised(draft: Draft) -> Draft:
+        given = {name: draft.gate[-1][name] for name in ("agent", "latch", "seats", "commands")}
+        entry = {"kind": "rearm_authorised", "at": at(21), "epoch": 2} | given
+        draft.authority.insert(11, entry)
+        return draft
+
     def renamed(draft: Draft) -> Draft:
         draft.gate[-1]["seats"] = ["risk_r"]
         return draft
@@ -493,15 +500,17 @@ def test_rearm_needs_both_roles_and_the_epoch(original: Draft, tmp_path: Path) -
         return draft
 
     both = ("compliance_c", "risk_r")
-    assert ("", "", "") == outcome(rearm(original.copy(), both), tmp_path / "good")
+    good = authorised(rearm(original.copy(), both))
+    assert ("", "", "") == outcome(good, tmp_path / "good")
     bad = [
         (rearm(original.copy(), ("risk_r",)), "lacks a signature of role compliance"),
         (rearm(original.copy(), both, epoch=1), "for epoch 1"),
         (rearm(original.copy(), both, agent="other"), "is not for it"),
         (rearm(original.copy(), both, latch="repeated_executions"), "is not for it"),
-        (rearm(rearm(original.copy(), both), both), "repeats a nonce"),
+        (rearm(authorised(rearm(original.copy(), both)), both), "repeats a nonce"),
         (renamed(rearm(original.copy(), both)), "names other seats"),
-        (again(rearm(original.copy(), both)), "repeats a nonce"),
+        (again(authorised(rearm(original.copy(), both))), "repeats a nonce"),
+        (rearm(original.copy(), both), "what the authority's log does not authorise"),
         (rearm(original.copy(), ()), "without a signed command"),
     ]
     for number, (draft, what) in enumerate(bad):

@@ -320,7 +320,8 @@ def test_row_26_failures_latch_until_rearmed(failures: int, latched: bool) -> No
     for number in range(failures):
         gate.judge(new(f"f-{number}", quantity="10"))
         if number:
-            gate.entry("outcome_unresolved", agent="fx_trader", operation="submit")
+            unknown = {"client_order_id": f"f-{number}", "operation": "submit"}
+            gate.entry("outcome_unresolved", agent="fx_trader", **unknown)
         else:
             gate.report(f"f-{number}", "rejected")
     expected = [("consecutive_failures_latched", "2", "2", "failures")] if latched else []

@@ -18,8 +18,10 @@ from sekisho_verify.canonical import SECOND
 from sekisho_verify.certificates import Authority, Certificate
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.issued import Issued, Replays
 from sekisho_verify.people import Command, Roster
 from sekisho_verify.policy import Policy
+from sekisho_verify.procedure import AUTOMATIC, Procedure
 from sekisho_verify.status import Status
 
 _CAUSES = {
@@ -27,8 +29,12 @@ _CAUSES = {
     "release": (("hold",), "good"),
     "revoke": (("good", "hold"), "revoked"),
     "kill": (("good", "hold"), "revoked"),
+    "automatic_hold": (("good",), "hold"),
+    "grace_expired": (("hold",), "revoked"),
+    "deadline_expired": (("hold",), "revoked"),
+    "fault": (("hold",), "revoked"),
 }
-"""Cause → from, to (authority.md section 2); there is no other change."""
+"""Cause → from, to (authority.md section 2, incidents.md section 2); there is no other change."""
 
 _REASONS = {
     "key_compromise": "keyCompromise",
@@ -40,26 +46,6 @@ _ALL = "all:all"
 _BACKDATED_MAX = 60 * SECOND
 
 
-@dataclasses.dataclass
-class Issued:
-    """One certificate of an agent, as issued, and its status so far."""
-
-    index: int
-    agent: str
-    certificate: Certificate
-    policy: Policy
-    status: Status = dataclasses.field(default_factory=lambda: Status("good"))
-    history: list[tuple[int, str]] = dataclasses.field(default_factory=list)  # (epoch, status)
-
-    def status_at(self, epoch: int) -> str:
-        """The status after so many status changes."""
-        found = "good"
-        for changed, status in self.history:
-            if changed <= epoch:
-                found = status
-        return found
-
-
 @dataclasses.dataclass(frozen=True)
 class Resolved:
     """A resolution: over which policy, by whom, and the index of its oldest approval's entry."""
@@ -67,28 +53,6 @@ class Resolved:
     policy_sha256: str
     seats: tuple[people.Seat, ...]
     oldest: int
-
-
-class Replays:
-    """Signed commands of one log: a nonce of a seat stands once.
-
-    One act may change several certificates: their entries follow one another and carry the same
-    commands.
-    """
-
-    def __init__(self) -> None:
-        self._uses: dict[tuple[str, str], tuple[str, int, set[str]]] = {}
-
-    def use(self, command: Command, subject: str, index: int) -> None:
-        """One use of a command, by the entry of this index, for one certificate."""
-        key = command.seat.name, command.nonce
-        if key in self._uses:
-            text, last, subjects = self._uses[key]
-            same_act = text == command.text and last == index - 1 and subject not in subjects
-            require(same_act, f"repeats a nonce of seat {command.seat.name}")
-            self._uses[key] = text, index, subjects | {subject}
-        else:
-            self._uses[key] = command.text, index, {subject}
 
 
 class AuthorityLog:
@@ -102,6 +66,7 @@ class AuthorityLog:
         epoch: number of status changes so far.
         approver_keys: SubjectPublicKeyInfo of each key whose approval a certificate rests on,
             with the index of that certificate's entry.
+        procedure: incidents, re-armings, locked baselines.
     """
 
     def __init__(self, authority: Authority, responder: Certificate) -> None:
@@ -124,6 +89,8 @@ class AuthorityLog:
         self._killed: dict[str, int] = {}  # agent → index of the last kill
         self._keys = {authority.root.spki, authority.issuing.spki, responder.spki}
         self._replays = Replays()
+        self._place = 0  # of the entry among those that are no end of an incident
+        self.procedure = Procedure(self.issued, self.agent_epochs, self._signed_by)
         self._serials: set[str] = set()
         self._handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
             "founded": self._founded,
@@ -136,6 +103,7 @@ class AuthorityLog:
             "status_changed": self._status_changed,
             "crl_issued": self._crl_issued,
             "gate_booted": self._gate_booted,
+            **self.procedure.handlers,
         }
 
     def walk(self, entries: Sequence[Entry], times: Sequence[int]) -> None:
@@ -147,6 +115,8 @@ class AuthorityLog:
         for index, entry in enumerate(entries):
             try:
                 require((entry["kind"] == "founded") == (index == 0), "is not founded once, first")
+                self.procedure.arrives(entry)
+                self._place += entry["kind"] != "incident_closed"
                 self._handlers[str(entry["kind"])](index, entry, times[index])
             except VerificationFailed as failure:
                 raise failure.at(f"authority log, entry {index}") from failure
@@ -254,7 +224,8 @@ class AuthorityLog:
         self._keys.add(leaf.spki)
         self._check_validity(entry, leaf, policy, now)
         check_agent(self.authority, leaf, policy)
-        self.issued[leaf.sha256] = Issued(index, policy.agent, leaf, policy)
+        approvers = tuple(seat.name for seat in resolved.seats)
+        self.issued[leaf.sha256] = Issued(index, policy.agent, leaf, policy, approvers)
         for seat in resolved.seats:
             self.approver_keys.setdefault(seat.key_der, (seat.name, index))
 
@@ -281,33 +252,48 @@ class AuthorityLog:
         before, after = _CAUSES.get(cause, ((), ""))
         lawful = issued.status.status in before and status == after
         require(lawful, f"changes {issued.status.status} to {status} because of {cause}")
-        command = self._commands(index, entry, issued, now)
-        wanted = {"good": "", "hold": "certificateHold"}.get(status)
-        if wanted is None:
-            wanted = _REASONS.get(command.reason_code, "privilegeWithdrawn")
-        require(entry["reason"] == wanted, f"`reason` is not {wanted or 'empty'}")
+        reason = self._cause(entry, issued, now)
+        require(entry["reason"] == reason, f"`reason` is not {reason or 'empty'}")
         self.epoch += 1
         self.agent_epochs[issued.agent] = self.epoch
-        issued.status = Status(status, wanted)
+        issued.status = Status(status, reason)
         issued.history.append((self.epoch, status))
         if cause == "kill":
             self._killed[issued.agent] = index
+        self.procedure.changed(entry, issued, now)
 
-    def _commands(self, index: int, entry: Entry, issued: Issued, now: int) -> Command:
-        """The signed commands that an entry rests on; returns the first."""
+    def _cause(self, entry: Entry, issued: Issued, now: int) -> str:
+        """The incident, or the signed commands, that a change rests on; returns its reason."""
+        cause = str(entry["cause"])
+        if cause in AUTOMATIC:
+            self.procedure.automatic(entry, issued, now)
+            return AUTOMATIC[cause]
 
         def allowed(command: Command) -> bool:
             ours = command.agent == issued.agent or command.scope == _ALL
-            return ours and command.command == entry["cause"]
+            return ours and command.command == cause
 
-        found = people.commands(canonical.array_of(entry["commands"]), self.roster, now, allowed)
-        require(entry["seats"] == [one.seat.name for one in found], "names other seats")
+        subject = issued.certificate.sha256
+        found = self._signed_by(entry, now, subject, allowed)
+        present = self.agent_epochs[issued.agent]
         for one in found:
-            self._replays.use(one, issued.certificate.sha256, index)
-            present = self.agent_epochs[issued.agent]
             stale = one.command == "release" and one.epoch != present
             require(not stale, f"rests on a release for epoch {one.epoch}, not {present}")
-        return found[0]
+        self.procedure.by_people(entry, issued, found[0])
+        if entry["status"] == "revoked":
+            return _REASONS.get(found[0].reason_code, "privilegeWithdrawn")
+        return "certificateHold" if entry["status"] == "hold" else ""
+
+    def _signed_by(
+        self, entry: Entry, now: int, subject: str, allowed: Callable[[Command], bool]
+    ) -> list[Command]:
+        """The signed commands that an entry rests on, each used once for one subject."""
+        texts = canonical.array_of(entry["commands"])
+        found = people.commands(texts, self.roster, now, allowed)
+        require(entry["seats"] == [one.seat.name for one in found], "names other seats")
+        for one in found:
+            self._replays.use(one, subject, self._place)
+        return found
 
     def _crl_issued(self, _index: int, entry: Entry, _now: int) -> None:
         if self.crls:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle verified from first to last (docs/spec/bundle.md, "What a verifier checks", 1 to 9).
+"""A bundle verified from first to last (docs/spec/bundle.md, "What a verifier checks", 1 to 11).
 
 The steps run in the order of the specification, and the first thing that does not hold ends the
 verification and is named. Nothing is written, nothing is fetched.
@@ -21,7 +21,9 @@ from sekisho_verify import (
     files,
     merkle,
     note,
+    reconciled,
     summary,
+    supervisor,
     tiles,
 )
 from sekisho_verify.authority import AuthorityLog
@@ -50,6 +52,9 @@ _ALWAYS = frozenset(
         *(f"logs/{log}/entries.jsonl" for log in ("gate", "authority")),
     }
 )
+
+
+_OTHERS = 5  # root, issuing, responder, and those of the two logs' keys
 
 
 class Log:
@@ -118,6 +123,8 @@ class Verification:
             ("leases", "signatures", self._leases),
             ("verdicts", "recomputation", self._verdicts),
             ("permits", "signatures", self._permits),
+            ("baseline", "recomputation", self._baseline),
+            ("incidents", "recomputation", self._incidents),
             ("summary", "recomputation", self._summary),
         )
         for name, part, step in steps:
@@ -125,7 +132,7 @@ class Verification:
             try:
                 report.steps.append((name, step()))
             except VerificationFailed as failure:
-                report.failed_step, report.failure = name, failure
+                report.failed_step, report.failure = failure.concern or name, failure
             except Exception as error:  # noqa: BLE001 - the edge: no input may end in a traceback
                 what = f"cannot be judged ({type(error).__name__})"
                 report.failed_step, report.failure = name, VerificationFailed(what)
@@ -134,6 +141,8 @@ class Verification:
             if not report.good:
                 break
         self._signatures.close()
+        done = [name for name, _ in report.steps]
+        report.checks = supervisor.seven(done, report.failed_step, self._found())
         return report
 
     def _files(self) -> str:
@@ -294,7 +303,10 @@ class Verification:
         return f"{count} held, signed by the authority for this gate and boot"
 
     def _verdicts(self) -> str:
-        self.decided = decisions.walk(self.gate.entries, self.gate.times, self.word.registered)
+        gate = self.gate
+        self.decided, self.watch = decisions.walk(
+            gate.entries, gate.times, self.word.registered, gate.origin
+        )
         permitted = sum(one.permitted for one in self.decided.values())
         refused = len(self.decided) - permitted
         return f"{permitted} permitted and {refused} refused, all re-computed"
@@ -310,6 +322,22 @@ class Verification:
         for path in self.found:
             require(path in known, "is no file of a bundle", path)
         return f"{self._signatures.count} signatures verified, each for its one permitted decision"
+
+    def _baseline(self) -> str:
+        procedure, adopted = self.word.procedure, self.watch.adopted
+        reconciled.baselines(adopted.values(), procedure.locked, self.gate.origin)
+        scored = sum(one.scores is not None for one in self.decided.values())
+        return f"{len(adopted)} in force, as the log shows and locked; {scored} scores re-computed"
+
+    def _incidents(self) -> str:
+        opened, handled = self.watch.opened, self.word.procedure.incidents
+        size = self.gate.tree.size
+        missing = reconciled.incidents(opened, handled, self.gate.origin, size)
+        unfinished = [one for one in handled.values() if one.outcome == ""]
+        return (
+            f"{len(opened)} opened, each for its crossing; {len(missing)} not recorded by the "
+            f"authority, {len(unfinished)} recorded and open"
+        )
 
     def _summary(self) -> str:
         manifest = self.manifest
@@ -330,6 +358,37 @@ class Verification:
         with _at("summary.json"):
             summary.compare(self.found["summary.json"], wanted)
         return f"{len(ours)} orders of {manifest.agent} in the period, as re-computed"
+
+    def _found(self) -> Mapping[int, Callable[[], supervisor.Made]]:
+        """What each of the seven checks found; asked only when its steps held."""
+        return {
+            1: lambda: supervisor.chain(len(self.agents), _OTHERS),
+            2: lambda: supervisor.signatures(
+                self.permits.signed, self.decided, len(self.gate_log.leases)
+            ),
+            3: lambda: supervisor.scope(self.ours),
+            4: lambda: supervisor.permitted(self.decided.values()),
+            5: lambda: supervisor.refusals(self.report.refusals),
+            6: self._found_of_baseline,
+            7: self._found_of_incidents,
+        }
+
+    def _found_of_baseline(self) -> supervisor.Made:
+        agent = self.manifest.agent
+        decided = [one for one in self.decided.values() if one.agent == agent]
+        locked = self.word.procedure.locked.get(agent)
+        opened = [one for one in self.watch.opened.values() if one["agent"] == agent]
+        return supervisor.baseline(self.watch.adopted.get(agent), locked, decided, opened)
+
+    def _found_of_incidents(self) -> supervisor.Made:
+        agent, procedure = self.manifest.agent, self.word.procedure
+        ours = [one for one in self.watch.opened.values() if one["agent"] == agent]
+        opened = [(one, procedure.incidents.get(str(one["incident"]))) for one in ours]
+        opened += procedure.elsewhere(agent, self.gate.origin)
+        due = self.watch.due
+        kind = due.kind if due is not None and due.fields["agent"] == agent else ""
+        end = self.authority_log.times[-1]
+        return supervisor.procedure(opened, kind, procedure.ending, end)
 
 
 @contextmanager

@@ -11,7 +11,9 @@ import dataclasses
 from fractions import Fraction
 
 from sekisho_verify import canonical, prices
-from sekisho_verify.fold import Agent, State, Working
+from sekisho_verify.agent import Agent, Working
+from sekisho_verify.behaviour import Scores
+from sekisho_verify.fold import State
 from sekisho_verify.order import Order
 from sekisho_verify.prices import Asked
 
@@ -34,6 +36,8 @@ class Case:
     venue: str
     counterparty: str
     notional: int | None = None
+    index: int = 0  # of the decision's entry
+    scores: Scores | None = None  # None where the decision records none
 
     @property
     def pair(self) -> str:

@@ -12,9 +12,10 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from sekisho_verify import prices
-from sekisho_verify.canonical import DAY, SECOND, instant_text, money, share_up, shortest
+from sekisho_verify.canonical import CENT, DAY, SECOND, instant_text, money, share_up, shortest
 from sekisho_verify.case import Case, amendable
-from sekisho_verify.limits import Share
+from sekisho_verify.decades import score_text
+from sekisho_verify.limits import Share, Stress
 from sekisho_verify.prices import Quotation
 
 
@@ -45,7 +46,8 @@ def reasons(case: Case) -> list[Reason]:
     found += row_18(case)
     if whole:
         found += [reason for row in late for reason in row(case)]
-    found += [reason for row in (row_23, row_24, row_25, row_26) for reason in row(case)]
+    last = (row_23, row_24, row_25, row_26, row_27, row_28, row_29, row_30)
+    found += [reason for row in last for reason in row(case)]
     return list(dict.fromkeys(found))
 
 
@@ -188,13 +190,26 @@ def _reference(case: Case) -> Quotation | None:
 
 def row_12(case: Case) -> Reasons:
     """Market stress (4.2), when it refuses."""
-    stress, reference = case.agent.scope.stress, _reference(case)
-    if stress is None or stress.action != "refuse" or reference is None:
-        return
-    spread = (reference.ask - reference.bid) / reference.mid
-    yield from _above("market_stressed", stress.spread_max, spread)
-    known = case.state.book[case.agent.scope.sources[0], case.pair]
-    yield from _above("market_stressed", stress.move_max, known.span(stress.window_s))
+    stress = case.agent.scope.stress
+    if stress is not None and stress.action == "refuse":
+        yield from _stress(case, stress)
+
+
+def _stress(case: Case, stress: Stress) -> Reasons:
+    """What of the market is stressed, whatever the policy's action."""
+    if (reference := _reference(case)) is not None:
+        spread = (reference.ask - reference.bid) / reference.mid
+        yield from _above("market_stressed", stress.spread_max, spread)
+        known = case.state.book[case.agent.scope.sources[0], case.pair]
+        yield from _above("market_stressed", stress.move_max, known.span(stress.window_s))
+
+
+def stressed(case: Case) -> str:
+    """Row 12's evaluation as scores record it (behaviour.md section 2)."""
+    stress = case.agent.scope.stress
+    if stress is None or _reference(case) is None:
+        return "unknown"
+    return "yes" if any(_stress(case, stress)) else "no"
 
 
 def row_13(case: Case) -> Reasons:
@@ -239,6 +254,9 @@ def row_16(case: Case) -> Reasons:
         return
     before = 0 if case.order.action == "new" or case.target is None else case.target.reserved
     total = case.agent.gross + max(0, case.reservation - before)
+    if case.agent.behaviour.baseline is None:
+        share = case.agent.policy.learning.daily_fraction.ratio
+        limit = int(limit * share) // CENT * CENT
     if total > limit:
         yield Reason("daily_volume_cap_exceeded", money(limit), money(total), scope.currency)
 
@@ -334,3 +352,40 @@ def row_26(case: Case) -> Reasons:
     limit, agent = case.agent.scope.failures_max, case.agent
     if limit is not None and "consecutive_failures" in agent.latches:
         yield Reason("consecutive_failures_latched", str(limit), str(agent.failures), "failures")
+
+
+def row_27(case: Case) -> Reasons:
+    """A baseline in force, where the policy wants one."""
+    agent = case.agent
+    if agent.behaviour.baseline is None and agent.policy.learning.refused_without:
+        yield Reason("baseline_missing")
+
+
+def row_28(case: Case) -> Reasons:
+    """Once a baseline is in force: a risk score, and not one of too long ago."""
+    found, limit = case.scores, case.agent.policy.learning.lag_max
+    if found is None or case.agent.behaviour.baseline is None:
+        return
+    lag = case.index - found.scored
+    if found.risk is None:
+        yield Reason("risk_score_stale", str(limit), "", "entries")
+    elif lag > limit:
+        yield Reason("risk_score_stale", str(limit), str(lag), "entries")
+
+
+def row_29(case: Case) -> Reasons:
+    """The order's own anomaly score."""
+    stops = case.agent.policy.stops
+    score = None if case.scores is None else case.scores.anomaly
+    if score is not None and score > stops.breaker:
+        yield Reason("anomalous_order", stops.breaker_text, score_text(score), "score")
+
+
+def row_30(case: Case) -> Reasons:
+    """The breaker: its latch, and the risk score."""
+    stops = case.agent.policy.stops
+    score = None if case.scores is None else case.scores.risk
+    above = score is not None and score > stops.breaker
+    if above or "circuit_breaker" in case.agent.latches:
+        observed = "" if score is None else score_text(score)
+        yield Reason("circuit_breaker_active", stops.breaker_text, observed, "score")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gate's log walked once: every decision computed again and compared with what was recorded.
 
-Implements step 6 of docs/spec/bundle.md. The walk also collects what later steps need of each
-decision: the order as it would be signed, and what the summary counts.
+Implements steps 6 and 10 of docs/spec/bundle.md. The walk also collects what later steps need of
+each decision: the order as it would be signed, and what the summary counts.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from sekisho_verify import canonical, checks, fold, order
+from sekisho_verify import canonical, checks, fold, order, scores
+from sekisho_verify.agent import Agent
+from sekisho_verify.behaviour import Scores
 from sekisho_verify.canonical import money
 from sekisho_verify.case import Case, case_of
 from sekisho_verify.checks import Reason
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
-from sekisho_verify.fold import Agent, State
+from sekisho_verify.fold import State
 from sekisho_verify.order import Order
 from sekisho_verify.policy import Policy
+from sekisho_verify.watch import Watch
 
 _BODY_BYTES_MAX = 8192
 _MESSAGE_MAX = 200
@@ -40,6 +43,7 @@ class Decided:
         policy: in force, if the agent is known.
         day: the agent's policy day, as text; "" without counters.
         gross: `after.gross_permitted` in 1e-8.
+        scores: as recorded and computed again; None where the decision has none.
     """
 
     index: int
@@ -54,34 +58,39 @@ class Decided:
     certificate_sha256: str = ""
     day: str = ""
     gross: int = 0
+    scores: Scores | None = None
 
 
 def walk(
-    entries: Sequence[Entry], times: Sequence[int], policies: dict[str, Policy]
-) -> dict[int, Decided]:
-    """Fold the log and compute every decision again; by index.
+    entries: Sequence[Entry], times: Sequence[int], policies: dict[str, Policy], origin: str
+) -> tuple[dict[int, Decided], Watch]:
+    """Fold the log and compute every decision again; by index, and what was learned on the way.
 
     Args:
         entries: of the gate's log from index 0.
         times: `at` of each, ns.
         policies: digest → policy, of every `agent_admitted` entry.
+        origin: of the gate's log.
 
     Raises:
-        VerificationFailed: names the first decision that is not as computed.
+        VerificationFailed: names the first entry that is not as computed.
     """
     state, decided = State(policies), {}
+    watch = Watch(state, origin)
     for index, entry in enumerate(entries):
-        if entry["kind"] != "decision":
-            state.apply(entry, times[index])
-            continue
         try:
-            decided[index] = _decide(state, index, entry, times[index])
+            watch.arrives(index, entry)
+            if entry["kind"] == "decision":
+                decided[index] = _decide(state, watch, index, entry, times[index])
+            else:
+                state.apply(entry, times[index])
+                watch.folded(index, entry, times[index])
         except VerificationFailed as failure:
             raise failure.at(f"gate log, entry {index}") from failure
-    return decided
+    return decided, watch
 
 
-def _decide(state: State, index: int, entry: Entry, now: int) -> Decided:
+def _decide(state: State, watch: Watch, index: int, entry: Entry, now: int) -> Decided:
     require(entry["state"] == index, "`state` is not the number of entries before it")
     name = str(entry["agent"])
     agent = state.agents.get(name)
@@ -95,14 +104,40 @@ def _decide(state: State, index: int, entry: Entry, now: int) -> Decided:
     require(0 < size <= _BODY_BYTES_MAX, "an order of such a length is malformed")
     if agent is None:
         why = Reason("agent_not_active")
+        _compare_scores(entry, None)
         _compare(entry, [why], "", None, None)
         return Decided(index, now, name, asked, permitted=False, reasons=(why,))
     case = case_of(state, agent, asked, now, int(str(entry["monotonic"])))
-    return _apply(case, index, entry)
+    case.index = index
+    case.scores = _scores(case, entry)
+    return _apply(case, entry, watch)
 
 
-def _apply(case: Case, index: int, entry: Entry) -> Decided:
-    agent, asked, now = case.agent, case.order, case.now
+def _scores(case: Case, entry: Entry) -> Scores | None:
+    """The scores that the decision has to record; how far they read the log is its own word."""
+    found = None
+    if scores.scored(case):
+        if entry["scores"] is None:
+            raise VerificationFailed("records no scores", concern="baseline")
+        read = canonical.integer_of(canonical.object_of(entry["scores"])["scored"])
+        require(read <= case.index, "has scores that take in later entries", concern="baseline")
+        found = scores.computed(case, read)
+    _compare_scores(entry, found)
+    return found
+
+
+def _compare_scores(entry: Entry, found: Scores | None) -> None:
+    recorded = entry["scores"]
+    if found is None:
+        require(recorded is None, "records scores where there are none", concern="baseline")
+    elif isinstance(recorded, dict) and recorded != (wanted := found.as_json()):
+        name = next(name for name, value in wanted.items() if recorded[name] != value)
+        shown = f"{_text(recorded[name])}, computed {_text(wanted[name])}"
+        raise VerificationFailed(f"`scores.{name}` is recorded as {shown}", concern="baseline")
+
+
+def _apply(case: Case, entry: Entry, watch: Watch) -> Decided:
+    agent, asked, now, index = case.agent, case.order, case.now, case.index
     reasons = checks.reasons(case)
     before = counters(agent, now)
     made = None
@@ -115,6 +150,7 @@ def _apply(case: Case, index: int, entry: Entry) -> Decided:
     cancel_or_unknown = asked.action == "cancel" or case.notional is None
     notional = "" if cancel_or_unknown else money(case.notional or 0)
     _compare(entry, reasons, notional, before, after)
+    watch.decided(index, str(entry["agent"]), case, permitted=not reasons)
     return Decided(
         index,
         now,
@@ -128,6 +164,7 @@ def _apply(case: Case, index: int, entry: Entry) -> Decided:
         certificate_sha256=agent.certificate_sha256,
         day=str(after["day"]),
         gross=agent.gross,
+        scores=case.scores,
     )
 
 
@@ -170,6 +207,7 @@ def _malformed(index: int, entry: Entry, now: int, agent: Agent | None) -> Decid
         message = canonical.text_of(canonical.object_of(recorded[0])["observed"])
         require(len(message) <= _MESSAGE_MAX, "has a message of more than 200 characters")
     why = Reason("malformed_order", "", message, "")
+    _compare_scores(entry, None)
     _compare(entry, [why], "", None, None)
     policy = None if agent is None else agent.policy
     return Decided(

@@ -19,6 +19,7 @@ Form = Callable[[object], object]
 _INT_TEXT = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 _SERIAL = re.compile(r"(?:[0-9a-f]{2}){1,20}")
+_SCORE = re.compile(r"0\.[0-9]{6}|1\.000000", re.ASCII)
 _MONEY = re.compile(r"-?(0|[1-9][0-9]{0,59})\.[0-9]{2}", re.ASCII)
 
 
@@ -92,11 +93,34 @@ def _ocsp_by_certificate(value: object) -> object:
     return value
 
 
+def _scores_by_factor(value: object) -> object:
+    for factor, score in canonical.object_of(value).items():
+        if factor not in FACTORS:
+            raise VerificationFailed(f"names no factor: {factor}")
+        SCORE(score)
+    return value
+
+
+FACTORS = (
+    "size",
+    "frequency",
+    "pace",
+    "market",
+    "hours",
+    "stress",
+    "counterparty",
+    "latency",
+    "success",
+)
+"""The factors of behaviour.md section 2, in its order."""
+
 TEXT, OBJECT = canonical.text_of, canonical.object_of
 INSTANT, AMOUNT, DIGEST = canonical.instant, canonical.amount, canonical.digest_text
 AGENT, NAME, ORDER_ID = _named("agent"), _named("name"), _named("order_id")
 SERIAL = _matching(_SERIAL, "serial number in lower-case hex")
 BOOT = _matching(_HEX32, "boot id of 32 hex digits")
+HEX32 = _matching(_HEX32, "id of 32 hex digits")
+SCORE = _matching(_SCORE, "score of six decimals")
 STATUS = _closed("good", "hold", "revoked")
 TEXTS = _each(TEXT)
 _MONEY_TEXT = _matching(_MONEY, "money")
@@ -111,6 +135,28 @@ _COUNTERS = _or(
         messages=_count,
     ),
 )
+_SCORES = _or(
+    None,
+    _record(
+        stressed=_closed("yes", "no", "unknown"),
+        baseline_sha256=_or("", DIGEST),
+        anomaly=_or("", SCORE),
+        factors=_scores_by_factor,
+        risk=_or("", SCORE),
+        scored=_count,
+    ),
+)
+_CROSSED: dict[str, Form] = {
+    "incident": HEX32,
+    "agent": AGENT,
+    "certificate_sha256": DIGEST,
+    "incident_kind": _closed("breaker", "hold"),
+    "score": _closed("risk", "anomaly"),
+    "factor": _closed(*FACTORS, "anomalies"),
+    "observed": SCORE,
+    "threshold": AMOUNT,
+}
+_LATCH = _closed("circuit_breaker", "repeated_executions", "consecutive_failures")
 _REASON = _record(code=TEXT, limit=TEXT, observed=TEXT, unit=TEXT)
 
 GATE: dict[str, dict[str, Form]] = {
@@ -158,6 +204,7 @@ GATE: dict[str, dict[str, Form]] = {
         "notional": _or("", _MONEY_TEXT),
         "before": _COUNTERS,
         "after": _COUNTERS,
+        "scores": _SCORES,
         "certificate_sha256": _or("", DIGEST),
         "policy_sha256": _or("", DIGEST),
         "epoch": _count,
@@ -197,10 +244,18 @@ GATE: dict[str, dict[str, Form]] = {
     },
     "rearmed": {
         "agent": AGENT,
-        "latch": _closed("repeated_executions", "consecutive_failures"),
+        "latch": _LATCH,
         "seats": _each(NAME),
         "commands": TEXTS,
     },
+    "baseline_adopted": {
+        "agent": AGENT,
+        "baseline": OBJECT,
+        "baseline_sha256": DIGEST,
+        "authority_index": _count,
+    },
+    "incident_opened": _CROSSED | {"trigger": _count},
+    "accumulation_restarted": {"agent": AGENT, "first": _count, "last": _count},
 }
 
 AUTHORITY: dict[str, dict[str, Form]] = {
@@ -244,6 +299,7 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "reason": TEXT,
         "epoch": _count,
         "cause": TEXT,
+        "incident": _or("", HEX32),
         "seats": _each(NAME),
         "commands": TEXTS,
     },
@@ -259,6 +315,42 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "origin": TEXT,
         "tree_size": _count,
         "root_hash": TEXT,
+    },
+    "incident_recorded": _CROSSED | {"origin": TEXT, "index": _count},
+    "alert_sent": {
+        "incident": HEX32,
+        "about": _closed("opened", "overdue", "revoked", "released"),
+        "channel": TEXT,
+        "outcome": _closed("delivered", "failed"),
+        "detail": TEXT,
+    },
+    "grace_started": {"incident": HEX32, "ends_at": INSTANT, "monotonic": _NUMBER},
+    "incident_acknowledged": {
+        "incident": HEX32,
+        "disposition": _closed("investigating", "fault", "false_alarm"),
+        "revoke_at": _or("", INSTANT),
+        "ends_at": INSTANT,
+        "monotonic": _NUMBER,
+        "seats": _each(NAME),
+        "commands": TEXTS,
+    },
+    "incident_closed": {
+        "incident": HEX32,
+        "outcome": _closed("released", "revoked", "killed", "rearmed", "superseded"),
+    },
+    "rearm_authorised": {
+        "agent": AGENT,
+        "latch": _LATCH,
+        "epoch": _count,
+        "seats": _each(NAME),
+        "commands": TEXTS,
+    },
+    "baseline_locked": {
+        "agent": AGENT,
+        "origin": TEXT,
+        "baseline_sha256": DIGEST,
+        "seats": _each(NAME),
+        "commands": TEXTS,
     },
 }
 

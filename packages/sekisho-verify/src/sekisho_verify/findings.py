@@ -16,16 +16,18 @@ class VerificationFailed(Exception):
     Attributes:
         place: file, or log and index; "" where the caller knows it better.
         what: one line for people; never holds control characters.
+        concern: the step that it belongs to, where that is not the one that found it; else "".
     """
 
-    def __init__(self, what: str, place: str = "") -> None:
+    def __init__(self, what: str, place: str = "", concern: str = "") -> None:
         super().__init__(f"{place}: {what}" if place else what)
         self.place = shown(place)
         self.what = shown(what)
+        self.concern = concern
 
     def at(self, place: str) -> VerificationFailed:
         """The same failure, with its place named if it had none yet."""
-        return self if self.place else VerificationFailed(self.what, place)
+        return self if self.place else VerificationFailed(self.what, place, self.concern)
 
 
 def shown(text: str) -> str:
@@ -35,7 +37,7 @@ def shown(text: str) -> str:
     return "".join(c if " " <= c <= "~" else f"\\u{ord(c):04x}" for c in cut)
 
 
-def require(condition: bool, what: str, place: str = "") -> None:
-    """Raise VerificationFailed(what, place) unless the condition holds."""
+def require(condition: bool, what: str, place: str = "", concern: str = "") -> None:
+    """Raise VerificationFailed(what, place, concern) unless the condition holds."""
     if not condition:
-        raise VerificationFailed(what, place)
+        raise VerificationFailed(what, place, concern)

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sekisho_verify import canonical, people
-from sekisho_verify.authority import AuthorityLog, Replays
+from sekisho_verify.authority import AuthorityLog
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.issued import Replays
 from sekisho_verify.people import Command
 from sekisho_verify.tiles import Tree
 
@@ -54,7 +55,8 @@ class GateLog:
 
     Attributes:
         leases: index → lease, of every `lease_held`.
-        acted: certificate digest → (index, status) of each `status_acted`.
+        acted: certificate digest → (index, status) of each `status_acted`, and of each
+            `incident_opened` that holds.
         openings: indices of `gate_opened`.
     """
 
@@ -118,6 +120,9 @@ class GateLog:
             elif entry["kind"] == "rearmed":
                 with _entry(index):
                     self._rearmed(index, entry, times[index])
+            elif entry["kind"] == "incident_opened" and entry["incident_kind"] == "hold":
+                # The gate holds by itself: as any hold, until it acts on `good`.
+                self.acted[str(entry["certificate_sha256"])].append((index, "hold"))
             elif entry["kind"] == "gate_opened":
                 self.openings.append(index)
         return count
@@ -151,6 +156,9 @@ class GateLog:
             self._replays.use(one, agent, index)
             present = self._agent_epochs[agent]
             require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
+        known = (agent, str(latch), tuple(str(text) for text in texts))
+        authorised = known in self._authority.procedure.rearms
+        require(authorised, "re-arms what the authority's log does not authorise")
 
     def _roster_of(self, text: object) -> people.Roster:
         data = canonical.text_of(text).encode(errors="surrogatepass")

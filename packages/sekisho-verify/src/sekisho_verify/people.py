@@ -33,6 +33,7 @@ DUTIES: dict[str, tuple[frozenset[str], bool]] = {
     "revoke": (frozenset({"compliance", "risk", "issuer"}), False),
     "release": (frozenset({"compliance", "risk"}), True),
     "rearm": (frozenset({"compliance", "risk"}), True),
+    "go_live": (frozenset({"compliance", "risk"}), False),
 }
 """Command → roles that may sign it, and whether each of them must."""
 
@@ -47,6 +48,7 @@ _LATCHES = ("circuit_breaker", "repeated_executions", "consecutive_failures")
 _APPROVAL = frozenset("policy_sha256 roster_sha256 seat approved_at expires_at signature".split())
 _RESOLUTION = frozenset("schema policy_sha256 roster_sha256 required resolved_at approvals".split())
 _COMMAND = frozenset("command reason_code seat roster_sha256 nonce commanded_at".split())
+_WIDENING = ("release", "rearm", "go_live")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +88,19 @@ class Roster:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A signed command that holds in form; `content` is what must agree when several count."""
+    """A signed command that holds in form; `content` is what must agree when several count.
+
+    Fields that it does not have are "", the epoch None.
+    """
 
     command: str
     agent: str
     scope: str
     latch: str
+    incident: str
+    disposition: str
+    revoke_at: str
+    baseline_sha256: str
     epoch: int | None
     reason_code: str
     seat: Seat
@@ -211,16 +220,14 @@ def command(text: object, people: Roster, now: int) -> Command:
     signed = canonical.parse_object(written.encode(errors="surrogatepass"))
     canonical.fields(signed, {"command", "signature"}, "signed command")
     given = canonical.object_of(signed["command"])
-    known = _COMMAND | {name for name in ("agent", "scope", "latch", "epoch") if name in given}
+    known = _COMMAND | (given.keys() & {"agent", "scope", "epoch", *_MORE})
     canonical.fields(given, known, "command")
     what = canonical.text_of(given["command"])
     require(what in DUTIES, "command is unknown")
     agent, scope = _command_target(given)
-    latch = str(given.get("latch", ""))
-    require((what == "rearm") == ("latch" in given), "command has, or lacks, a latch")
-    require(not latch or latch in _LATCHES, "command names no known latch")
+    more = _more(given, what)
     epoch = canonical.integer_of(given["epoch"]) if "epoch" in given else None
-    require(epoch is not None or what not in ("release", "rearm"), "command lacks the epoch")
+    require(epoch is not None or what not in _WIDENING, "command lacks the epoch")
     reason = _matches(given["reason_code"], _CODE)
     require(given["roster_sha256"] == people.sha256, "command is by another roster")
     at = canonical.instant(given["commanded_at"])
@@ -232,7 +239,66 @@ def command(text: object, people: Roster, now: int) -> Command:
     own = ("seat", "nonce", "commanded_at")
     content = canonical.encode({k: v for k, v in given.items() if k not in own})
     nonce = _matches(given["nonce"], _HEX32)
-    return Command(what, agent, scope, latch, epoch, reason, seat, nonce, at, content, written)
+    return Command(
+        command=what,
+        agent=agent,
+        scope=scope,
+        latch=more["latch"],
+        incident=more["incident"],
+        disposition=more["disposition"],
+        revoke_at=more["revoke_at"],
+        baseline_sha256=more["baseline_sha256"],
+        epoch=epoch,
+        reason_code=reason,
+        seat=seat,
+        nonce=nonce,
+        commanded_at=at,
+        content=content,
+        text=written,
+    )
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def form(value: object) -> str:
+        require(value in words, "command has a field of no known value")
+        return str(value)
+
+    return form
+
+
+def _hex32(value: object) -> str:
+    return _matches(value, _HEX32)
+
+
+def _instant_text(value: object) -> str:
+    canonical.instant(value)
+    return str(value)
+
+
+_MORE: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[object], str]]] = {
+    "latch": (("rearm",), ("rearm",), _one_of(*_LATCHES)),
+    "incident": (("acknowledge", "release", "rearm"), ("acknowledge",), _hex32),
+    "disposition": (
+        ("acknowledge",),
+        ("acknowledge",),
+        _one_of("investigating", "fault", "false_alarm"),
+    ),
+    "revoke_at": (("acknowledge",), (), _instant_text),
+    "baseline_sha256": (("go_live",), ("go_live",), canonical.digest_text),
+}
+"""Field beyond those of every command → the commands that may have it, that must, and its form."""
+
+
+def _more(given: dict[str, object], what: str) -> dict[str, str]:
+    """The fields of `_MORE`; "" where the command has none."""
+    found = {}
+    for name, (may, must, form) in _MORE.items():
+        require(name not in given or what in may, f"command {what} has a field {name}")
+        require(name in given or what not in must, f"command {what} lacks the field {name}")
+        found[name] = form(given[name]) if name in given else ""
+    scheduled = found["revoke_at"] != ""
+    require(not scheduled or found["disposition"] == "fault", "command revokes without a fault")
+    return found
 
 
 def commands(

@@ -13,7 +13,7 @@ import re
 from sekisho_verify import canonical
 from sekisho_verify.canonical import DAY, SECOND
 from sekisho_verify.findings import VerificationFailed, require
-from sekisho_verify.limits import Scope
+from sekisho_verify.limits import Scope, Share
 from sekisho_verify.scope import field, fraction, integer, name, ordered_set
 from sekisho_verify.scope import read as read_scope
 
@@ -34,12 +34,16 @@ _PRODUCTION_LIMITS = (
 )
 _TOP = frozenset(
     "schema agent version environment operator valid_from valid_until scope risk_controls "
-    "testing governance".split()
+    "behaviour testing governance".split()
 )
 _OPERATOR = frozenset("name lei competent_authority authorisation_reference".split())
 _RISK = frozenset(
     "kill_switch_manual hold_threshold breaker_threshold hold_on_single_order grace_period_s "
     "acknowledgement_deadline_s permit_lifetime_s lease_s clock_difference_max_s".split()
+)
+_BEHAVIOUR = frozenset(
+    "baseline_days baseline_orders_min without_baseline baseline_daily_fraction "
+    "risk_lag_entries_max".split()
 )
 _TESTING = frozenset("fitness_test_due scenario_testing penetration_testing".split())
 _GOVERNANCE = frozenset(
@@ -47,6 +51,30 @@ _GOVERNANCE = frozenset(
     "approvals_required".split()
 )
 _IN_CERTIFICATE = ("agent", "environment", "operator", "risk_controls", "scope", "version")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stops:
+    """When scores stop the agent, and how long people have then; shares in millionths."""
+
+    hold: int
+    hold_text: str
+    breaker: int
+    breaker_text: str
+    hold_on_single_order: bool
+    grace_s: int
+    acknowledgement_s: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """How the baseline is made, and what is allowed before one is in force."""
+
+    days: int
+    orders_min: int
+    refused_without: bool
+    daily_fraction: Share
+    lag_max: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +98,8 @@ class Policy:
     permit_lifetime_s: int
     lease_s: int
     clock_difference_max_s: int
+    stops: Stops
+    learning: Learning
     scope: Scope
     scope_json: str
 
@@ -95,7 +125,7 @@ def read(value: object) -> Policy:
         raw = canonical.object_of(given["scope"])
         for limit in _PRODUCTION_LIMITS:
             require(raw[limit] != "none", f"scope.{limit} is none in environment production")
-    lifetime, lease, difference = _risk(given["risk_controls"])
+    lifetime, lease, difference = _permits(given["risk_controls"])
     _testing(given["testing"])
     governance = _governance(given["governance"], valid_from, scope, production=production)
     kept = {member: given[member] for member in _IN_CERTIFICATE}
@@ -117,6 +147,8 @@ def read(value: object) -> Policy:
         permit_lifetime_s=lifetime,
         lease_s=lease,
         clock_difference_max_s=difference,
+        stops=_stops(given["risk_controls"]),
+        learning=_learning(given["behaviour"]),
         scope=scope,
         scope_json=canonical.encode(kept).decode(),
     )
@@ -162,26 +194,61 @@ def _validity(given: dict[str, object]) -> tuple[int, int]:
     return start, end
 
 
-def _risk(value: object) -> tuple[int, int, int]:
+def _permits(value: object) -> tuple[int, int, int]:
+    """Lifetime of a permit, of a lease, and the bound on the clocks' difference, in seconds."""
     risk = canonical.fields(value, _RISK, "risk_controls")
+    lifetime, lease, difference = (
+        field(risk, "risk_controls", called, lambda v: integer(v, 1, 60))
+        for called in ("permit_lifetime_s", "lease_s", "clock_difference_max_s")
+    )
+    require(lifetime <= lease, "risk_controls.permit_lifetime_s is above lease_s")
+    return lifetime, lease, difference
+
+
+def _threshold(value: object) -> Share:
+    share = fraction(value)
+    require(len(share.text.partition(".")[2]) <= 6, "has more than six decimals")
+    return share
+
+
+def _stops(value: object) -> Stops:
+    risk = canonical.object_of(value)
 
     def whole(called: str, low: int, high: int) -> int:
         return field(risk, "risk_controls", called, lambda v: integer(v, low, high))
 
     require(risk["kill_switch_manual"] is True, "risk_controls.kill_switch_manual is not true")
-    thresholds = []
-    for called in ("breaker_threshold", "hold_threshold"):
-        share = field(risk, "risk_controls", called, fraction)
-        decimals = len(share.text.partition(".")[2])
-        require(decimals <= 6, f"risk_controls.{called} has more than six decimals")
-        thresholds.append(share.ratio)
-    require(thresholds[0] <= thresholds[1], "risk_controls.breaker_threshold is above the hold")
-    require(isinstance(risk["hold_on_single_order"], bool), "hold_on_single_order is no boolean")
-    whole("grace_period_s", 0, 86_400)
-    whole("acknowledgement_deadline_s", 60, 2_678_400)
-    lifetime, lease = whole("permit_lifetime_s", 1, 60), whole("lease_s", 1, 60)
-    require(lifetime <= lease, "risk_controls.permit_lifetime_s is above lease_s")
-    return lifetime, lease, whole("clock_difference_max_s", 1, 60)
+    breaker = field(risk, "risk_controls", "breaker_threshold", _threshold)
+    hold = field(risk, "risk_controls", "hold_threshold", _threshold)
+    require(breaker.ratio <= hold.ratio, "risk_controls.breaker_threshold is above the hold")
+    single = risk["hold_on_single_order"]
+    require(isinstance(single, bool), "hold_on_single_order is no boolean")
+    return Stops(
+        hold=int(hold.ratio * 10**6),
+        hold_text=hold.text,
+        breaker=int(breaker.ratio * 10**6),
+        breaker_text=breaker.text,
+        hold_on_single_order=single is True,
+        grace_s=whole("grace_period_s", 0, 86_400),
+        acknowledgement_s=whole("acknowledgement_deadline_s", 60, 2_678_400),
+    )
+
+
+def _learning(value: object) -> Learning:
+    given = canonical.fields(value, _BEHAVIOUR, "behaviour")
+
+    def whole(called: str, low: int, high: int) -> int:
+        return field(given, "behaviour", called, lambda v: integer(v, low, high))
+
+    without = given["without_baseline"]
+    require(without in ("scope_checks", "refuse"), "behaviour.without_baseline is unknown")
+    return Learning(
+        days=whole("baseline_days", 1, 90),
+        orders_min=whole("baseline_orders_min", 20, 10**9),
+        refused_without=without == "refuse",
+        daily_fraction=field(given, "behaviour", "baseline_daily_fraction", fraction),
+        lag_max=whole("risk_lag_entries_max", 0, 10**6),
+    )
 
 
 def _testing(value: object) -> None:

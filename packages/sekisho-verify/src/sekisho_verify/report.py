@@ -11,6 +11,7 @@ import json
 
 from sekisho_verify.decisions import Decided
 from sekisho_verify.findings import VerificationFailed, shown
+from sekisho_verify.supervisor import Check
 
 SELF_ASSERTED = "SELF-ASSERTED: integrity shown, truncation and rewriting not excluded"
 NOT_ANCHORED = "completeness not anchored"
@@ -20,10 +21,11 @@ _REFUSALS_SHOWN = 1000
 
 @dataclasses.dataclass
 class Report:
-    """What was found, step by step; `failure` is the first bad thing."""
+    """What was found, step by step; `failure` is the first bad thing, `checks` are the seven."""
 
     steps: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     refusals: list[Decided] = dataclasses.field(default_factory=list)
+    checks: list[Check] = dataclasses.field(default_factory=list)
     trust: list[str] = dataclasses.field(default_factory=list)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     failed_step: str = ""
@@ -35,18 +37,19 @@ class Report:
         return self.failure is None
 
     def text(self) -> str:
-        """For people: a line a step, refusals explained, then what the outcome rests on."""
+        """For people: a line a step, refusals explained, what the outcome rests on, the seven."""
         lines = [f"{name:<13}{what}" for name, what in self.steps]
+        checks = ["", *(line for check in self.checks for line in check.lines())]
         if self.failure is not None:
             place, what = self.failure.place or "the bundle", self.failure.what
-            return "\n".join([*lines, f"FAILED  {self.failed_step}: {place}: {what}"])
+            return "\n".join([*lines, *checks, f"FAILED  {self.failed_step}: {place}: {what}"])
         if self.refusals:
             lines += ["", "refused:"]
             for one in self.refusals[:_REFUSALS_SHOWN]:
                 lines += refusal_lines(one)
             if (rest := len(self.refusals) - _REFUSALS_SHOWN) > 0:
                 lines.append(f"  and {rest} more")
-        return "\n".join([*lines, "", *self.trust])
+        return "\n".join([*lines, "", *self.trust, *checks])
 
     def json(self) -> str:
         """For programs: one JSON object; numbers of seconds are measurements, not evidence."""
@@ -72,6 +75,7 @@ class Report:
                     for one in self.refusals
                 ],
                 "trust": self.trust,
+                "checks": [check.as_json() for check in self.checks],
                 "seconds": {name: round(value, 6) for name, value in self.seconds.items()},
             },
             indent=2,

@@ -7,10 +7,10 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
 from sekisho_verify import canonical
-from sekisho_verify.authority import Issued
 from sekisho_verify.canonical import money
 from sekisho_verify.decisions import Decided
 from sekisho_verify.findings import require
+from sekisho_verify.issued import Issued
 
 
 @dataclasses.dataclass(frozen=True)

@@ -252,3 +252,40 @@ class AuthorityLink(Protocol):
     async def lease(self, request: LeaseRequest) -> LeaseGranted:
         """Raises NotAuthorised (fork, rollback, second instance) or Unavailable."""
         ...
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """What people are told of an incident; names no person.
+
+    ``until`` is the instant before which nothing that is told here takes effect by time alone,
+    ``""`` where nothing does; ``can`` says in words what can be done.
+    """
+
+    incident: str
+    agent: str
+    about: Literal["opened", "overdue", "revoked", "released"]
+    incident_kind: Literal["breaker", "hold"]
+    score: Literal["risk", "anomaly"]
+    factor: str
+    observed: str
+    threshold: str
+    state: str
+    until: str
+    can: str
+
+
+class Notifier(Protocol):
+    """One channel that reaches people. The same alert may come twice: it is told twice."""
+
+    @property
+    def name(self) -> str:
+        """The channel's name, as entries carry it; the same for as long as it is configured."""
+        ...
+
+    async def notify(self, alert: Alert) -> None:
+        """Deliver the alert; returns only when it was taken over durably by the channel.
+
+        Raises:
+            Unavailable: it was certainly or probably not delivered; nobody counts as told.
+        """
+        ...

@@ -170,8 +170,12 @@ def command(kind: Any, who: str, **other: Any) -> Command:
         "nonce": who.encode().hex()[:8].rjust(32, "0"),
         "commanded_at": format_instant(NOW),
     }
-    if kind in ("release", "rearm"):
+    if kind in ("release", "rearm", "go_live"):
         fields["epoch"] = 7
+    if kind == "acknowledge":
+        fields |= {"incident": "1" * 32, "disposition": "investigating"}
+    if kind == "go_live":
+        fields["baseline_sha256"] = "b" * 64
     if kind == "rearm":
         fields["latch"] = "circuit_breaker"
     return Command(**(fields | other))

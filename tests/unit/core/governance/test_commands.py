@@ -28,6 +28,7 @@ from sekisho.core.governance.roster import Seat
 from sekisho.core.terms import NS, format_instant
 from tests.unit.core.governance.samples import KEYS, NOW, ROSTER, command, seat, sign, signed
 
+SOON = format_instant(NOW + 60 * NS)
 PERSONS: dict[str, Seat] = {row.role: row for row in ROSTER.seats}
 ALL_ROLES = ("approver", "compliance", "risk", "trader", "developer", "operator", "issuer")
 
@@ -43,7 +44,10 @@ def test_command_message_is_context_and_canonical_json() -> None:
     ) == command_message(given)
 
 
-@pytest.mark.parametrize("kind", ["kill", "hold", "revoke", "acknowledge", "release", "rearm"])
+@pytest.mark.parametrize(
+    "kind",
+    ["kill", "hold", "revoke", "acknowledge", "release", "rearm", "go_live"],
+)
 def test_signed_command_text_reads_back_and_verifies(kind: str) -> None:
     """What a log carries verbatim is the command that was signed."""
     given = signed(command(kind, "risk_lead"))
@@ -75,6 +79,27 @@ def test_signed_command_text_reads_back_and_verifies(kind: str) -> None:
             "release",
             {"agent": msgspec.UNSET, "scope": Reach(kind="all", name="all")},
             "release is for one agent",
+        ),
+        ("acknowledge", {"incident": msgspec.UNSET}, "incident: is wanted in acknowledge"),
+        ("acknowledge", {"incident": "1" * 31}, "incident"),
+        ("acknowledge", {"disposition": msgspec.UNSET}, "disposition: is wanted in acknowledge"),
+        ("acknowledge", {"disposition": "nothing"}, "disposition"),
+        ("acknowledge", {"revoke_at": SOON}, "revoke_at: is for an acknowledgement as fault"),
+        ("acknowledge", {"disposition": "fault", "revoke_at": "soon"}, "revoke_at"),
+        ("acknowledge", {"baseline_sha256": "b" * 64}, "baseline_sha256: is wanted in go_live"),
+        ("release", {"disposition": "fault"}, "disposition: is wanted in acknowledge"),
+        ("hold", {"incident": "1" * 32}, "incident: is not wanted in hold"),
+        ("kill", {"incident": "1" * 32}, "incident: is not wanted in kill"),
+        ("revoke", {"incident": "1" * 32}, "incident: is not wanted in revoke"),
+        ("go_live", {"incident": "1" * 32}, "incident: is not wanted in go_live"),
+        ("go_live", {"baseline_sha256": msgspec.UNSET}, "baseline_sha256: is wanted in go_live"),
+        ("go_live", {"baseline_sha256": "b" * 63}, "baseline_sha256"),
+        ("go_live", {"epoch": msgspec.UNSET}, "epoch: is wanted in go_live"),
+        ("go_live", {"latch": "circuit_breaker"}, "latch"),
+        (
+            "go_live",
+            {"agent": msgspec.UNSET, "scope": Reach(kind="all", name="all")},
+            "go_live is for one agent",
         ),
         (
             "kill",
@@ -111,6 +136,21 @@ def test_kill_and_hold_reach_more_than_one_agent() -> None:
         for kind in ("kill", "hold"):
             given = command(kind, "risk_lead", agent=msgspec.UNSET, scope=reach)
             assert seat("risk_lead") == verify_command(signed(given), ROSTER, NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("acknowledge", {"disposition": "fault", "revoke_at": SOON}),
+        ("acknowledge", {"disposition": "false_alarm"}),
+        ("release", {"incident": "1" * 32}),
+        ("rearm", {"incident": "1" * 32}),
+    ],
+)
+def test_command_may_say_what_its_incident_needs(kind: str, other: dict[str, Any]) -> None:
+    """Fields that are optional are signed and read back with the rest."""
+    given = signed(command(kind, "risk_lead", **other))
+    assert given == parse_signed_command(signed_command_text(given))
 
 
 TEXT = signed_command_text(signed(command("hold", "risk_lead")))
@@ -250,6 +290,7 @@ EXPECTED = {
     "kill": {"compliance", "risk", "operator", "approver"},
     "hold": {"compliance", "risk", "operator", "approver"},
     "acknowledge": {"compliance", "risk"},
+    "go_live": {"compliance", "risk"},
     "revoke": {"compliance", "risk", "issuer"},
     "release": set(),
     "rearm": set(),
@@ -280,7 +321,7 @@ def test_one_person_alone_may_do_what_the_table_says(act: str) -> None:
     assert EXPECTED[act] == allowed
 
 
-@pytest.mark.parametrize("act", ["acknowledge", "release", "rearm", "kill"])
+@pytest.mark.parametrize("act", ["acknowledge", "go_live", "release", "rearm", "kill"])
 @pytest.mark.parametrize("role", ["developer", "trader"])
 def test_developer_or_trader_beside_those_who_may_is_refused(act: str, role: str) -> None:
     """Who develops or trades the agent takes no part, not even as one more."""

@@ -6,21 +6,14 @@ Exit codes: 0 done, 1 refused or failed (the reason on standard error), 2 wrong 
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import click
 
 from sekisho.apps.explain import explain
-from sekisho.apps.messages import failure_text
-from sekisho.core.errors import SekishoError
+from sekisho.apps.people_commands import COMMANDS, HOME
+from sekisho.apps.running import run
 
-HOME = click.option(
-    "--home", type=click.Path(path_type=Path), required=True, help="Folder of the home."
-)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -38,7 +31,7 @@ def init(home: Path, policy: Path, issuer_name: str) -> None:
     """Make a trial home: keys, authority, people, and a registered policy to be approved."""
     from sekisho.apps.embedded import make_home
 
-    _run(make_home(home, policy, issuer_name))
+    run(make_home(home, policy, issuer_name))
 
 
 @cli.command()
@@ -51,7 +44,7 @@ def approve(home: Path, policy_sha256: str, seat: str, key: Path, yes: bool) -> 
     """Show a policy from the bytes whose digest is signed, and sign it."""
     from sekisho.apps.embedded import approve_policy
 
-    _run(approve_policy(home, policy_sha256, seat, key, asked=not yes))
+    run(approve_policy(home, policy_sha256, seat, key, asked=not yes))
 
 
 @cli.command()
@@ -64,32 +57,7 @@ def issue(home: Path, agent: str, policy_sha256: str, issuer_seat: str, operator
     """Certify an agent against an approved policy; its key stays in custody."""
     from sekisho.apps.embedded import issue_certificate
 
-    _run(issue_certificate(home, agent, policy_sha256, issuer_seat, operator_seat))
-
-
-def _act(name: str, help_text: str) -> None:
-    @cli.command(name=name, help=help_text)
-    @HOME
-    @click.option("--agent", required=True)
-    @click.option("--seat", required=True, help="Who commands; for two people: SEAT,SEAT.")
-    @click.option("--key", required=True, help="Their key files, in the same order.")
-    @click.option("--reason", "reason_code", required=True, help="For example risk_limit_breach.")
-    def act(home: Path, agent: str, seat: str, key: str, reason_code: str) -> None:
-        from sekisho.apps.embedded import command_status
-
-        seats, keys = seat.split(","), key.split(",")
-        if len(seats) != len(keys):
-            raise click.UsageError(
-                f"--seat names {len(seats)} and --key {len(keys)}: one key file for each seat"
-            )
-        people = list(zip(seats, keys, strict=True))
-        _run(command_status(home, name, agent, people, reason_code))
-
-
-_act("hold", "Stop an agent until two people release it.")
-_act("release", "Lift a hold: two named people of different roles.")
-_act("revoke", "Revoke an agent's certificate for good.")
-_act("kill", "Stop an agent, revoke all its certificates, cancel its resting orders.")
+    run(issue_certificate(home, agent, policy_sha256, issuer_seat, operator_seat))
 
 
 @cli.command()
@@ -102,7 +70,7 @@ def export(home: Path, agent: str, since: str, until: str, out: Path) -> None:
     """Write the evidence bundle of an agent for a period."""
     from sekisho.apps.embedded import export_bundle
 
-    _run(export_bundle(home, agent, since, until, out))
+    run(export_bundle(home, agent, since, until, out))
 
 
 @cli.command()
@@ -116,10 +84,10 @@ def export(home: Path, agent: str, since: str, until: str, out: Path) -> None:
     help="Folder to write; an earlier demonstration there is replaced.",
 )
 def demo(seed: str, policy: Path | None, out: Path) -> None:
-    """Tell an agent's whole life on real rates: approval, trading, refusal, kill, evidence."""
+    """Tell an agent's whole life on real rates, from its approval to the evidence of it."""
     from sekisho.apps.demo import run_demo
 
-    _run(run_demo(seed, policy, out))
+    run(run_demo(seed, policy, out))
 
 
 @cli.command()
@@ -140,23 +108,12 @@ def rehearse(
     """Run a firm's own order history through the gate: refusals, baseline, incidents."""
     from sekisho.apps.rehearse import rehearse_history
 
-    _run(rehearse_history(policy, orders, rates, out, columns))
+    run(rehearse_history(policy, orders, rates, out, columns))
 
 
 cli.add_command(explain)
-
-
-def _run(work: Coroutine[Any, Any, int]) -> None:
-    """Run one use case; a failure becomes one message that says what to do."""
-    try:
-        code = asyncio.run(work)
-    except (SekishoError, OSError) as error:
-        click.echo(failure_text(error), err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("sekisho: interrupted", err=True)
-        sys.exit(130)
-    sys.exit(code)
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:

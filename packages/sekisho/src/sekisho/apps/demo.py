@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import click
 
+from sekisho.apps.messages import refusal_line
 from sekisho.apps.story import FIRST_DAY, Request, Story
 from sekisho.compose import (
     Gate,
@@ -90,7 +91,7 @@ async def tell(story: Story) -> Told:
     await story.until_friday_morning(gate)
     oversize = await story.oversize(gate)
     _say_stop(story, oversize)
-    await story.answer(gate)
+    await story.answer()
     after = await story.saturday(gate)
     story.say("", f"order {after.number}: {_reasons(after.answer)}")
     await story.replace(gate)
@@ -175,7 +176,9 @@ def _finish(story: Story, out: Path, told: Told) -> int:
         click.echo(line)
     click.echo(f"report:   {out}/report.html")
     verifier = _shown(Path(sys.executable).parent / "sekisho-verify")
-    click.echo(f"next: open {out}/report.html   ·   change one byte of {out}/bundle and verify again:")
+    click.echo(
+        f"next: open {out}/report.html   ·   change one byte of {out}/bundle and verify again:"
+    )
     click.echo(f"      {verifier} {out}/bundle --root {out}/root.pem")
     expected = told.oversize.answer.kind == "refused" and told.after.answer.kind == "refused"
     return 0 if verified[0] and expected else 1
@@ -183,16 +186,7 @@ def _finish(story: Story, out: Path, told: Told) -> int:
 
 def _reasons(answer: Answer) -> str:
     """What was compared with what, as a person reads it."""
-    parts = []
-    for reason in answer.reasons:
-        if not reason.limit:
-            parts.append(f"{reason.code}")
-        elif "." in reason.limit and reason.limit.replace(".", "").isdigit():
-            observed = f"{_grouped(reason.observed)} {reason.unit}"
-            parts.append(f"{observed}  {reason.code}: limit {_grouped(reason.limit)}")
-        else:
-            parts.append(f"{reason.code}: limit {reason.limit}, observed {reason.observed}")
-    return "; ".join(parts)
+    return "; ".join(refusal_line(reason) for reason in answer.reasons)
 
 
 def _grouped(money: str) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 from msgspec import UNSET, UnsetType
 
-from sekisho.compose import Gate, Home, load_person, offline_gate
+from sekisho.apps.mistakes import key_of, open_to_command
+from sekisho.compose import Gate, Home, offline_gate
 from sekisho.core.behaviour.watch import describe
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.governance.commands import SignedCommand
@@ -43,7 +44,7 @@ async def show_baseline(path: Path, agent: str) -> int:
 
 async def go_live(path: Path, agent: str, digest: str, people: People, reason: str) -> int:
     """``sekisho go-live``: lock the baseline with this digest."""
-    home = await Home.open(path)
+    home = await open_to_command(path, "go-live")
     try:
         gate = await offline_gate(home)
         _known(gate, agent)
@@ -57,7 +58,7 @@ async def go_live(path: Path, agent: str, digest: str, people: People, reason: s
 
 async def rearm(path: Path, agent: str, latch: str, people: People, reason: str) -> int:
     """``sekisho rearm``: two people take a latch off."""
-    home = await Home.open(path)
+    home = await open_to_command(path, "rearm")
     try:
         gate = await offline_gate(home)
         _known(gate, agent)
@@ -78,13 +79,15 @@ async def acknowledge(
     reason: str,
 ) -> int:
     """``sekisho acknowledge``: answer the open incident of an agent."""
-    home = await Home.open(path)
+    home = await open_to_command(path, "acknowledge")
     try:
         await offline_gate(home)
         incident = home.authority.incidents.open_incident(agent)
         if incident is None:
             raise ConfigurationInvalid(
-                f"{agent} has no open incident; see: sekisho incidents --home {path}"
+                f"{agent[:64]!r} has no open incident",
+                "--agent",
+                f"look at what there was: sekisho incidents --home {path}",
             )
         signed = _signed(
             home,
@@ -138,16 +141,19 @@ def _until(state: str, ends_at: str) -> str:
 def _known(gate: Gate, agent: str) -> None:
     if agent not in gate.log.state.agents:
         names = ", ".join(sorted(gate.log.state.agents)) or "none"
-        raise ConfigurationInvalid(f"{agent!r} is not admitted here; admitted: {names}")
+        raise ConfigurationInvalid(
+            f"{agent[:64]!r} is not admitted here", "--agent", f"name one of: {names}"
+        )
 
 
 def _signed(
     home: Home, act: str, agent: str, people: People, reason: str, **more: str | UnsetType
 ) -> tuple[SignedCommand, ...]:
     now = home.around.clock.now_ns()
+    signers = [(seat, key_of(home, seat, Path(key))) for seat, key in people]
     return tuple(
         sign_command(
-            load_person(Path(key), home.passphrase()),
+            signer,
             act,
             agent,
             home.authority,
@@ -157,5 +163,5 @@ def _signed(
             now,
             **more,
         )
-        for seat, key in people
+        for seat, signer in signers
     )

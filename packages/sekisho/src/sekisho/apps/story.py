@@ -203,7 +203,7 @@ class Story:
         await gate.incident_watch.settled()
         return asked
 
-    async def answer(self, gate: Gate) -> None:
+    async def answer(self) -> None:
         """Three minutes later compliance acknowledges a fault: revoked tomorrow at eleven."""
         self.around.clock.advance(180)
         authority, agent = self.home.authority, self.policy.agent

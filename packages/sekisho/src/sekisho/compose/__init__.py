@@ -5,7 +5,7 @@ One authority and one gate in one process, over one folder. ``home`` has keys an
 services of a gate, ``documents`` what comes in and goes out, ``trial`` what stands in for a firm.
 """
 
-from sekisho.compose.documents import builtin_policy, register_document, write_bundle
+from sekisho.compose.documents import builtin_policy, register_document, write_bundle, write_report
 from sekisho.compose.gate import Gate, offline_gate, open_gate
 from sekisho.compose.home import (
     Home,
@@ -53,4 +53,5 @@ __all__ = [
     "system_clock",
     "trial",
     "write_bundle",
+    "write_report",
 ]

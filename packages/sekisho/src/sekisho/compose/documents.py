@@ -10,10 +10,14 @@ from sekisho.adapters.policy_yaml import read_yaml
 from sekisho.adapters.regular_file import read_regular
 from sekisho.adapters.zones import zone_offsets
 from sekisho.compose.home import Home
+from sekisho.core.encoding import canonical
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput
+from sekisho.core.events import decode_authority_entry, decode_gate_entry
+from sekisho.core.evidence.chronicle import Chronicle
 from sekisho.core.governance.document import Registration, read_policy
 from sekisho.core.identity.oids import openssl_names
 from sekisho.services.evidence import Export
+from sekisho.services.report import render
 
 
 def register_document(path: Path, now_ns: int) -> Registration:
@@ -73,6 +77,19 @@ async def write_bundle(home: Home, agent: str, begin_ns: int, end_ns: int, out: 
     finally:
         disk.close()
         _only_the_bundle(out)
+
+
+def write_report(home: Home, agent: str, out: Path) -> None:
+    """Draw ``report.html`` and its figures, ``report.json``, from both logs of an open home."""
+    chronicle = Chronicle(agent)
+    for index, data in home.journals["authority"].entries():
+        chronicle.take_authority(index, decode_authority_entry(data))
+    for index, data in home.journals["gate"].entries():
+        chronicle.take_gate(index, decode_gate_entry(data))
+    figures = chronicle.figures()
+    # A crash between the two leaves the figures without their page: nothing rests on either.
+    (out / "report.json").write_bytes(canonical(figures))
+    (out / "report.html").write_text(render(figures, title=f"{agent}: report"), encoding="utf-8")
 
 
 def _only_the_bundle(out: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.entropy import SystemEntropy
+from sekisho.adapters.notifiers.alert_file import AlertFile
 from sekisho.adapters.signers import software
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.adapters.signers.x509_key import SignerKey
@@ -39,12 +40,14 @@ from sekisho.core.identity.oids import Arc
 from sekisho.core.identity.profile import Names
 from sekisho.core.identity.reading import pem
 from sekisho.core.terms import AGENT_NAME
-from sekisho.ports import Clock, Entropy, Signer
+from sekisho.ports import Clock, Entropy, Notifier, Signer
 from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
 from sekisho.services.journal import Journal
 
 AUTHORITY_KEYS = ("root", "issuing", "responder")
+ALERTS = "alerts.jsonl"
+"""Alerts about incidents, a line each: the channel that every home has."""
 LOG_KEYS = ("authority-log", "gate-log")
 ROOT = "root.pem"
 
@@ -55,6 +58,7 @@ class Surroundings:
 
     clock: Clock = field(default_factory=SystemClock)
     entropy: Entropy = field(default_factory=SystemEntropy)
+    notifiers: tuple[Notifier, ...] = ()
 
 
 def system_clock() -> Clock:
@@ -143,7 +147,9 @@ class Home:
                     names=home.names,
                     clock=home.around.clock,
                     entropy=home.around.entropy,
+                    notifiers=home._notifiers(),
                 )
+                home.keep(home._authority.run_incidents())
         except BaseException:
             await home.close()
             raise
@@ -207,7 +213,9 @@ class Home:
             roster=roster,
             clock=self.around.clock,
             entropy=self.around.entropy,
+            notifiers=self._notifiers(),
         )
+        self.keep(self._authority.run_incidents())
         # A crash before this leaves the root in the log alone; it can be written again from there.
         (self.path / ROOT).write_bytes(pem(self._authority.state.root_certificate))
         for name, origin in (
@@ -283,6 +291,10 @@ class Home:
         self.journals[name] = journal
         self.keep(journal.run())
         return journal
+
+    def _notifiers(self) -> tuple[Notifier, ...]:
+        """Who is told of incidents: a file of the home, and what the surroundings add."""
+        return (AlertFile(self.path / ALERTS), *self.around.notifiers)
 
     def _authority_keys(self) -> AuthorityKeys:
         keys = {name: self.signer(name) for name in AUTHORITY_KEYS}

@@ -10,11 +10,10 @@ It does not hold agents' keys, decide about orders, or trust a gate's word about
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from sekisho.core.encoding import b64, canonical
 from sekisho.core.errors import ConfigurationInvalid, NotAuthorised, Unavailable
@@ -25,53 +24,39 @@ from sekisho.core.governance.resolution import Approval, Resolution
 from sekisho.core.governance.roster import Roster, check_roster, roster_sha256
 from sekisho.core.identity.profile import (
     Names,
-    issuing_certificate,
     load,
-    ocsp_responder_certificate,
-    root_certificate,
-    serial_number,
     spki,
 )
 from sekisho.core.identity.records import RegisteredCertificate
 from sekisho.core.identity.register import AuthorityState
-from sekisho.core.terms import DAY_S, NS
-from sekisho.ports import Clock, Entropy, LeaseGranted, LeaseRequest, Signer
+from sekisho.core.incidents.book import IncidentBook
+from sekisho.ports import (
+    Clock,
+    Entropy,
+    IncidentReport,
+    LeaseGranted,
+    LeaseRequest,
+    Notifier,
+)
 from sekisho.services.admission import Admission
+from sekisho.services.alerting import Alerting
+from sekisho.services.alertrounds import AlertRounds
 from sekisho.services.announcing import Announcer
 from sekisho.services.certification import Certification, IssuedCertificate
+from sekisho.services.commanding import Commanding
+from sekisho.services.founding import AuthorityKeys, founding_certificates
+from sekisho.services.incidentdesk import AckOutcome, IncidentDesk
 from sekisho.services.journal import Journal
 from sekisho.services.leases import Leases
 from sekisho.services.policydesk import PolicyDesk
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
+from sekisho.services.signoff import BaselineLock, RearmAuthorisation, SignOff
 from sekisho.services.status import StatusListener, StatusOutcome
+from sekisho.services.statusacts import StatusActs
 from sekisho.services.statusdesk import StatusDesk
 
-ROOT_LIFETIME_S = 10 * 365 * DAY_S
-ISSUING_LIFETIME_S = 5 * 365 * DAY_S
-
-
-class MakesKey(Protocol):
-    """Makes a ``cryptography`` private key that signs through a signer."""
-
-    def __call__(self, signer: Signer) -> ec.EllipticCurvePrivateKey: ...
-
-
-@dataclass(frozen=True, slots=True)
-class AuthorityKeys:
-    """The keys of an authority, all P-256.
-
-    Attributes:
-        root: needed to found; afterwards it is offline and None.
-        issuing: signs certificates and CRLs.
-        responder: signs status responses and leases.
-        x509_key: how the library that builds certificates reaches a signer.
-    """
-
-    issuing: Signer
-    responder: Signer
-    x509_key: MakesKey
-    root: Signer | None = None
+__all__ = ["Authority", "AuthorityKeys"]
 
 
 class Authority:
@@ -84,6 +69,7 @@ class Authority:
         names: Names,
         clock: Clock,
         entropy: Entropy,
+        notifiers: Sequence[Notifier] = (),
     ) -> None:
         self.log = log
         state = log.state
@@ -112,14 +98,17 @@ class Authority:
                 )
             ),
         )
-        self._desk = StatusDesk(
-            log,
-            self._revocation,
-            self._announcer,
-            clock,
-            lambda: self._roster,
-            self._leases.holders,
+        alerting = Alerting(log, clock)
+        commanding = Commanding(log, lambda: self._roster)
+        acts = StatusActs(
+            log, self._revocation, self._announcer, alerting, clock, self._leases.holders
         )
+        rounds = AlertRounds(log, alerting, clock)
+        self._incidents = IncidentDesk(log, acts, rounds, self._revocation, commanding, clock)
+        self._desk = StatusDesk(log, acts, commanding, self._incidents.catch_up)
+        self._signoff = SignOff(log, commanding, self._incidents.catch_up)
+        for notifier in notifiers:
+            self._incidents.add_notifier(notifier)
 
     @classmethod
     async def found(
@@ -132,6 +121,7 @@ class Authority:
         roster: Roster,
         clock: Clock,
         entropy: Entropy,
+        notifiers: Sequence[Notifier] = (),
     ) -> Authority:
         """Make root, issuing CA and responder certificate, and write the first entry.
 
@@ -149,7 +139,7 @@ class Authority:
             raise ConfigurationInvalid("root, issuing CA and responder have three different keys")
         check_roster(roster)
         names.arc.check()
-        root, issuing, responder = _certificates(keys, keys.root, names, log.now(), entropy)
+        root, issuing, responder = founding_certificates(keys, keys.root, names, log.now(), entropy)
         entry = Founded(
             at=log.at(),
             environment=environment,
@@ -161,7 +151,7 @@ class Authority:
         )
         # A crash before this returns leaves an empty log, or a founded one that can be opened.
         await log.durable(log.record(entry))
-        return cls(log, keys, names, clock, entropy)
+        return cls(log, keys, names, clock, entropy, notifiers)
 
     @classmethod
     async def open(
@@ -172,8 +162,9 @@ class Authority:
         entropy: Entropy,
         *,
         names: Names,
+        notifiers: Sequence[Notifier] = (),
     ) -> Authority:
-        """Fold the log of a founded authority.
+        """Fold the log of a founded authority, and do what became due meanwhile.
 
         Raises:
             ConfigurationInvalid: the log is empty, or certifies other keys than these.
@@ -189,7 +180,9 @@ class Authority:
         ):
             if spki(load(der)) != signer.public_key:
                 raise ConfigurationInvalid(f"{signer.uri} is not the key that this log certifies")
-        return cls(log, keys, names, clock, entropy)
+        authority = cls(log, keys, names, clock, entropy, notifiers)
+        await authority.due()
+        return authority
 
     @property
     def state(self) -> AuthorityState:
@@ -313,6 +306,56 @@ class Authority:
         """A status response as of now, DER; see :meth:`RevocationStatus.ocsp`."""
         return await self._revocation.ocsp(certificate_sha256, next_update_ns=next_update_ns)
 
+    def active(self, agent: str) -> RegisteredCertificate | None:
+        """The agent's certificate that is neither revoked nor expired (it may be held)."""
+        return self.state.active(agent, self.log.now())
+
+    # -- incidents -----------------------------------------------------------------------------
+
+    @property
+    def incidents(self) -> IncidentBook:
+        """The book of incidents, to be read; it may be ahead of what is durable."""
+        return self._incidents.book
+
+    async def report_incident(self, report: IncidentReport) -> None:
+        """A gate opened an incident; see :meth:`IncidentDesk.report`."""
+        await self._incidents.report(report)
+
+    async def acknowledge(self, signed: tuple[SignedCommand, ...]) -> AckOutcome:
+        """People answer an incident; see :meth:`IncidentDesk.acknowledge`."""
+        return await self._incidents.acknowledge(signed)
+
+    async def due(self) -> int:
+        """Do what became due; returns how many acts; see :meth:`IncidentDesk.due`."""
+        return await self._incidents.due()
+
+    async def run_incidents(self) -> None:
+        """Do everything when it becomes due, until cancelled."""
+        await self._incidents.run()
+
+    def add_notifier(self, notifier: Notifier) -> None:
+        """One more channel by which people are told of incidents."""
+        self._incidents.add_notifier(notifier)
+
+    async def go_live(
+        self, signed: tuple[SignedCommand, ...], *, origin: str, complete: bool
+    ) -> BaselineLock:
+        """People sign a baseline off; see :meth:`SignOff.go_live`."""
+        return await self._signoff.go_live(signed, origin=origin, complete=complete)
+
+    async def authorise_rearm(self, signed: tuple[SignedCommand, ...]) -> RearmAuthorisation:
+        """Two people take a latch off; see :meth:`SignOff.authorise_rearm`."""
+        return await self._signoff.authorise_rearm(signed)
+
+    def baseline_lock(self, agent: str) -> BaselineLock | None:
+        """The agent's locked baseline and its entry; None before there is one."""
+        return self._signoff.baseline_lock(agent)
+
+    def baseline_of(self, agent: str) -> str:
+        """Digest of the agent's locked baseline; ``""`` before there is one."""
+        locked = self._signoff.baseline_lock(agent)
+        return "" if locked is None else locked.baseline_sha256
+
     # -- gates: the AuthorityLink port -----------------------------------------------------------
 
     async def last_seen(self, gate: str) -> int:
@@ -322,36 +365,3 @@ class Authority:
     async def lease(self, request: LeaseRequest) -> LeaseGranted:
         """Grant a lease or refuse; see :meth:`Leases.lease`."""
         return await self._leases.lease(request)
-
-
-def _certificates(
-    keys: AuthorityKeys, root_signer: Signer, names: Names, now: int, entropy: Entropy
-) -> tuple[bytes, bytes, bytes]:
-    """Root, issuing CA and responder certificate, DER."""
-    root_key = keys.x509_key(root_signer)
-    root = root_certificate(
-        names=names,
-        key=root_key,
-        serial=serial_number(entropy.bytes(16)),
-        not_before_ns=now,
-        not_after_ns=now + ROOT_LIFETIME_S * NS,
-    )
-    issuing = issuing_certificate(
-        names=names,
-        root=root,
-        root_key=root_key,
-        public_key=keys.issuing.public_key,
-        serial=serial_number(entropy.bytes(16)),
-        not_before_ns=now,
-        not_after_ns=now + ISSUING_LIFETIME_S * NS,
-    )
-    responder = ocsp_responder_certificate(
-        names=names,
-        issuing=issuing,
-        issuing_key=keys.x509_key(keys.issuing),
-        serial=serial_number(entropy.bytes(16)),
-        public_key=keys.responder.public_key,
-        not_before_ns=now,
-        not_after_ns=now + ISSUING_LIFETIME_S * NS,
-    )
-    return root, issuing, responder

@@ -131,9 +131,7 @@ class Gatekeeper:
         # From here to the record nothing is awaited: decisions of one agent are serial, and what
         # was just observed is in the log before it is used.
         self.rates.record(quotations)
-        entry = decide(
-            self.log.state, self.log.clocks(), agent, body, order, self.log.watch.scores
-        )
+        entry = decide(self.log.state, self.log.clocks(), agent, body, order, self.log.watch.scores)
         index = self.log.record(entry)
         await self.log.durable(index)
         if entry.verdict != "permitted":

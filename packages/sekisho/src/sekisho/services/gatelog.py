@@ -16,7 +16,8 @@ the log refuses everything until it is opened anew, which reads the truth again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from sekisho.core.behaviour.watch import WatchState, incident_id
 from sekisho.core.errors import StorageFailed
@@ -30,13 +31,47 @@ from sekisho.core.events import (
     decode_gate_entry,
     encode_entry,
 )
+from sekisho.core.gate.agent import SeenIn, in_memory
 from sekisho.core.gate.decide import Clocks
 from sekisho.core.gate.state import GateState
 from sekisho.core.terms import format_instant
 from sekisho.ports import Clock
-from sekisho.services.journal import Journal
 
 IncidentListener = Callable[[int, IncidentOpened], None]
+
+
+class EntryLog(Protocol):
+    """What of a journal a gate needs; ``services.journal.Journal`` is such.
+
+    ``flushed`` returns when the entry is on stable storage; ``entry``, ``leaf_hash``, ``root`` and
+    ``consistency_proof`` raise IndexError for what is not there.
+    """
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def durable_size(self) -> int: ...
+
+    @property
+    def failed(self) -> Exception | None: ...
+
+    def append(self, entry: bytes) -> int: ...
+
+    async def flushed(self, index: int) -> None: ...
+
+    def entry(self, index: int) -> bytes: ...
+
+    def leaf_hash(self, index: int) -> bytes: ...
+
+    def entries(self, start: int = 0) -> Iterator[tuple[int, bytes]]: ...
+
+    def root(self, size: int | None = None) -> bytes: ...
+
+    def consistency_proof(self, old_size: int, new_size: int) -> list[bytes]: ...
 
 
 class GateLog:
@@ -46,9 +81,9 @@ class GateLog:
         incidents: every incident that this log opened, by its index.
     """
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: EntryLog, clock: Clock, seen_in: SeenIn = in_memory) -> None:
         self.journal = journal
-        self.state = GateState()
+        self.state = GateState(seen_in)
         self.watch = WatchState(journal.origin)
         self.incidents: dict[int, IncidentOpened] = {}
         self._listeners: list[IncidentListener] = []

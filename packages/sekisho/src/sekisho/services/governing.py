@@ -116,7 +116,9 @@ class Governing:
             raise NotAuthorised(f"{command.command}: this is no command to re-arm")
         held = self._log.state.agents.get(command.agent)
         if held is None or command.latch not in held.latches:
-            raise NotAuthorised(f"{command.agent}: the latch {command.latch} is not on at this gate")
+            raise NotAuthorised(
+                f"{command.agent}: the latch {command.latch} is not on at this gate"
+            )
         done = await self._authority.authorise_rearm(signed)
         index = self._log.record(
             Rearmed(

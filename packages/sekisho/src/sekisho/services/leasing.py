@@ -24,6 +24,8 @@ from sekisho.ports import AuthorityLink, Clock, Entropy, LeaseRequest
 from sekisho.services.gatelog import GateLog
 
 CONTEXT = b"sekisho/lease/v1\n"
+DURATION_MAX_S = 60
+"""A gate takes no longer lease; a rehearsal, which nobody can cut off, sets another bound."""
 StatusReader = Callable[[bytes, str, int], Literal["good", "hold", "revoked"]]
 """``(OCSP response, certificate as base64 of DER, now) → status``; raises VerificationFailed."""
 
@@ -55,6 +57,7 @@ class Leasing:
         responder_key: bytes,
         read_status: StatusReader,
         clock_difference_max_s: int = 5,
+        duration_max_s: int = DURATION_MAX_S,
     ) -> None:
         self._log = log
         self._authority = authority
@@ -63,6 +66,7 @@ class Leasing:
         self._key = load_public_key(responder_key)
         self._read_status = read_status
         self._difference_max_ns = clock_difference_max_s * NS
+        self._duration_max_s = duration_max_s
         self._renewal: asyncio.Future[None] | None = None
         self._read: tuple[str, LeaseTerms] | None = None
         self.last_failure: Exception | None = None
@@ -171,8 +175,8 @@ class Leasing:
             raise VerificationFailed(
                 f"the clocks of gate and authority differ by {apart / NS:.3f} s; synchronise them"
             )
-        if not 1 <= terms.duration_s <= 60:
-            raise VerificationFailed("a lease lasts 1 to 60 seconds")
+        if not 1 <= terms.duration_s <= self._duration_max_s:
+            raise VerificationFailed(f"a lease lasts 1 to {self._duration_max_s} seconds")
         return terms
 
     def _changes(self, terms: LeaseTerms, status: dict[str, str]) -> list[StatusActed]:

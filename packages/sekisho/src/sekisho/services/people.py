@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import cast
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from sekisho.core.encoding import b64
 from sekisho.core.governance.commands import (
     WIDENING,
     Command,
     CommandKind,
+    CommandLatch,
+    Disposition,
     SignedCommand,
     command_message,
 )
@@ -51,8 +53,18 @@ def sign_command(
     reason_code: str,
     nonce: str,
     now_ns: int,
+    *,
+    latch: str | UnsetType = UNSET,
+    incident: str | UnsetType = UNSET,
+    disposition: str | UnsetType = UNSET,
+    revoke_at: str | UnsetType = UNSET,
+    baseline_sha256: str | UnsetType = UNSET,
 ) -> SignedCommand:
-    """One person's signed command about one agent, for the roster and epoch of ``authority``."""
+    """One person's signed command about one agent, for the roster and epoch of ``authority``.
+
+    Raises:
+        MalformedInput: the command is not well made; nothing was signed.
+    """
     command = Command(
         command=cast("CommandKind", act),
         reason_code=reason_code,
@@ -62,6 +74,11 @@ def sign_command(
         commanded_at=format_instant(now_ns),
         agent=agent,
         epoch=authority.state.agent_epoch(agent) if act in WIDENING else UNSET,
+        latch=cast("CommandLatch | UnsetType", latch),
+        incident=incident,
+        disposition=cast("Disposition | UnsetType", disposition),
+        revoke_at=revoke_at,
+        baseline_sha256=baseline_sha256,
     )
     return SignedCommand(
         command=command, signature=b64(signer.sign_blocking(command_message(command)))

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The authority's log and its fold, kept in step: the only writer of the register.
+"""The authority's log and its two folds, kept in step: the only writer of the register.
+
+The register knows policies, certificates and people, the book of incidents in which state each
+incident is. They do not know each other; an entry is taken only if both find it lawful, when it is
+written and when it is read again.
 
 An entry is judged, sequenced and folded in with no await in between, so that a decision made from
 the register cannot be overtaken. It may be *told* to anybody only after :meth:`durable` returned: a
@@ -12,21 +16,23 @@ from sekisho.core.errors import StorageFailed
 from sekisho.core.events import AuthorityEntry, decode_authority_entry, encode_entry
 from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.register import AuthorityState
+from sekisho.core.incidents.book import IncidentBook
 from sekisho.core.terms import format_instant
 from sekisho.ports import Clock
 from sekisho.services.journal import Journal
 
 
 class RegisterLog:
-    """Journal, fold and log time of one authority."""
+    """Journal, folds and log time of one authority."""
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         """Fold what the journal holds. Raises VerificationFailed, MalformedInput for a bad log."""
         self.journal = journal
         self.state = AuthorityState()
+        self.book = IncidentBook()
         self._clock = clock
         for index, data in journal.entries():
-            self.state.apply(index, decode_authority_entry(data))
+            self._apply(index, decode_authority_entry(data))
 
     def now(self) -> int:
         """Log time: the clock, but never below the last entry. Nanoseconds UTC."""
@@ -47,9 +53,14 @@ class RegisterLog:
         # Folded from its bytes, as recovery will: memory never knows more than the log says.
         entry = decode_authority_entry(data)
         check_entry(self.state, self.journal.size, entry)
+        self.book.check(self.journal.size, entry)
         index = self.journal.append(data)
-        self.state.apply(index, entry)
+        self._apply(index, entry)
         return index
+
+    def _apply(self, index: int, entry: AuthorityEntry) -> None:
+        self.state.apply(index, entry)
+        self.book.apply(index, entry)
 
     async def durable(self, index: int) -> None:
         """Return when the entry is on stable storage.

@@ -12,10 +12,43 @@ from typing import Literal
 
 import msgspec
 
+from sekisho.core.identity.records import RegisteredCertificate
 from sekisho.core.identity.status import Status
 from sekisho.services.stopping import StopOutcome
 
-Act = Literal["hold", "release", "revoke", "kill"]
+Act = Literal[
+    "hold",
+    "release",
+    "revoke",
+    "kill",
+    "automatic_hold",
+    "grace_expired",
+    "deadline_expired",
+    "fault",
+]
+"""Causes of a change of status. The last four rest on an incident, the others on people."""
+
+
+class StatusAct(msgspec.Struct, frozen=True, kw_only=True):
+    """An act that was judged lawful: what to do, to which certificates, on whose word.
+
+    Attributes:
+        now: log time by which it was judged; its entries carry it.
+        change: certificates that change; ``unchanged`` have the status already, or stand for an
+            agent that does.
+        incident: on which an automatic act rests, ``""`` for people's.
+    """
+
+    now: int
+    act: Act
+    status: Status
+    reason: str
+    agents: tuple[str, ...]
+    change: tuple[RegisteredCertificate, ...]
+    unchanged: tuple[RegisteredCertificate, ...] = ()
+    incident: str = ""
+    seats: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 class StatusPush(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,10 +74,10 @@ these means that nothing was stopped, and the outcome says so. One that raises i
 
 
 class StatusOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command achieved, and what it did not.
+    """What an act achieved, and what it did not.
 
     Attributes:
-        changed: serial numbers whose status this command changed.
+        changed: serial numbers whose status this act changed.
         unchanged: serial numbers that already had it; they were pushed again all the same.
         epoch: of the last change.
         recorded: the change is durable in the authority's log.

@@ -2,7 +2,8 @@
 """From entries of the log to observations of one agent (docs/spec/behaviour.md, section 2).
 
 What it remembers is what later observations need: the times of new decisions within the last hour,
-orders permitted and not yet signed, and signed ones that wait for their first answer.
+how many there were in the running hour of the clock, orders that were permitted and not yet signed,
+and signed ones that wait for their first answer.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ _ENDS: Final = frozenset({"trade", "rejected", "canceled", "expired", "not_found
 class Activity:
     """What one agent did lately, as far as the log shows it."""
 
-    __slots__ = ("_permitted", "_times", "_waited")
+    __slots__ = ("_hour", "_in_hour", "_permitted", "_times", "_waited")
 
     def __init__(self) -> None:
+        self._hour = 0
+        self._in_hour = 0
         self._times: deque[int] = deque()
         self._permitted: dict[int, str] = {}
         self._waited: dict[str, int] = {}
@@ -50,6 +53,10 @@ class Activity:
                 break
             expired += 1
         return len(self._times) - expired
+
+    def restart_hour(self) -> None:
+        """Orders until here are left out of the accumulation: so is what the hour has of them."""
+        self._in_hour = 0
 
     def opened(self) -> None:
         """A new process of the gate: what an earlier one did not sign is never signed."""
@@ -90,11 +97,24 @@ class Activity:
             self._permitted[index] = order["client_order_id"]
         if entry.notional:
             yield "size", parse_money(entry.notional) // CENT
-        yield "frequency", len(self._times)
+        yield from self._hours(at)
         yield "market", pair_of(order["market"])[0]
         yield "hours", hour_label(local, at)
         if entry.scores is not None and entry.scores.stressed != "unknown":
             yield "stress", entry.scores.stressed
+
+    def _hours(self, at: int) -> Iterator[Observation]:
+        """An hour of the clock is observed when it is over and another order comes.
+
+        Counts that overlap would show one burst many times, and a bet on them would take every
+        burst for a change.
+        """
+        hour = at // HOUR_NS
+        if self._in_hour and hour > self._hour:
+            yield "frequency", self._in_hour
+            self._in_hour = 0
+        self._hour = hour
+        self._in_hour += 1
 
     def _amended(self, name: str) -> None:
         """Its answer may now come under another id: it is waited for no longer."""

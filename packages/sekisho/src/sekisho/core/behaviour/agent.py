@@ -116,9 +116,11 @@ class AgentWatch:
                 if self.comparison is None:
                     baseline = read_baseline(entry.baseline)
                     self.comparison = Comparison(baseline, entry.baseline_sha256, index)
+                    self.activity.restart_hour()
             case AccumulationRestarted():
                 if self.comparison is not None:
                     self.comparison.restart(index)
+                    self.activity.restart_hour()
                 self.crossing = None
             case IncidentOpened():
                 self.crossing = None
@@ -128,13 +130,6 @@ class AgentWatch:
     def collected(self, now: int) -> Collected:
         """The baseline as it is at ``now``, and what it lacks."""
         return self._collecting.collected(self.day_of(now), self._rules.baseline_orders_min)
-
-    def risks(self, now: int) -> dict[str, int]:
-        """Risk score of each factor at ``now``, millionths; empty in the baseline phase."""
-        if self.comparison is None:
-            return {}
-        day = self.day_of(now)
-        return self.comparison.risks() if day == self.day else self.comparison.risks_on(day)
 
     def _observe(self, index: int, at: int, entry: GateEntry) -> None:
         comparison = self.comparison

@@ -12,7 +12,7 @@ from __future__ import annotations
 from sekisho.core.behaviour.agent import AgentWatch
 from sekisho.core.behaviour.arithmetic import score_text
 from sekisho.core.behaviour.baseline import Collected
-from sekisho.core.behaviour.comparison import RiskScore, as_texts
+from sekisho.core.behaviour.comparison import Comparison, RiskScore, as_texts
 from sekisho.core.behaviour.crossing import Crossing, incident_id
 from sekisho.core.behaviour.description import describe
 from sekisho.core.behaviour.factors import seen_before
@@ -84,7 +84,7 @@ class WatchState:
             baseline_sha256=agent.comparison.sha256,
             anomaly=score_text(anomaly),
             factors=as_texts(factors),
-            risk=score_text(max(agent.risks(sight.now).values())),
+            risk=score_text(max(_risks(agent, agent.comparison, sight.now).values())),
             scored=self.size,
         )
 
@@ -101,7 +101,7 @@ class WatchState:
         found = self._agents.get(agent)
         if found is None or found.comparison is None:
             return None
-        risks = found.risks(now)
+        risks = _risks(found, found.comparison, now)
         score = score_text(max(risks.values()))
         return RiskScore(score, as_texts(risks), found.comparison.not_established)
 
@@ -128,3 +128,9 @@ class WatchState:
         if found is None or found.comparison is None:
             raise ValueError(f"{agent!r} has no baseline in force")
         return found.comparison.began, index - 1
+
+
+def _risks(agent: AgentWatch, comparison: Comparison, now: int) -> dict[str, int]:
+    """Risk score of each factor at ``now``, in millionths; nothing is rolled."""
+    day = agent.day_of(now)
+    return comparison.risks() if day == agent.day else comparison.risks_on(day)

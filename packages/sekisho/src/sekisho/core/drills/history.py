@@ -17,6 +17,7 @@ import msgspec
 from sekisho.core.amounts import parse_amount
 from sekisho.core.encoding import canonical
 from sekisho.core.errors import MalformedInput
+from sekisho.core.localtime import LocalTime
 from sekisho.core.terms import CLIENT_ORDER_ID, DAY_S, MARKET, NAME, NS, parse_day
 
 Outcome = Literal["filled", "rejected", "canceled", "expired", "open"]
@@ -159,16 +160,10 @@ def read_row(fields: Mapping[str, str], line: int, defaults: RowDefaults) -> His
     base, quote = market.split("/")
     side = _word(_needed(fields, "side"), "side", _SIDES)
     price = fields.get("price", "")
-    kind = (fields.get("type") or ("limit" if price else "market")).lower()
-    if kind not in ("limit", "market"):
-        raise MalformedInput(f"type: {kind[:32]!r} is neither limit nor market", "type")
-    if kind == "limit" and not price:
-        raise MalformedInput("price: a limit order has one", "price")
+    kind = _order_type(fields.get("type", ""), price)
     currency = (fields.get("currency") or base).upper()
     if currency not in (base, quote):
-        raise MalformedInput(
-            f"currency: {currency[:32]!r} is no currency of {market}", "currency"
-        )
+        raise MalformedInput(f"currency: {currency[:32]!r} is no currency of {market}", "currency")
     force = (fields.get("time_in_force") or defaults.time_in_force).lower()
     if force not in _FORCES:
         raise MalformedInput(f"time_in_force: {force[:32]!r} is not known", "time_in_force")
@@ -277,6 +272,15 @@ def _word(text: str, column: str, words: Mapping[str, str]) -> str:
     return word
 
 
+def _order_type(text: str, price: str) -> str:
+    kind = (text or ("limit" if price else "market")).lower()
+    if kind not in ("limit", "market"):
+        raise MalformedInput(f"type: {kind[:32]!r} is neither limit nor market", "type")
+    if kind == "limit" and not price:
+        raise MalformedInput("price: a limit order has one", "price")
+    return kind
+
+
 def _order_id(text: str, line: int) -> str:
     if not text:
         return f"line-{line}"
@@ -287,9 +291,7 @@ def _order_id(text: str, line: int) -> str:
     return text
 
 
-def _outcome(
-    fields: Mapping[str, str], at: int, quantity: str, paid: str
-) -> HistoryOutcome | None:
+def _outcome(fields: Mapping[str, str], at: int, quantity: str, paid: str) -> HistoryOutcome | None:
     """What the row tells of its execution; ``paid`` is the price column of a market order."""
     status = fields.get("status", "")
     if not status and not any(fields.get(column) for column in EXECUTED):
@@ -326,6 +328,15 @@ def _executed_at(fields: Mapping[str, str], at: int) -> int:
         return executed
     # 1e-8 of a millisecond are 1e-2 of a nanosecond
     return at + (parse_amount(_shorter(latency), "latency_ms") // 100 if latency else 0)
+
+
+def day_end(local: LocalTime, at: int) -> int:
+    """The first instant of the next policy day, ns UTC."""
+    day = local.day(at)
+    end = (at // NS + DAY_S - local.seconds(at) % DAY_S) * NS
+    while local.day(end) == day:  # clocks that went back made the day longer
+        end += 900 * NS
+    return end
 
 
 class RowTimes:

@@ -8,7 +8,8 @@ policy changes limits and status; ids, counters, working orders, positions and l
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from collections.abc import Callable, MutableMapping, MutableSet
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -34,6 +35,27 @@ class Known(msgspec.Struct, frozen=True, gc=False):
     decision: int
 
 
+class Seen(NamedTuple):
+    """What is looked up for ever and never changes: ids, where they were answered, reports.
+
+    ``answers``: decision → its ``permit_signed`` or ``withdrawn`` entry; absent: none yet, or
+    never. ``executed``: venue and ``exec_id`` of the execution reports that took effect.
+    """
+
+    known: MutableMapping[str, Known]
+    answers: MutableMapping[int, int]
+    executed: MutableSet[tuple[str, str]]
+
+
+SeenIn = Callable[[], Seen]
+"""Where an agent's ``Seen`` is kept: made once for each agent."""
+
+
+def in_memory() -> Seen:
+    """Where a gate keeps it."""
+    return Seen({}, {}, set())
+
+
 class AgentState:
     """One agent's part of the gate's state. Only the fold writes to it."""
 
@@ -44,13 +66,11 @@ class AgentState:
     not_after: int
     status: Literal["good", "hold", "revoked"]
 
-    def __init__(self, agent: str, day: int) -> None:
+    def __init__(self, agent: str, day: int, seen_in: SeenIn = in_memory) -> None:
         self.agent = agent
         self.certificate_sha256 = ""
         self.epoch = 0
-        self.known: dict[str, Known] = {}
-        self.answers: dict[int, int] = {}
-        """Decision → its ``permit_signed`` or ``withdrawn`` entry; absent: none yet, or never."""
+        self.known, self.answers, self.executed = seen_in()
         self.working: dict[str, WorkingOrder] = {}
         self.by_decision: dict[int, WorkingOrder] = {}
         self.aliases: dict[str, str] = {}
@@ -66,7 +86,6 @@ class AgentState:
         self.counterparty_sums: dict[str, int] = {}
         self.prices: dict[str, Extremes] = {}
         self.executions: deque[int] = deque()
-        self.executed: set[tuple[str, str]] = set()
         self.positions: dict[str, int] = {}
         self.failures = 0
         self.latches: set[Latch] = set()

@@ -31,7 +31,7 @@ from sekisho.core.events import (
     Withdrawn,
 )
 from sekisho.core.gate import reports
-from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.agent import AgentState, SeenIn, in_memory
 from sekisho.core.gate.limits import read_limits
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder
 from sekisho.core.gate.prices import Quotations, Quote, read_quote
@@ -52,9 +52,10 @@ class GateState:
     """Everything that a decision depends on, besides the order and the clock."""
 
     __slots__ = ("agents", "at", "boot", "environment", "gate", "lease", "quotations", "region",
-                 "size")  # fmt: skip
+                 "seen_in", "size")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, seen_in: SeenIn = in_memory) -> None:
+        self.seen_in = seen_in
         self.size = 0
         self.at = 0
         self.gate = ""
@@ -101,7 +102,7 @@ def _admitted(state: GateState, _index: int, at: int, entry: AgentAdmitted) -> N
     limits = read_limits(entry.policy)
     agent = state.agents.get(entry.agent)
     if agent is None:
-        agent = state.agents[entry.agent] = AgentState(entry.agent, limits.day(at))
+        agent = state.agents[entry.agent] = AgentState(entry.agent, limits.day(at), state.seen_in)
     agent.admit(entry, limits)
     agent.roll(at)
 

@@ -28,11 +28,14 @@ COMMAND_AGE_MAX_S = 300
 COMMAND_AHEAD_MAX_S = 5
 SIGNED_BYTES_MAX = 4_096
 
-CommandKind = Literal["kill", "hold", "revoke", "acknowledge", "release", "rearm"]
+CommandKind = Literal["kill", "hold", "revoke", "acknowledge", "release", "rearm", "go_live"]
 CommandLatch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures"]
-WIDENING = ("release", "rearm")
+Disposition = Literal["investigating", "fault", "false_alarm"]
+DISPOSITIONS: tuple[Disposition, ...] = ("investigating", "fault", "false_alarm")
+WIDENING = ("release", "rearm", "go_live")
 """What makes more possible than before: needs the epoch that the person saw."""
 _REACHING = ("kill", "hold")
+_NAMING_INCIDENT = ("acknowledge", "release", "rearm")
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -60,6 +63,10 @@ class Command(
     scope: Reach | UnsetType = UNSET
     epoch: int | UnsetType = UNSET
     latch: CommandLatch | UnsetType = UNSET
+    incident: str | UnsetType = UNSET
+    disposition: Disposition | UnsetType = UNSET
+    revoke_at: str | UnsetType = UNSET
+    baseline_sha256: str | UnsetType = UNSET
 
 
 class SignedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -83,16 +90,20 @@ def check_command(command: Command) -> None:
         ("seat", command.seat, NAME),
         ("roster_sha256", command.roster_sha256, _DIGEST),
         ("nonce", command.nonce, _NONCE),
+        ("incident", command.incident, _NONCE),
+        ("baseline_sha256", command.baseline_sha256, _DIGEST),
     ):
         if text is not UNSET and pattern.fullmatch(text) is None:
             faults.append(f"{name}: {text[:64]!r} is not written as {pattern.pattern}")
-    try:
-        parse_instant(command.commanded_at, "commanded_at")
-    except MalformedInput as error:
-        faults.append(str(error))
+    for name, text in (("commanded_at", command.commanded_at), ("revoke_at", command.revoke_at)):
+        try:
+            if text is not UNSET:
+                parse_instant(text, name)
+        except MalformedInput as error:
+            faults.append(str(error))
     if (command.agent is UNSET) == (command.scope is UNSET):
         faults.append("agent: exactly one of agent and scope is wanted")
-    faults += _scope_faults(command)
+    faults += _scope_faults(command) + _incident_faults(command)
     if (command.latch is UNSET) == (kind == "rearm"):
         faults.append("latch: is wanted in rearm and nowhere else")
     if command.epoch is UNSET:
@@ -112,6 +123,26 @@ def _scope_faults(command: Command) -> list[str]:
         faults.append(f"scope: {command.command} is for one agent")
     if NAME.fullmatch(scope.name) is None or (scope.kind == "all" and scope.name != "all"):
         faults.append(f"scope.name: {scope.name[:64]!r} is not a name of this kind")
+    return faults
+
+
+def _incident_faults(command: Command) -> list[str]:
+    """The fields of incidents and baselines (docs/spec/incidents.md, section 4)."""
+    faults = []
+    kind = command.command
+    if command.incident is UNSET:
+        if kind == "acknowledge":
+            faults.append("incident: is wanted in acknowledge")
+    elif kind not in _NAMING_INCIDENT:
+        faults.append(f"incident: is not wanted in {kind}")
+    if (command.disposition is UNSET) == (kind == "acknowledge"):
+        faults.append("disposition: is wanted in acknowledge and nowhere else")
+    elif command.disposition is not UNSET and command.disposition not in DISPOSITIONS:
+        faults.append(f"disposition: one of {', '.join(DISPOSITIONS)}")
+    if command.revoke_at is not UNSET and command.disposition != "fault":
+        faults.append("revoke_at: is for an acknowledgement as fault")
+    if (command.baseline_sha256 is UNSET) == (kind == "go_live"):
+        faults.append("baseline_sha256: is wanted in go_live and nowhere else")
     return faults
 
 

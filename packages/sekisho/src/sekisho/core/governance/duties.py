@@ -28,6 +28,7 @@ DUTIES: dict[str, Duty] = {
     "kill": _STOP,
     "hold": _STOP,
     "acknowledge": Duty(("compliance", "risk")),
+    "go_live": Duty(("compliance", "risk")),
     "revoke": Duty(("compliance", "risk", "issuer")),
     "release": _LIFT,
     "rearm": _LIFT,

@@ -2,30 +2,38 @@
 """Which entry may come next in an authority's log (docs/spec/authority.md).
 
 Each check reads the records and raises; none changes anything. Signatures are not judged here:
-whoever writes an entry verified them, and whoever checks a bundle verifies them again.
+whoever writes an entry verified them, and whoever checks a bundle verifies them again. In which
+state an incident must be is the matter of ``core.incidents``: both must find an entry lawful.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from sekisho.core.encoding import canonical, parse_plain, sha256_hex, unb64
+from sekisho.core.encoding import canonical, sha256_hex, unb64
 from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.events import (
+    AlertSent,
     ApprovalGiven,
     AuthorityEntry,
+    BaselineLocked,
     CertificateIssued,
     CrlIssued,
     Founded,
     GateBooted,
+    GraceStarted,
+    IncidentAcknowledged,
+    IncidentClosed,
+    IncidentRecorded,
     LogKeyCertified,
     PolicyRegistered,
+    RearmAuthorised,
     Resolved,
     RosterChanged,
     StatusChanged,
 )
+from sekisho.core.identity.commanded import ROLES_MIN, check_commands
 from sekisho.core.identity.records import Records
 from sekisho.core.identity.status import REASONS
 from sekisho.core.terms import parse_instant
@@ -48,23 +56,13 @@ LAWFUL: Final[frozenset[tuple[str, str, str]]] = frozenset(
         ("revoke", "hold", "revoked"),
         ("kill", "good", "revoked"),
         ("kill", "hold", "revoked"),
+        ("automatic_hold", "good", "hold"),
+        ("grace_expired", "hold", "revoked"),
+        ("deadline_expired", "hold", "revoked"),
+        ("fault", "hold", "revoked"),
     }
 )
 """(cause, status before, status after). Nothing leaves revoked."""
-
-ROLES_MIN: Final = {"hold": 1, "revoke": 1, "kill": 1, "release": 2}
-"""How many different roles must sign, one person each."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandUse:
-    """What the fold reads of a signed command: who commanded what, and its nonce."""
-
-    command: str
-    agent: str | None
-    seat: str
-    nonce: str
-
 
 _E = TypeVar("_E")
 
@@ -85,25 +83,6 @@ def check_entry(records: Records, index: int, entry: AuthorityEntry) -> None:
         _CHECKS[type(entry)](records, entry)
     except (MalformedInput, VerificationFailed) as error:
         raise VerificationFailed(f"authority log, entry {index}: {error}") from error
-
-
-def read_command(text: str) -> CommandUse:
-    """Who commanded what, from the text of a signed command (docs/spec/policy.md section 7).
-
-    Raises:
-        MalformedInput: not the text of a signed command.
-    """
-    plain = parse_plain(text.encode("utf-8"))
-    command = plain.get("command") if isinstance(plain, dict) else None
-    if not isinstance(command, dict):
-        raise MalformedInput("not a signed command")
-    word, seat, nonce = (command.get(name) for name in ("command", "seat", "nonce"))
-    agent = command.get("agent")
-    if not (isinstance(word, str) and isinstance(seat, str) and isinstance(nonce, str)):
-        raise MalformedInput("a command has command, seat and nonce")
-    if not (agent is None or isinstance(agent, str)):
-        raise MalformedInput("a command names an agent by its name")
-    return CommandUse(word, agent, seat, nonce)
 
 
 def _founded(records: Records, entry: Founded) -> None:
@@ -226,30 +205,45 @@ def _status(records: Records, entry: StatusChanged) -> None:
         f"{entry.cause!r} cannot make {entry.status} of {record.status}",
     )
     _need(_reason_fits(entry.status, entry.reason), f"{entry.reason!r} is not its reason")
-    _commands(records, entry)
+    if entry.cause in ROLES_MIN:
+        check_commands(records, entry, entry.cause, {None, entry.agent})
+    else:
+        _need(not entry.seats and not entry.commands, "people command nothing of this cause")
+        _need(
+            entry.reason == (HOLD_REASON if entry.status == "hold" else "privilegeWithdrawn"),
+            "another reason than its cause's",
+        )
 
 
-def _commands(records: Records, entry: StatusChanged) -> None:
-    """Every status has the signed commands of the people whom its cause needs, used once."""
-    commands = [read_command(text) for text in entry.commands]
-    _need(
-        tuple(command.seat for command in commands) == entry.seats,
-        "the seats are not those of the commands",
+def _recorded(records: Records, entry: IncidentRecorded) -> None:
+    record = _known(
+        records.certificates.get(entry.certificate_sha256), "this certificate was never issued"
     )
-    _need(len(set(entry.seats)) == len(entry.seats), "one person counts once")
-    roles = {row["role"] for row in records.roster["seats"] if row["seat"] in entry.seats}
-    _need(len(roles) >= ROLES_MIN[entry.cause], "too few people, or too few roles, commanded it")
-    _need(
-        all(
-            command.command == entry.cause and command.agent in {None, entry.agent}
-            for command in commands
-        ),
-        "a command asks for something else",
-    )
-    # One act may change several certificates: their entries follow one another.
-    if entry.commands != records.last_commands:
-        nonces = {(command.seat, command.nonce) for command in commands}
-        _need(not nonces & records.used_nonces, "a command was used before")
+    _need(record.agent == entry.agent, "the certificate is another agent's")
+    _need(entry.origin in records.log_keys, "the origin has no certified key")
+
+
+def _acknowledged(records: Records, entry: IncidentAcknowledged) -> None:
+    # Whose incident it is, the book of incidents knows.
+    check_commands(records, entry, "acknowledge", None)
+
+
+def _rearm(records: Records, entry: RearmAuthorised) -> None:
+    _need(entry.agent in records.agents, "this agent has no certificate")
+    present = records.agent_epoch(entry.agent)
+    _need(entry.epoch == present, f"the agent's epoch is {present}")
+    check_commands(records, entry, "rearm", {entry.agent})
+
+
+def _baseline(records: Records, entry: BaselineLocked) -> None:
+    _need(entry.agent in records.agents, "this agent has no certificate")
+    _need(entry.origin in records.log_keys, "the origin has no certified key")
+    _need(entry.agent not in records.baselines, "the agent has a locked baseline")
+    check_commands(records, entry, "go_live", {entry.agent})
+
+
+def _elsewhere(records: Records, entry: AuthorityEntry) -> None:
+    """What the register keeps nothing of; the book of incidents judges it."""
 
 
 def _crl(records: Records, entry: CrlIssued) -> None:
@@ -312,4 +306,11 @@ _CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
+    IncidentRecorded: _recorded,
+    AlertSent: _elsewhere,
+    GraceStarted: _elsewhere,
+    IncidentAcknowledged: _acknowledged,
+    IncidentClosed: _elsewhere,
+    RearmAuthorised: _rearm,
+    BaselineLocked: _baseline,
 }

@@ -66,6 +66,15 @@ class RegisteredGate:
     earlier: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class LockedBaseline:
+    """A baseline that people signed off; ``index`` of its entry, ``origin`` of the gate's log."""
+
+    index: int
+    origin: str
+    sha256: str
+
+
 class Records:
     """All records of one authority. Read; only the fold writes."""
 
@@ -90,6 +99,7 @@ class Records:
         self.crl_sha256 = ""
         self.log_keys: dict[str, bytes] = {}
         self.gates: dict[str, RegisteredGate] = {}
+        self.baselines: dict[str, LockedBaseline] = {}
         self.last_commands: tuple[str, ...] = ()
 
     def active(self, agent: str, now: int) -> RegisteredCertificate | None:

@@ -13,20 +13,29 @@ from typing import Any, Final
 
 from sekisho.core.encoding import unb64
 from sekisho.core.events import (
+    AlertSent,
     ApprovalGiven,
     AuthorityEntry,
+    BaselineLocked,
     CertificateIssued,
     CrlIssued,
     Founded,
     GateBooted,
+    GraceStarted,
+    IncidentAcknowledged,
+    IncidentClosed,
+    IncidentRecorded,
     LogKeyCertified,
     PolicyRegistered,
+    RearmAuthorised,
     Resolved,
     RosterChanged,
     StatusChanged,
 )
-from sekisho.core.identity.lawful import check_entry, read_command
+from sekisho.core.identity.commanded import Commanded, read_command
+from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.records import (
+    LockedBaseline,
     Records,
     RegisteredCertificate,
     RegisteredGate,
@@ -46,7 +55,11 @@ class AuthorityState(Records):
         """
         check_entry(self, index, entry)
         _EFFECTS[type(entry)](self, index, entry)
-        self.last_commands = entry.commands if isinstance(entry, StatusChanged) else ()
+        if isinstance(entry, StatusChanged):
+            self.last_commands = entry.commands
+        elif not isinstance(entry, IncidentClosed):
+            # What closes an incident stands between the changes of one act.
+            self.last_commands = ()
         self.size = index + 1
         self.at = parse_instant(entry.at)
 
@@ -114,6 +127,10 @@ def _status(records: Records, index: int, entry: StatusChanged) -> None:
     records.epoch = entry.epoch
     if entry.cause == "kill":
         records.killed[entry.agent] = index
+    _used(records, entry)
+
+
+def _used(records: Records, entry: Commanded) -> None:
     for text in entry.commands:
         command = read_command(text)
         records.used_nonces.add((command.seat, command.nonce))
@@ -136,6 +153,19 @@ def _booted(records: Records, _: int, entry: GateBooted) -> None:
     )
 
 
+def _commanded(records: Records, _: int, entry: IncidentAcknowledged | RearmAuthorised) -> None:
+    _used(records, entry)
+
+
+def _baseline(records: Records, index: int, entry: BaselineLocked) -> None:
+    _used(records, entry)
+    records.baselines[entry.agent] = LockedBaseline(index, entry.origin, entry.baseline_sha256)
+
+
+def _elsewhere(records: Records, _: int, entry: AuthorityEntry) -> None:
+    """Kept in the book of incidents alone."""
+
+
 _EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
     Founded: _founded,
     LogKeyCertified: _log_key,
@@ -147,4 +177,11 @@ _EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
+    IncidentRecorded: _elsewhere,
+    AlertSent: _elsewhere,
+    GraceStarted: _elsewhere,
+    IncidentAcknowledged: _commanded,
+    IncidentClosed: _elsewhere,
+    RearmAuthorised: _commanded,
+    BaselineLocked: _baseline,
 }

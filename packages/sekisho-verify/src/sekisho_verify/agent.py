@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of one agent in the gate's state (docs/spec/checks.md section 2).
+
+Plain data with the sums that the checks read; `fold` says which entry changes what.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections import defaultdict
+from fractions import Fraction
+
+from sekisho_verify.behaviour import Behaviour
+from sekisho_verify.canonical import SECOND, cents_up
+from sekisho_verify.limits import Scope
+from sekisho_verify.policy import Policy
+
+
+@dataclasses.dataclass
+class Pending:
+    """An amendment that the venue has not answered yet."""
+
+    order_id: str
+    quantity: int
+    price: int | None
+    total: int
+    decision: int
+    asked: dict[str, object]
+
+
+@dataclasses.dataclass
+class Working:
+    """One working order. Money and quantities count 1e-8; `price` as written for the market.
+
+    `asked` is the order as a canonical `new` one, with the changes that the venue confirmed.
+    """
+
+    order_id: str
+    decision: int
+    market: str
+    pair: str
+    side: str
+    direction: int
+    currency: str
+    order_type: str
+    price: int | None
+    quantity: int
+    venue: str
+    account: str
+    counterparty: str
+    asked: dict[str, object]
+    total: int
+    reserved: int
+    filled: int = 0
+    pending: Pending | None = None
+    names: list[str] = dataclasses.field(default_factory=list)
+
+    def share(self, total: int, quantity: int) -> int:
+        """What `total` for `quantity` still reserves: × leaves / quantity, up to the cent."""
+        leaves = max(0, quantity - self.filled)
+        return cents_up(Fraction(total * leaves, quantity))
+
+
+class Times:
+    """A list of (time, what) that forgets what is older than its window when it grows."""
+
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        self._items: list[object] = []
+
+    def add(self, now: int, item: object, window_s: int) -> None:
+        """Append, then forget time ≤ now − window_s."""
+        self._times.append(now)
+        self._items.append(item)
+        old = bisect.bisect_right(self._times, now - window_s * SECOND)
+        if old:
+            del self._times[:old], self._items[:old]
+
+    def count(self, now: int, window_s: int) -> int:
+        """How many with now − window_s < time ≤ now."""
+        times = self._times
+        return bisect.bisect_right(times, now) - bisect.bisect_right(times, now - window_s * SECOND)
+
+    def within(self, now: int, window_s: int) -> list[object]:
+        """What has now − window_s < time ≤ now."""
+        start = bisect.bisect_right(self._times, now - window_s * SECOND)
+        return self._items[start : bisect.bisect_right(self._times, now)]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._times.clear()
+        self._items.clear()
+
+
+class Agent:
+    """The record of one agent."""
+
+    def __init__(self, first_day: int) -> None:
+        self.certificate_sha256 = ""
+        self.not_before = self.not_after = 0
+        self.validity_texts = ("", "")
+        self.status = "good"
+        self.epoch = 0
+        self.policy: Policy
+        self.day = first_day
+        self.gross = 0
+        self.orders = 0
+        self.known_ids: set[str] = set()
+        self.working: dict[int, Working] = {}
+        self.by_name: dict[str, Working] = {}
+        self.open_reserved = 0
+        self.reserved_by_side: dict[tuple[str, int], int] = defaultdict(int)
+        self.positions: dict[str, int] = defaultdict(int)
+        self.messages = Times()
+        self.contents: dict[str, Times] = defaultdict(Times)
+        self.counterparties = Times()
+        self.prices: dict[str, Times] = defaultdict(Times)
+        self.executions = Times()
+        self.exec_ids: set[tuple[str, str]] = set()
+        self.failures = 0
+        self.latches: set[str] = set()
+        self.orphans = 0
+        self.behaviour = Behaviour()
+
+    @property
+    def scope(self) -> Scope:
+        """The limits in force."""
+        return self.policy.scope
+
+    def reserve(self, order: Working, amount: int) -> None:
+        """Set what an order reserves, and the sums over it."""
+        self.open_reserved += amount - order.reserved
+        self.reserved_by_side[order.pair, order.direction] += amount - order.reserved
+        order.reserved = amount
+
+    def open_order(self, order: Working) -> None:
+        """Add a working order with what it reserves."""
+        amount, order.reserved = order.reserved, 0
+        self.working[order.decision] = order
+        self.name_order(order, order.order_id)
+        self.reserve(order, amount)
+
+    def name_order(self, order: Working, order_id: str) -> None:
+        """Let reports find the order under one more id."""
+        order.names.append(order_id)
+        self.by_name[order_id] = order
+
+    def close(self, order: Working) -> None:
+        """The order is no longer a working order."""
+        self.reserve(order, 0)
+        self.working.pop(order.decision, None)
+        for name in order.names:
+            self.by_name.pop(name, None)
+
+    def drop_pending(self, order: Working) -> None:
+        """An amendment came to nothing: the order reserves again what it does without it."""
+        if order.pending is not None:
+            self.by_name.pop(order.pending.order_id, None)
+            order.names.remove(order.pending.order_id)
+            order.pending = None
+            self.reserve(order, order.share(order.total, order.quantity))
+
+    def fail(self) -> None:
+        """One failure more, and its latch (2.3)."""
+        self.failures += 1
+        limit = self.scope.failures_max
+        if limit is not None and self.failures >= limit:
+            self.latches.add("consecutive_failures")
+
+    def count_messages(self, now: int) -> int:
+        """Messages within the window, 0 without the limit."""
+        rate = self.scope.message_rate
+        return 0 if rate is None else self.messages.count(now, rate.window_s)

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The incident procedure as the authority's log records it (docs/spec/incidents.md).
+
+Each entry is judged by the state that the earlier ones make; deadlines by the log's own time, and
+by the boot-time clock where an entry shows it. What the gate's log says of the same incidents is
+compared in `reconciled`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from sekisho_verify import canonical
+from sekisho_verify.canonical import SECOND, instant
+from sekisho_verify.entries import Entry
+from sekisho_verify.findings import VerificationFailed
+from sekisho_verify.findings import require as _require
+from sekisho_verify.issued import Issued
+from sekisho_verify.people import Command
+
+AUTOMATIC = {
+    "automatic_hold": "certificateHold",
+    "grace_expired": "privilegeWithdrawn",
+    "deadline_expired": "privilegeWithdrawn",
+    "fault": "privilegeWithdrawn",
+}
+"""Cause of a status that no command stands behind → its reason."""
+
+_ENDS = {
+    "release": "released",
+    "revoke": "revoked",
+    "kill": "killed",
+    "grace_expired": "revoked",
+    "deadline_expired": "revoked",
+    "fault": "revoked",
+}
+"""Cause of a status → the outcome of the incident that it ends."""
+
+Signed = Callable[[Entry, int, str, Callable[[Command], bool]], list[Command]]
+"""(entry, now, subject, allowed) → the commands that an entry rests on, verified."""
+
+
+def require(condition: bool, what: str) -> None:
+    """As `findings.require`, of the incident procedure."""
+    _require(condition, what, concern="incidents")
+
+
+@dataclasses.dataclass(frozen=True)
+class Acknowledged:
+    """One acknowledgement; `revoke_at` None when none is stated; times in ns."""
+
+    at: int
+    disposition: str
+    revoke_at: int | None
+    seats: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Handled:
+    """One incident as the authority handled it.
+
+    Attributes:
+        recorded: its `incident_recorded` entry, and `at` of that.
+        held: the certificate is not good since the incident, or was not already.
+        dead: the certificate was revoked already.
+        ends_at: of the present deadline.
+        deadline: of the first acknowledgement.
+        condemned: acknowledged as a fault, to be revoked at once.
+        ended_by: cause, and seats that gave it, when it has ended.
+    """
+
+    recorded: Entry
+    at: int
+    issued: Issued
+    state: str
+    held: bool
+    dead: bool
+    held_at: int | None = None
+    alerts: list[tuple[int, bool]] = dataclasses.field(default_factory=list)
+    grace: tuple[int, int] | None = None  # end, and the boot-time clock at its start
+    acknowledged: list[Acknowledged] = dataclasses.field(default_factory=list)
+    ends_at: int | None = None
+    deadline: int | None = None
+    condemned: bool = False
+    outcome: str = ""
+    closed_at: int | None = None
+    ended_by: tuple[str, tuple[str, ...]] = ("", ())
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return str(self.recorded["incident"])
+
+    @property
+    def hold(self) -> bool:
+        """Of kind `hold`, not `breaker`."""
+        return self.recorded["incident_kind"] == "hold"
+
+    def overdue(self, now: int) -> bool:
+        """Whether a deadline is over without its effect."""
+        return self.outcome == "" and self.ends_at is not None and now >= self.ends_at
+
+
+@dataclasses.dataclass(frozen=True)
+class Locked:
+    """A baseline that people locked; `index` of its entry, `at` in ns."""
+
+    index: int
+    at: int
+    agent: str
+    origin: str
+    baseline_sha256: str
+    seats: tuple[str, ...]
+
+
+class Procedure:
+    """The walk over incidents, re-armings and locked baselines.
+
+    Attributes:
+        incidents: by id, in the order in which they were recorded.
+        locked: by agent.
+        rearms: (agent, latch, commands) of each `rearm_authorised`.
+        ending: id → outcome, of what has ended and must be closed by the next entries.
+    """
+
+    def __init__(
+        self, issued: Mapping[str, Issued], epochs: Mapping[str, int], signed: Signed
+    ) -> None:
+        self._issued = issued
+        self._epochs = epochs
+        self._signed = signed
+        self._act: object = None  # commands of the last change of status
+        self._awaited = ""  # agent whose hold must be recorded next: its breaker was superseded
+        self.incidents: dict[str, Handled] = {}
+        self.locked: dict[str, Locked] = {}
+        self.rearms: set[tuple[str, str, tuple[str, ...]]] = set()
+        self.ending: dict[str, str] = {}
+        self.handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
+            "incident_recorded": self._recorded,
+            "alert_sent": self._alerted,
+            "grace_started": self._grace_started,
+            "incident_acknowledged": self._acknowledged,
+            "incident_closed": self._closed,
+            "rearm_authorised": self._rearm_authorised,
+            "baseline_locked": self._baseline_locked,
+        }
+
+    def open_of(self, agent: object) -> list[Handled]:
+        """Incidents of an agent that are not closed."""
+        return [
+            one
+            for one in self.incidents.values()
+            if one.outcome == "" and one.recorded["agent"] == agent
+        ]
+
+    def elsewhere(self, agent: str, origin: str) -> list[tuple[Entry, Handled | None]]:
+        """Incidents of an agent that were opened in another gate's log than this."""
+        ours = (one for one in self.incidents.values() if one.recorded["agent"] == agent)
+        return [(one.recorded, one) for one in ours if one.recorded["origin"] != origin]
+
+    def arrives(self, entry: Entry) -> None:
+        """Before an entry is judged: what has ended is closed first."""
+        kind = entry["kind"]
+        if self._awaited:
+            hold = kind == "incident_recorded" and entry["incident_kind"] == "hold"
+            same = hold and entry["agent"] == self._awaited
+            require(same, "stands where the incident that superseded must be recorded")
+            self._awaited = ""
+        if not self.ending or (kind == "incident_closed" and entry["incident"] in self.ending):
+            return
+        same_act = kind == "status_changed" and self._act and entry["commands"] == self._act
+        # A hold that supersedes a breaker: its own change of status may come first.
+        effect = kind == "status_changed" and entry["cause"] == "automatic_hold"
+        effect = effect and set(self.ending.values()) == {"superseded"}
+        first = next(iter(self.ending))
+        require(bool(same_act or effect), f"stands where incident {first} must be closed")
+
+    # ------------------------------------------------------------------------- changes of status
+
+    def automatic(self, entry: Entry, issued: Issued, now: int) -> None:
+        """A change of status without a command is one that its incident calls for."""
+        require(entry["commands"] == [] and entry["seats"] == [], "has commands or seats")
+        one = self._known(entry)
+        require(one.outcome == "", "is of an incident that is closed")
+        require(one.issued is issued, "is of an incident of another certificate")
+        cause, ends = entry["cause"], one.ends_at
+        over = ends is not None and now >= ends
+        lawful = {
+            "automatic_hold": one.hold and one.held_at is None,
+            "grace_expired": one.state == "grace" and over,
+            "deadline_expired": one.state == "acknowledged" and over,
+            "fault": one.condemned or (one.state == "scheduled" and over),
+        }
+        require(lawful[str(cause)], f"changes the status because of {cause} in state {one.state}")
+
+    def by_people(self, entry: Entry, issued: Issued, command: Command) -> None:
+        """The incident that a change of status by people names is an open one of the agent."""
+        for named in (entry["incident"], command.incident):
+            if named:
+                names = [one.name for one in self.open_of(issued.agent)]
+                require(named in names, "names no open incident of the agent")
+
+    def changed(self, entry: Entry, issued: Issued, now: int) -> None:
+        """After a change of status: what it does to the incidents of its certificate."""
+        cause, status = str(entry["cause"]), entry["status"]
+        self._act = entry["commands"]
+        for one in self.open_of(issued.agent):
+            if one.issued is not issued:
+                continue
+            if status != "good":
+                one.held = True
+            if cause == "automatic_hold" and one.hold:
+                one.held_at = now
+            if cause in _ENDS and (cause != "release" or one.hold):
+                self._end(one, _ENDS[cause], cause, entry)
+
+    def _end(self, one: Handled, outcome: str, cause: str, entry: Entry) -> None:
+        self.ending[one.name] = outcome
+        seats = canonical.array_of(entry.get("seats", []))
+        one.ended_by = cause, tuple(str(seat) for seat in seats)
+
+    # -------------------------------------------------------------------------------- entries
+
+    def _known(self, entry: Entry) -> Handled:
+        one = self.incidents.get(str(entry["incident"]))
+        if one is None:
+            raise VerificationFailed(
+                "names an incident that was not recorded before", concern="incidents"
+            )
+        return one
+
+    def _recorded(self, _index: int, entry: Entry, now: int) -> None:
+        name, agent = str(entry["incident"]), entry["agent"]
+        require(name not in self.incidents, "records an incident twice")
+        issued = self._issued.get(str(entry["certificate_sha256"]))
+        if issued is None or issued.agent != agent:
+            raise VerificationFailed(
+                "is of a certificate that was not issued to the agent", concern="incidents"
+            )
+        hold = entry["incident_kind"] == "hold"
+        for other in self.open_of(agent):
+            require(hold and not other.hold, f"is recorded while incident {other.name} is open")
+            self._end(other, "superseded", "hold", {})
+        status = issued.status.status
+        self.incidents[name] = Handled(
+            recorded=entry,
+            at=now,
+            issued=issued,
+            state="alerting" if hold else "latched",
+            held=status != "good",
+            dead=status == "revoked",
+        )
+
+    def _alerted(self, _index: int, entry: Entry, now: int) -> None:
+        one, about = self._known(entry), entry["about"]
+        if about == "released":
+            require(one.outcome == "released", "tells of a release that did not happen")
+        elif about == "revoked":
+            revoked = one.issued.status.status == "revoked"
+            require(revoked, "tells of a revocation that did not happen")
+        else:
+            require(one.held or not one.hold, "tells of a hold before it is in effect")
+        one.alerts.append((now, entry["outcome"] == "delivered"))
+
+    def _grace_started(self, _index: int, entry: Entry, now: int) -> None:
+        one = self._known(entry)
+        require(one.outcome == "" and one.state == "alerting", "starts a grace in another state")
+        told = any(delivered for _, delivered in one.alerts)
+        require(told and one.held, "starts a grace before anybody was told")
+        end, length = instant(entry["ends_at"]), one.issued.policy.stops.grace_s
+        require(end == now + length * SECOND, "`ends_at` is not the end of the grace period")
+        one.state, one.ends_at = "grace", end
+        one.grace = end, int(str(entry["monotonic"]))
+
+    def _acknowledged(self, _index: int, entry: Entry, now: int) -> None:
+        one = self._known(entry)
+        agent, disposition = one.recorded["agent"], str(entry["disposition"])
+
+        def allowed(command: Command) -> bool:
+            same = (command.incident, command.disposition) == (one.name, disposition)
+            ours = command.command == "acknowledge" and command.agent == agent
+            return ours and same and command.revoke_at == entry["revoke_at"]
+
+        found = self._signed(entry, now, one.name, allowed)
+        awaits = one.state in {"grace", "acknowledged", "scheduled"} and not one.condemned
+        require(one.outcome == "" and awaits, f"is an acknowledgement in state {one.state}")
+        require(one.ends_at is not None and now < one.ends_at, "comes after the deadline")
+        if one.deadline is None:
+            require(not self._elapsed(one, entry), "comes after the end of grace")
+            one.deadline = now + one.issued.policy.stops.acknowledgement_s * SECOND
+            ends: set[int | None] = {one.deadline}
+        else:
+            ends = {one.ends_at, one.deadline}
+        moment = instant(entry["revoke_at"]) if entry["revoke_at"] else None
+        scheduled = one.state == "scheduled"
+        require(not scheduled or disposition == "fault", "takes back a revocation")
+        if moment is not None:
+            latest = one.ends_at if scheduled else one.deadline
+            within = now < moment <= (latest or 0)
+            require(within, "`revoke_at` is not between now and the deadline")
+            ends = {moment}
+        require(instant(entry["ends_at"]) in ends, "`ends_at` is not the deadline")
+        one.condemned = disposition == "fault" and moment is None
+        one.state = "scheduled" if scheduled or moment is not None else "acknowledged"
+        one.ends_at = instant(entry["ends_at"])
+        seats = tuple(command.seat.name for command in found)
+        one.acknowledged.append(Acknowledged(now, disposition, moment, seats))
+
+    def _elapsed(self, one: Handled, entry: Entry) -> bool:
+        """Whether the boot-time clock shows that the grace is over, whatever the log's time."""
+        start = 0 if one.grace is None else one.grace[1]
+        present = int(str(entry["monotonic"]))
+        passed = present - start if present >= start else present
+        return passed >= one.issued.policy.stops.grace_s * SECOND
+
+    def _closed(self, _index: int, entry: Entry, now: int) -> None:
+        one, outcome = self._known(entry), str(entry["outcome"])
+        require(one.outcome == "", "closes an incident that is closed")
+        wanted = self.ending.pop(one.name, None)
+        if wanted is not None:
+            require(outcome == wanted, f"closes as {outcome} what was {wanted}")
+        elif outcome == "superseded" and not one.hold:
+            # Either the hold follows, or people hold the agent already.
+            held = one.issued.status.status == "hold"
+            self._awaited = "" if held else str(one.recorded["agent"])
+        else:
+            dead = one.dead and outcome in {"revoked", "killed"}
+            require(dead, "closes an incident that has not ended")
+        one.outcome, one.closed_at, one.state = outcome, now, "closed"
+
+    def _rearm_authorised(self, _index: int, entry: Entry, now: int) -> None:
+        agent, latch = str(entry["agent"]), str(entry["latch"])
+
+        def allowed(command: Command) -> bool:
+            return command.command == "rearm" and (command.agent, command.latch) == (agent, latch)
+
+        found = self._signed(entry, now, agent, allowed)
+        self._check_epoch(agent, found)
+        require(
+            entry["epoch"] == self._epochs.get(agent, 0), "`epoch` is not the agent's present one"
+        )
+        broken = [one for one in self.open_of(agent) if not one.hold]
+        named = found[0].incident
+        require(named in ("", *(one.name for one in broken)), "names no open incident")
+        if latch == "circuit_breaker":
+            for one in broken:
+                self._end(one, "rearmed", "rearm", entry)
+        texts = tuple(str(text) for text in canonical.array_of(entry["commands"]))
+        self.rearms.add((agent, latch, texts))
+
+    def _check_epoch(self, agent: str, commands: list[Command]) -> None:
+        present = self._epochs.get(agent, 0)
+        for one in commands:
+            require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
+
+    def _baseline_locked(self, index: int, entry: Entry, now: int) -> None:
+        agent, digest = str(entry["agent"]), str(entry["baseline_sha256"])
+
+        def allowed(command: Command) -> bool:
+            same = (command.agent, command.baseline_sha256) == (agent, digest)
+            return command.command == "go_live" and same
+
+        try:
+            found = self._signed(entry, now, agent, allowed)
+            self._check_epoch(agent, found)
+            require(agent not in self.locked, "locks a second baseline of the agent")
+            require(not self.open_of(agent), "locks a baseline while an incident is open")
+        except VerificationFailed as failure:
+            raise VerificationFailed(failure.what, concern="baseline") from failure
+        seats = tuple(one.seat.name for one in found)
+        self.locked[agent] = Locked(index, now, agent, str(entry["origin"]), digest, seats)

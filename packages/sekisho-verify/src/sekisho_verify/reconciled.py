@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Baselines and incidents of the two logs compared (docs/spec/bundle.md steps 10 and 11).
+
+The gate's log says what went into force and what crossed; the authority's log who locked the one
+and what was done about the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sekisho_verify import canonical
+from sekisho_verify.canonical import SECOND
+from sekisho_verify.entries import Entry
+from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.procedure import Handled, Locked
+from sekisho_verify.watch import Adopted
+
+_SAME = (
+    "agent",
+    "certificate_sha256",
+    "incident_kind",
+    "score",
+    "factor",
+    "observed",
+    "threshold",
+)
+
+
+def baselines(adopted: Iterable[Adopted], locked: Mapping[str, Locked], origin: str) -> None:
+    """Every baseline in force was locked by people, by its digest, before.
+
+    Raises:
+        VerificationFailed: names the gate's entry.
+    """
+    for one in adopted:
+        place = f"gate log, entry {one.index}"
+        lock = locked.get(one.agent)
+        if lock is None or lock.index != one.authority_index:
+            raise VerificationFailed("names no entry that locks the agent's baseline", place)
+        require(lock.origin == origin, "adopts what was locked for another log", place)
+        same = lock.baseline_sha256 == one.baseline.sha256
+        require(same, "adopts another baseline than was locked", place)
+        # Two clocks: the order of the logs cannot be compared more closely than they may differ.
+        latest = one.at + one.clock_difference_max_s * SECOND
+        require(lock.at <= latest, "adopts a baseline before it was locked", place)
+
+
+def incidents(
+    opened: Mapping[int, Entry], handled: Mapping[str, Handled], origin: str, size: int
+) -> set[str]:
+    """Every incident of the one log is that of the other; returns what is not recorded yet.
+
+    Args:
+        opened: index → `incident_opened` of the gate's log.
+        handled: id → incident of the authority's log.
+        origin: of the gate's log.
+        size: number of its entries.
+
+    Raises:
+        VerificationFailed: names the entry that differs, or that only the authority knows.
+    """
+    missing = set()
+    for index, entry in opened.items():
+        name = str(entry["incident"])
+        one = handled.get(name)
+        if one is None:
+            missing.add(name)
+            continue
+        place = f"gate log, entry {index}"
+        recorded = one.recorded
+        where = (recorded["origin"], recorded["index"]) == (origin, index)
+        require(where, "is recorded by the authority as of another place", place)
+        for field in _SAME:
+            same = entry[field] == recorded[field]
+            require(same, f"`{field}` is not what the authority recorded", place)
+    names = {str(entry["incident"]) for entry in opened.values()}
+    for name, one in handled.items():
+        if one.recorded["origin"] == origin and name not in names:
+            at = canonical.integer_of(one.recorded["index"])
+            cut = f"; the log has {size} entries and was cut" if at >= size else ""
+            what = f"incident {name} is recorded of entry {at}, which does not open it{cut}"
+            raise VerificationFailed(what, "the authority's log")
+    return missing

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One use case from the command line; a failure becomes one message that says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from sekisho.apps.messages import failure_text
+from sekisho.core.errors import SekishoError
+
+
+def run(work: Coroutine[Any, Any, int]) -> None:
+    """Run it and exit with its code: 1 after a failure, 130 when interrupted."""
+    try:
+        code = asyncio.run(work)
+    except (SekishoError, OSError) as error:
+        click.echo(failure_text(error), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("sekisho: interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code)
