@@ -75,7 +75,9 @@ class LivingWorld(EmbeddedWorld):
         """The same home in another folder, at the same time; this one must be closed."""
         shutil.copytree(self.path, to)
         clock = SteppedClock(self.clock.now_ns(), self.clock.monotonic_ns())
-        return LivingWorld(to, clock, seed)
+        other = LivingWorld(to, clock, seed)
+        other.count = self.count
+        return other
 
     # -- trading -------------------------------------------------------------------------------
 

@@ -67,7 +67,6 @@ def tell(
 
     async def told() -> LivingWorld:
         world = friday.copied(folder / "home", seed=5)
-        world.count = friday.count
         await world.open()
         await story(world)
         await world.close()
@@ -259,7 +258,7 @@ def test_false_alarm_released_by_two_begins_a_new_accumulation(
         ordinary = await world.trade(at(FRIDAY, "11:00"), BOT)
         assert ordinary.kind == "permitted"
         assert world.home.authority.incidents.open_incident(AGENT) is None
-        assert world.risk().text == "0.000000"
+        assert world.risk().score == "0.000000"
 
     tell(friday, tmp_path, story)
 

@@ -29,7 +29,7 @@ DRIFTS: dict[str, dict[str, Any]] = {
     "counterparty": {"counterparties": ("KRAKEN",)},
     "market": {"markets": ("GBP/EUR",)},
     "hours": {"hours": (17, 23)},
-    "pace": {"hours": (10, 11), "orders": 40},
+    "frequency": {"orders": 46},
     "success": {"rejected": True},
 }
 
@@ -83,11 +83,11 @@ def test_factor_alone_crosses_and_holds_the_agent(
     async def story() -> None:
         world = live_week.copied(tmp_path / "home", seed=7)
         await world.open()
-        before = {name: score for name, score in world.risk().factors.items() if score > 0.5}
+        before = {name for name, score in world.risk().factors.items() if score > "0.500000"}
         habit = msgspec.structs.replace(FX, **DRIFTS[factor])
         await world.trade_until(21, 21, habit)
         incident = world.incidents()[-1]
-        assert before == {}
+        assert before == set()
         assert (incident.incident_kind, incident.score, incident.factor) == ("hold", "risk", factor)
         assert (world.status, world.story()) == ("hold", ["automatic_hold"])
         refused = await world.trade(world.clock.now_ns(), habit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -544,6 +545,23 @@ def test_history_longer_than_a_policy_goes_on(tmp_path: Path) -> None:
     assert ["permitted"] * len(rows) == found.verdicts()
     assert any("2 times the agent went on" in note for note in found.summary["notes"])
     assert found.lines()[-1]["anomaly"]
+
+
+def test_history_of_any_year_is_judged(tmp_path: Path) -> None:
+    """From the first minute of 1970 to the last year that is read."""
+    first = row("15T09:00:00").replace("2026-05-15T09:00:00", "1970-01-01T00:00:10")
+    assert ["permitted"] == small(tmp_path, [first]).verdicts()
+    (tmp_path / "last").mkdir()
+    last = row("15T09:00:00").replace("2026", "2199")
+    assert ["permitted"] == small(tmp_path / "last", [last]).verdicts()
+
+
+def test_example_files_are_what_their_script_makes() -> None:
+    """The committed history is that of the committed script and its seed."""
+    made = runpy.run_path(str(EXAMPLES / "make_orders.py"))["month"]("sekisho")
+    for name, lines in zip(("orders.csv", "rates.csv"), made, strict=True):
+        expected = "".join(f"{line}\r\n" for line in lines).encode("ascii")
+        assert expected == (EXAMPLES / name).read_bytes()
 
 
 def test_hold_after_one_order_is_taken_back(tmp_path: Path) -> None:

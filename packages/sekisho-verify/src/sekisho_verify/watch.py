@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+
 from sekisho_verify import canonical, scores
 from sekisho_verify.agent import Agent
 from sekisho_verify.baseline import Baseline, Observation

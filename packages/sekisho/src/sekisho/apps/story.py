@@ -150,7 +150,7 @@ class Story:
         await gate.release.reconcile()
         held = gate.log.state.agents[self.policy.agent]
         risk = gate.log.watch.risk(self.policy.agent, self.around.clock.now_ns())
-        score = "" if risk is None else f"   risk score {risk.text}"
+        score = "" if risk is None else f"   risk score {risk.score}"
         self.say(
             day_text(self.day),
             f"{held.orders:3d} orders  {format_money(held.gross):>12}"

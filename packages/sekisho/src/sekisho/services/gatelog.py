@@ -10,8 +10,9 @@ anew (docs/spec/behaviour.md, sections 5 and 7).
 
 A crash after ``record`` and before ``durable`` loses the entry and everything that followed from
 it, because nothing followed from it yet. A crash that loses only what follows by rule is made good
-by :meth:`note_crossings` after the next opening. A failed flush leaves memory ahead of the disk:
-the log refuses everything until it is opened anew, which reads the truth again.
+when ``gate_opened`` is recorded: a new accumulation before it, directly after what called for it,
+an incident directly after it. A failed flush leaves memory ahead of the disk: the log refuses
+everything until it is opened anew, which reads the truth again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sekisho.core.events import (
     AccumulationRestarted,
     AgentAdmitted,
     GateEntry,
+    GateOpened,
     IncidentOpened,
     Rearmed,
     StatusActed,
@@ -87,8 +89,10 @@ class GateLog:
         self.watch = WatchState(journal.origin)
         self.incidents: dict[int, IncidentOpened] = {}
         self._listeners: list[IncidentListener] = []
+        self._unheard: dict[str, str] = {}
         self._clock = clock
         self._last = ""
+        self._restart_due = ""
         for index, data in journal.entries():
             self._take(index, decode_gate_entry(data))
 
@@ -121,14 +125,15 @@ class GateLog:
         self.require_sound()
         if entry.at < self._last:  # one spelling for each instant, so text sorts as time does
             raise ValueError(f"an entry of {entry.at} cannot follow one of {self._last}")
-        restarts = self._restarts(entry)
+        if self._restart_due:  # of an earlier process, which had no time to record it
+            self._restart()
         index = self.journal.append(encode_entry(entry))
         self._take(index, entry)
-        name = getattr(entry, "agent", "")
-        if restarts:
-            first, last = self.watch.restart_range(name, index + 1)
-            self.record(AccumulationRestarted(at=entry.at, agent=name, first=first, last=last))
-        elif name:
+        if self._restart_due:
+            self._restart()
+        elif isinstance(entry, GateOpened):
+            self.note_crossings()
+        elif name := getattr(entry, "agent", ""):
             self._note_crossing(name)
         return index
 
@@ -136,6 +141,17 @@ class GateLog:
         """Open the incidents that an earlier process had no time to open."""
         for name in list(self.state.agents):
             self._note_crossing(name)
+
+    def heard(self, incident: str) -> None:
+        """The authority has taken this incident: what it says from now on takes it in."""
+        self._unheard.pop(incident, None)
+
+    def unheard(self) -> frozenset[str]:
+        """Certificates that an incident holds of which the authority is not known to have heard.
+
+        Until it has, it may call them good: that lifts nothing.
+        """
+        return frozenset(self._unheard.values())
 
     async def durable(self, index: int) -> None:
         """Return when the entry is on stable storage; many callers share one flush.
@@ -159,11 +175,25 @@ class GateLog:
             )
 
     def _take(self, index: int, entry: GateEntry) -> None:
+        self._restart_due = getattr(entry, "agent", "") if self._restarts(entry) else ""
         self.state.apply(index, entry)
         self.watch.apply(index, entry)
         self._last = entry.at
         if isinstance(entry, IncidentOpened):
             self.incidents[index] = entry
+            if entry.incident_kind == "hold":
+                self._unheard[entry.incident] = entry.certificate_sha256
+        elif isinstance(entry, StatusActed) and entry.status == "good":
+            certificate = entry.certificate_sha256
+            self._unheard = {
+                incident: held for incident, held in self._unheard.items() if held != certificate
+            }
+
+    def _restart(self) -> None:
+        """Begin the accumulation anew, directly after the entry that called for it."""
+        name, self._restart_due = self._restart_due, ""
+        first, last = self.watch.restart_range(name, self.journal.size)
+        self.record(AccumulationRestarted(at=self._last, agent=name, first=first, last=last))
 
     def _restarts(self, entry: GateEntry) -> bool:
         """Whether people took a stop back by this entry, for an agent with a baseline."""

@@ -2,11 +2,12 @@
 """What a gate does when one of its agents opened an incident: stop, cancel, and tell the authority.
 
 The stop itself is not here: the ``incident_opened`` entry took effect before anything was awaited.
-This carries it outwards. Narrowing does not wait: the authority is told although the disk is slow,
-and what rests is cancelled although the authority does not answer.
+This carries it outwards. Narrowing does not wait: what rests is cancelled although the disk is slow
+and although the authority does not answer. The authority hears only of what no crash can undo: what
+a later start finds at another index, or not at all, would contradict what it has on record.
 
 A crash anywhere here loses nothing: :meth:`start` tells the authority again of every incident in
-the log, and the authority takes each once.
+the log, which takes each once, and cancels again what still rests under a hold.
 """
 
 from __future__ import annotations
@@ -72,24 +73,30 @@ class IncidentWatch:
         task.add_done_callback(self._running.discard)
 
     async def _carry(self, index: int, entry: IncidentOpened) -> None:
-        # The authority should not hear of what a crash here would make undone; but a disk that is
-        # slow or failing must not delay a stop.
-        durable = asyncio.ensure_future(self._durable(index))
-        await settle(self._clock, [durable], DURABLE_WAIT_S)
-        if await self._report(index, entry):
-            return
-        if entry.incident_kind == "hold":
+        durable = asyncio.ensure_future(self._durable(index, entry))
+        if not await settle(self._clock, [durable], DURABLE_WAIT_S):
             await self._stop_here(entry)
+        if not await durable:
+            await self._stop_here(entry)  # this log takes nothing more; the next start tells
+            return
+        if await self._report(index, entry):
+            # The authority's own stop comes with the report, unless it was lost on its way, or
+            # came to a process that died of it.
+            await self._stop_here(entry, what_rests=True)
+            return
+        await self._stop_here(entry)
         for wait in chain(RETRY_S, repeat(RETRY_S[-1])):
             await self._clock.sleep(wait)
             if await self._report(index, entry):
                 return
 
-    async def _durable(self, index: int) -> None:
+    async def _durable(self, index: int, entry: IncidentOpened) -> bool:
         try:
             await self._log.durable(index)
         except (StorageFailed, OutcomeUnknown) as error:
-            self.unreported.setdefault(self._log.incidents[index].incident, str(error))
+            self.unreported[entry.incident] = str(error)
+            return False
+        return True
 
     async def _report(self, index: int, entry: IncidentOpened) -> bool:
         report = IncidentReport(
@@ -110,12 +117,21 @@ class IncidentWatch:
             self.unreported[entry.incident] = str(error)
             return False
         self.unreported.pop(entry.incident, None)
+        self._log.heard(entry.incident)
         return True
 
-    async def _stop_here(self, entry: IncidentOpened) -> None:
-        """Without the authority: stop on our own word, and cancel what rests."""
+    async def _stop_here(self, entry: IncidentOpened, *, what_rests: bool = False) -> None:
+        """Stop on our own word, and cancel what rests; ``what_rests``: only if something does.
+
+        Only what still holds: people may have released it long ago, and this is a restart.
+        """
         held = self._log.state.agents[entry.agent]
-        if held.certificate_sha256 == entry.certificate_sha256 and held.status != "revoked":
+        if (
+            entry.incident_kind == "hold"
+            and held.certificate_sha256 == entry.certificate_sha256
+            and held.status == "hold"
+            and (held.working or not what_rests)
+        ):
             await self._stopping.stop(
                 entry.agent, entry.certificate_sha256, "hold", "incident", held.epoch
             )

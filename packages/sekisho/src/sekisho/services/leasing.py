@@ -122,6 +122,7 @@ class Leasing:
         """
         state = self._log.state
         sent = self._clock.monotonic_ns()
+        unheard = self._log.unheard()
         known = await self._authority.last_seen(state.gate)
         journal = self._log.journal
         size = journal.durable_size
@@ -144,7 +145,8 @@ class Leasing:
         )
         granted = await self._authority.lease(request)
         terms = self._verify(granted.grant, request)
-        changes = self._changes(terms, dict(granted.status))
+        unheard |= self._log.unheard()
+        changes = self._changes(terms, dict(granted.status), unheard)
         self._log.record(
             LeaseHeld(
                 at=self._log.at(),
@@ -179,8 +181,13 @@ class Leasing:
             raise VerificationFailed(f"a lease lasts 1 to {self._duration_max_s} seconds")
         return terms
 
-    def _changes(self, terms: LeaseTerms, status: dict[str, str]) -> list[StatusActed]:
+    def _changes(
+        self, terms: LeaseTerms, status: dict[str, str], unheard: frozenset[str]
+    ) -> list[StatusActed]:
         """What the authority says of each agent, where it is news; only a lease can widen.
+
+        One that was asked for before the authority had heard of the incident that holds an agent
+        does not: its newer epoch is about something else.
 
         Raises:
             VerificationFailed: a status response does not hold, or contradicts the lease.
@@ -195,6 +202,8 @@ class Leasing:
             listed = agent.certificate_sha256 in terms.not_good
             if listed == (seen == "good"):
                 raise VerificationFailed("lease and status response contradict each other")
+            if seen == "good" and agent.certificate_sha256 in unheard:
+                continue
             if seen != agent.status and self._lawful(agent, seen, terms.epoch):
                 changes.append(
                     StatusActed(

@@ -229,6 +229,7 @@ class Rehearsal:
         """Take back every stop that came about, as two people of different roles would."""
         held, gate = self._held, self._gate
         if held.status == "hold":
+            gate.log.heard(self._incident)  # who takes the hold back knows of it
             await gate.authority.release(gate.people.release())
             await gate.gatekeeper.leasing.renew()
             gate.close_incident(self._incident, "released")

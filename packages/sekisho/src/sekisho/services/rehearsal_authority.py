@@ -10,6 +10,7 @@ made for the run and verified as a gate verifies it. Nothing is kept but a count
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from msgspec import UNSET
 
 from sekisho.core.encoding import b64, canonical

@@ -20,7 +20,6 @@ LABELS_MAX: Final = 200
 NUMBERS: Final = {
     "size": "money",
     "frequency": "orders within an hour",
-    "pace": "orders a day at this pace",
     "latency": "ms",
 }
 """Factors counted in buckets, and their unit."""

@@ -129,8 +129,9 @@ class Standing:
             "policy_sha256": self._digest,
             "operator": {} if policy is None else policy.get("operator", {}),
             "scope": {} if policy is None else policy["scope"],
-            "policies": [dict(row) for row in self._policies.values()],
-            "certificates": [dict(row) for row in self._certificates.values()],
+            # Sorted, so that it does not matter which log was taken first.
+            "policies": _sorted(self._policies, "valid_from", "policy_sha256"),
+            "certificates": _sorted(self._certificates, "not_before", "serial_number"),
             "left_out": dict(self._left_out),
             "events": {
                 "count": self._events.seen,
@@ -183,3 +184,8 @@ class Standing:
     ) -> None:
         row = {"at": at, "log": log, "index": index, "what": what, "detail": detail.strip()}
         self._events.take(row | {"seats": list(seats)})
+
+
+def _sorted(rows: dict[str, dict[str, Any]], *keys: str) -> list[dict[str, Any]]:
+    copies = (dict(row) for row in rows.values())
+    return sorted(copies, key=lambda row: tuple(str(row[key]) for key in keys))

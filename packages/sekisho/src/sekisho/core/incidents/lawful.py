@@ -149,8 +149,7 @@ def _recorded(cases: Cases, entry: IncidentRecorded) -> None:
 
 
 def _status(cases: Cases, entry: StatusChanged) -> None:
-    if entry.certificate_sha256 not in cases.certificates:
-        return  # the register says so
+    _need(entry.certificate_sha256 in cases.certificates, "this certificate was never issued")
     if entry.cause == "automatic_hold":
         _need(bool(cases.owed), "no incident was recorded before that holds it")
     if entry.cause in AUTOMATIC:
