@@ -225,6 +225,7 @@ CONTROL = {
     "25 orders a day, sizes spread by 0.35": Manner(),
     "the same, sizes spread by 1.0": Manner(sigma=1.0),
     "the same, each size correlated 0.5 with the one before": Manner(correlation=0.5),
+    "the same, correlated 0.8": Manner(correlation=0.8),
     "10 orders a day": Manner(orders_a_day=10),
     "200 orders a day": Manner(orders_a_day=200),
 }

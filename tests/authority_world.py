@@ -26,7 +26,7 @@ from sekisho.core.identity.ocsp import verify_ocsp
 from sekisho.core.identity.profile import Names
 from sekisho.core.ledger.merkle import Tree, leaf_hash
 from sekisho.core.terms import NS, format_instant
-from sekisho.ports import LeaseGranted, LeaseRequest
+from sekisho.ports import LeaseGranted, LeaseRequest, Notifier
 from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
 from sekisho.services.journal import Journal
@@ -109,6 +109,7 @@ class AuthorityWorld:
         self.authority, self.clock, self.disk = authority, clock, disk
         self.nonce = 0
         self.agent_keys = 1000
+        self.notifiers: tuple[Notifier, ...] = ()
 
     @classmethod
     async def start(cls, **other: Any) -> Self:
@@ -134,9 +135,11 @@ class AuthorityWorld:
             self.clock,
             SeededEntropy(b"again"),
             names=NAMES,
+            notifiers=self.notifiers,
         )
         world = type(self)(authority, self.clock, disk)
         world.nonce, world.agent_keys = self.nonce, self.agent_keys
+        world.notifiers = self.notifiers
         return world
 
     async def approve(self, registration: Registration, *seats: str) -> None:

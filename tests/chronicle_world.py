@@ -103,7 +103,7 @@ def admitted(when: str, serial: str = "0a", **scope: Any) -> AgentAdmitted:
         certificate=b64(serial.encode()),
         certificate_sha256=serial * 32,
         serial_number=serial,
-        not_before=at(1, 0),
+        not_before=at(29, 9, 30) if serial == "0b" else at(1, 6, 45),
         not_after=format_instant((FIRST + 364) * DAY_S * NS),
         policy=policy(**scope),
         policy_sha256=DIGEST,
@@ -381,7 +381,10 @@ def issued(when: str, serial: str) -> CertificateIssued:
 
 def procedure() -> list[AuthorityEntry]:
     """The authority's log of the same month."""
-    first, second = INCIDENTS
+    return [*_approved(), *_answered(INCIDENTS[0]), *_ended(INCIDENTS[1])]
+
+
+def _approved() -> list[AuthorityEntry]:
     approvals = [{"seat": "ceo-1"}, {"seat": "cfo-1"}]
     return [
         PolicyRegistered(
@@ -394,6 +397,11 @@ def procedure() -> list[AuthorityEntry]:
             resolution_sha256="e" * 64,
         ),
         issued(at(1, 6, 45), "0a"),
+    ]
+
+
+def _answered(first: str) -> list[AuthorityEntry]:
+    return [
         recorded(at(20, 17, 0, 30), 0, "hold"),
         status(at(20, 17, 0, 30), "hold", "automatic_hold", first),
         AlertSent(
@@ -427,6 +435,11 @@ def procedure() -> list[AuthorityEntry]:
         ),
         status(at(20, 18), "good", "release", first, "compliance-1", "risk-1"),
         IncidentClosed(at=at(20, 18), incident=first, outcome="released"),
+    ]
+
+
+def _ended(second: str) -> list[AuthorityEntry]:
+    return [
         recorded(at(28, 17, 30, 1), 1, "breaker"),
         RearmAuthorised(
             at=at(28, 18),

@@ -5,20 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import runpy
 import signal
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from sekisho.adapters.venues.history import HistoryVenue
 from sekisho.apps import rehearse as app
-from sekisho.apps.cli import cli
 from sekisho.compose.rehearsal import Progress
-from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.gate.permit import read_permit
 from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import Signer, VenueReport
@@ -26,229 +21,7 @@ from sekisho.services.admission import Admission, Admissions
 from sekisho_verify import VerificationFailed
 from sekisho_verify.permit import verify_permit
 from tests.gate_world import POLICY, GateWorld, codes
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-SMALL = """
-agent: bot
-operator: {name: Example Trading}
-scope:
-  markets: [EUR/USD]
-  currency: EUR
-  order_notional_max: 25000
-  daily_notional_max: 30000
-  venues: [PAPER]
-  regions: [eu-west-1]
-  consecutive_failures_max: 3
-behaviour: {baseline_days: 2, baseline_orders_min: 20}
-risk_controls: {hold_on_single_order: true}
-"""
-HEADER = "time,client_order_id,market,side,quantity,price,time_in_force,status,latency_ms"
-
-
-class Run(NamedTuple):
-    """What the command said, and the folder that it wrote."""
-
-    code: int
-    out: str
-    err: str
-    folder: Path
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "summary.json").read_text("utf-8"))
-        return found
-
-    def lines(self, name: str = "decisions.jsonl") -> list[dict[str, Any]]:
-        text = (self.folder / name).read_text("utf-8")
-        return [json.loads(line) for line in text.splitlines()]
-
-    def verdicts(self) -> list[str]:
-        return [line["verdict"] for line in self.lines()]
-
-    def reasons(self, line: int) -> list[str]:
-        (found,) = (one for one in self.lines() if one["line"] == line)
-        return [reason["code"] for reason in found["reasons"]]
-
-
-def run(*arguments: object, folder: Path) -> Run:
-    """Run the command in this process."""
-    done = CliRunner().invoke(cli, ["rehearse", "--out", str(folder), *map(str, arguments)])
-    assert done.exception is None or isinstance(done.exception, SystemExit), repr(done.exception)
-    return Run(done.exit_code, done.stdout, done.stderr, folder)
-
-
-def small(
-    folder: Path,
-    rows: Iterable[str],
-    *arguments: str,
-    policy: str = SMALL,
-    header: str = HEADER,
-    name: str = "orders.csv",
-) -> Run:
-    """Rehearse these rows with a small policy."""
-    (folder / "policy.yaml").write_text(policy, encoding="utf-8")
-    (folder / name).write_text("\n".join((header, *rows)), encoding="utf-8")
-    return run(
-        "--policy", folder / "policy.yaml", "--orders", folder / name, *arguments,
-        folder=folder / "out",
-    )  # fmt: skip
-
-
-def row(
-    time: str,
-    name: str = "",
-    quantity: int = 1000,
-    price: str = "1.085",
-    force: str = "",
-    status: str = "filled",
-    latency: str = "",
-) -> str:
-    """One line of :data:`HEADER`; the time is of May 2026, without its zone."""
-    return f"2026-05-{time}Z,{name},EUR/USD,buy,{quantity},{price},{force},{status},{latency}"
-
-
-def days(first: int, last: int, orders: int = 12) -> list[str]:
-    """Ordinary days: an order every ten minutes from ten o'clock."""
-    return [
-        row(f"{day:02d}T{10 + number // 6:02d}:{number % 6}0:00", latency="12")
-        for day in range(first, last + 1)
-        for number in range(orders)
-    ]
-
-
-@pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The committed example, as docs/howto/rehearse-your-history.md runs it."""
-    return run(
-        "--policy", EXAMPLES / "policy.yaml",
-        "--orders", EXAMPLES / "orders.csv",
-        "--rates", EXAMPLES / "rates.csv",
-        folder=tmp_path_factory.mktemp("example") / "out",
-    )  # fmt: skip
-
-
-def test_example_refusals_are_those_that_were_put_in(example: Run) -> None:
-    """Each planted row is refused for its reason, one row is bad, and nothing else is refused."""
-    assert 0 == example.code, example
-    refused = {line["line"]: line["reasons"] for line in example.lines() if line["reasons"]}
-    assert {
-        102: ["exceeds_scope_size"],
-        204: ["price_outside_collar"],
-        311: ["market_not_allowed", "rate_missing"],
-        422: ["venue_not_allowed"],
-        461: ["duplicate_order_id"],
-        556: ["exceeds_scope_size", "anomalous_order"],
-    } == {
-        line: list(dict.fromkeys(one["code"] for one in found)) for line, found in refused.items()
-    }
-    assert [("orders.csv", 521, "time")] == [
-        (one["file"], one["line"], one["column"]) for one in example.lines("bad-rows.jsonl")
-    ]
-
-
-def test_example_summary_counts_what_the_lines_say(example: Run) -> None:
-    """The summary is the sum of the lines."""
-    summary, lines = example.summary, example.lines()
-    assert (True, len(lines) + 1, len(lines), 1) == (
-        summary["complete"],
-        summary["rows"]["read"],
-        summary["rows"]["good"],
-        summary["rows"]["bad"],
-    )
-    for verdict in ("permitted", "refused", "withdrawn", "repeated"):
-        assert example.verdicts().count(verdict) == summary["orders"][verdict]
-    counted = {found["code"]: found["orders"] for found in summary["refusals"]}
-    assert {
-        code: sum(code in {one["code"] for one in line["reasons"]} for line in lines)
-        for code in counted
-    } == counted
-    scores = [line["anomaly"] for line in lines]
-    assert max(scores) == summary["scores"]["highest_anomaly"]["score"]
-    assert max(line["risk"] for line in lines) == summary["scores"]["highest_risk"]["score"]
-    assert summary["up_to_line"] == lines[-1]["line"]
-
-
-def test_example_yields_a_baseline_that_its_digest_names(example: Run) -> None:
-    """Complete after fourteen days; scores begin with it, and none before it."""
-    summary = example.summary
-    document = json.loads((example.folder / "baseline.json").read_text("utf-8"))
-    assert summary["baseline"]["sha256"] == sha256_hex(canonical(document))
-    assert ("2026-05-04", "2026-05-17", True, []) == (
-        document["from"],
-        document["to"],
-        summary["baseline"]["complete"],
-        summary["baseline"]["missing"],
-    )
-    first = next(line for line in example.lines() if line["anomaly"])
-    assert "2026-05-18" == first["time"][:10]
-    assert {"size", "frequency"} & set(first["contributions"])
-    assert all(not line["risk"] for line in example.lines() if line["line"] < first["line"])
-
-
-def test_example_hold_is_noted_and_the_rest_is_judged_too(example: Run) -> None:
-    """The order unlike any before opens an incident, and the next ones are permitted again."""
-    incidents = example.summary["incidents"]
-    assert (1, 0) == (incidents["hold"], incidents["breaker"])
-    (opened,) = incidents["first"]
-    assert (556, "hold", "anomaly", "size") == tuple(
-        opened[name] for name in ("line", "kind", "score", "factor")
-    )
-    after = [line["verdict"] for line in example.lines() if line["line"] > 556]
-    assert ["permitted"] * len(after) == after
-    assert 50 < len(after)
-
-
-def test_example_says_what_a_risk_officer_needs(example: Run) -> None:
-    """Refusals with limit and value, incidents, baseline, bad rows; no progress on a pipe."""
-    for words in (
-        "refused    6 (",
-        "observed 31,000.00 EUR, limit 25,000.00 EUR",
-        "incidents  1: 1 holds, 0 breakers",
-        "baseline   complete, ",
-        "BAD ROWS   1",
-        "orders.csv line 521",
-        "names no zone",
-    ):
-        assert words in example.out
-    assert "" == example.err
-
-
-def test_same_history_gives_the_same_results(tmp_path: Path, example: Run) -> None:
-    """Nothing of the machine, its clock or its keys is in decisions and baseline."""
-    again = run(
-        "--policy", EXAMPLES / "policy.yaml",
-        "--orders", EXAMPLES / "orders.csv",
-        "--rates", EXAMPLES / "rates.csv",
-        folder=tmp_path / "out",
-    )  # fmt: skip
-    for name in ("decisions.jsonl", "baseline.json", "bad-rows.jsonl"):
-        assert (example.folder / name).read_bytes() == (again.folder / name).read_bytes()
-
-
-def test_folder_holds_the_results_and_no_work_file(example: Run) -> None:
-    """What is promised is there, and nothing else."""
-    assert {
-        "summary.json",
-        "decisions.jsonl",
-        "bad-rows.jsonl",
-        "baseline.json",
-        "report.json",
-        "report.html",
-    } == {path.name for path in example.folder.iterdir()}
-
-
-def test_report_tells_of_the_same_run(example: Run) -> None:
-    """The report counts the orders that the summary counts, and its incident was ended."""
-    figures = json.loads((example.folder / "report.json").read_text("utf-8"))
-    orders = example.summary["orders"]
-    assert (orders["asked"], orders["permitted"], orders["refused"]) == tuple(
-        figures["orders"][name] for name in ("asked", "permitted", "refused")
-    )
-    assert (1, 0) == (figures["incidents"]["count"], figures["incidents"]["open"])
-    assert "released" == figures["incidents"]["told"][0]["outcome"]
-    page = (example.folder / "report.html").read_text("utf-8")
-    assert "algo_trader_v2: rehearsal" in page
-    assert "taken back at once after it was noted" in page
+from tests.rehearsal_world import HEADER, SMALL, days, row, run, small
 
 
 def test_verdicts_are_those_of_a_gate(tmp_path: Path) -> None:
@@ -384,6 +157,46 @@ def test_interrupt_leaves_a_valid_partial_result(
     assert 65 == len(found.lines())
     assert "NOT COMPLETE: interrupted after line 66" in found.out
     assert before == signal.getsignal(signal.SIGINT)
+
+
+def test_second_interrupt_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does not want to wait gets no summary: such a folder is no result."""
+
+    def interrupted(_line: app.ProgressLine, _progress: Progress) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(app.ProgressLine, "__call__", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    found = small(tmp_path, days(1, 2))
+    assert (130, False) == (found.code, (found.folder / "summary.json").exists())
+    assert before == signal.getsignal(signal.SIGINT)
+    assert {"decisions.jsonl", "bad-rows.jsonl"} == {path.name for path in found.folder.iterdir()}
+
+
+def test_order_with_two_reasons_of_one_code_counts_once(tmp_path: Path) -> None:
+    """A price too far from the reference and from the order before: one order, one code."""
+    (tmp_path / "rates.csv").write_text(
+        "time,market,bid,ask\n2026-05-15T08:59:59Z,EUR/USD,1.085,1.085\n", encoding="utf-8"
+    )
+    collar = "  price_collar: {deviation_max: 0.05, range_max: 0.06, window_s: 300}\n"
+    found = small(
+        tmp_path,
+        [row("15T09:00:00"), row("15T09:00:01", price="1.2")],
+        "--rates", str(tmp_path / "rates.csv"),
+        policy=SMALL.replace("  markets:", f"{collar}  markets:"),
+    )  # fmt: skip
+    assert ["price_outside_collar"] * 2 == found.reasons(3)
+    (counted,) = found.summary["refusals"]
+    assert (1, 1) == (counted["orders"], len(counted["first"]))
+
+
+def test_column_given_twice_is_refused(tmp_path: Path) -> None:
+    """Each of our names has one name in the file."""
+    names = ("--column", "market=market", "--column", "market=other")
+    found = small(tmp_path, [row("15T09:00:00")], *names)
+    assert (1, False) == (found.code, found.folder.exists())
+    assert "each of ours once" in found.err
 
 
 @pytest.mark.parametrize(
@@ -554,14 +367,6 @@ def test_history_of_any_year_is_judged(tmp_path: Path) -> None:
     (tmp_path / "last").mkdir()
     last = row("15T09:00:00").replace("2026", "2199")
     assert ["permitted"] == small(tmp_path / "last", [last]).verdicts()
-
-
-def test_example_files_are_what_their_script_makes() -> None:
-    """The committed history is that of the committed script and its seed."""
-    made = runpy.run_path(str(EXAMPLES / "make_orders.py"))["month"]("sekisho")
-    for name, lines in zip(("orders.csv", "rates.csv"), made, strict=True):
-        expected = "".join(f"{line}\r\n" for line in lines).encode("ascii")
-        assert expected == (EXAMPLES / name).read_bytes()
 
 
 def test_hold_after_one_order_is_taken_back(tmp_path: Path) -> None:

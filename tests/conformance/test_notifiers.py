@@ -71,8 +71,8 @@ def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Channel:
     return Channel(
         AlertFile(path),
         lambda: lines(path) if path.exists() else [],
-        lambda: folder.rename(tmp_path / "away") and None,
-        lambda: (tmp_path / "away").rename(folder) and None,
+        lambda: os.rename(folder, tmp_path / "away"),
+        lambda: os.rename(tmp_path / "away", folder),
     )
 
 

@@ -17,6 +17,18 @@ from tests.simulation.run import Result, parts_of, run_seed
 from tests.simulation.script import live_through
 
 
+_COUNTED = (
+    "steps",
+    "points",
+    "faults",
+    "deaths",
+    "orders",
+    "permits",
+    "incidents",
+    "observed",
+)
+
+
 def main(arguments: list[str]) -> int:
     """0: all invariants held. 1: one did not, or a planted bug was not found. 2: usage."""
     options = _options().parse_args(arguments)
@@ -53,7 +65,7 @@ def _many(results: Iterable[Result], again: str, *, found_is_good: bool) -> int:
     coverage, sums, failed, count = Coverage(), Counter[str](), 0, 0
     for result in results:
         coverage.add(result.coverage)
-        for name in ("steps", "points", "faults", "deaths", "orders", "permits"):
+        for name in _COUNTED:
             sums[name] += getattr(result, name)
         failed += _told(result, again)
         count += 1

@@ -19,6 +19,7 @@ from sekisho.core.gate.decide import decide
 from sekisho.core.gate.order import CancelOrder, Order, order_digest
 from sekisho.services.gatekeeper import Answer, Gatekeeper
 from sekisho.services.journal import Journal
+from tests.simulation import bugs_incidents as incidents
 from tests.simulation.life import Parts
 
 
@@ -186,6 +187,62 @@ BUGS: dict[str, Planted] = {
         Parts(keeper=ForgetsTheOrder),
         ("invariant_p2_what_rests_is_reserved", "invariant_every_order_is_answered"),
         rare=True,
+    ),
+    "crossing-after-await": Planted(
+        Parts(log=incidents.NotesTheCrossingLater),
+        ("invariant_p7_crossings_are_followed",),
+    ),
+    "incident-forgotten-at-start": Planted(
+        Parts(log=incidents.ForgetsTheIncident),
+        ("invariant_p7_crossings_are_followed",),
+    ),
+    "restart-forgotten-at-start": Planted(
+        Parts(log=incidents.ForgetsTheRestart),
+        ("invariant_p7_crossings_are_followed",),
+        rare=True,
+    ),
+    "latch-forgotten-at-start": Planted(
+        Parts(log=incidents.ForgetsTheLatch),
+        ("invariant_p2_memory_is_what_the_log_says", "invariant_p2_decisions_recompute"),
+    ),
+    "lift-at-equal-epoch": Planted(
+        Parts(leasing=incidents.LiftsAtTheSameEpoch),
+        (
+            "invariant_p5_incidents_are_lifted_by_people",
+            "invariant_p4_nothing_after_an_incident",
+            "invariant_p7_crossings_are_followed",
+        ),
+    ),
+    "lift-before-heard": Planted(
+        Parts(leasing=incidents.LiftsWhatNobodyHeard),
+        (
+            "invariant_p5_incidents_are_lifted_by_people",
+            "invariant_p4_nothing_after_an_incident",
+        ),
+    ),
+    "tell-before-durable": Planted(
+        Parts(incident_watch=incidents.TellsAtOnce),
+        ("invariant_p4_authority_hears_of_each_incident",),
+    ),
+    "stop-again-at-start": Planted(
+        Parts(incident_watch=incidents.StopsAgain),
+        ("invariant_p5_release_takes_effect",),
+    ),
+    "no-stop-after-report": Planted(
+        Parts(incident_watch=incidents.TrustsThePush),
+        ("invariant_p4_what_rested_is_cancelled_or_named",),
+    ),
+    "rearm-by-one": Planted(
+        Parts(governing=incidents.ReArmsForOne),
+        ("invariant_p5_latches_are_taken_off_by_people",),
+    ),
+    "rearm-by-timer": Planted(
+        Parts(keeper=incidents.ReArmsByTimer),
+        ("invariant_p5_latches_are_taken_off_by_people",),
+    ),
+    "score-kept-over-awaits": Planted(
+        Parts(keeper=incidents.KeepsTheScore),
+        ("invariant_p2_decisions_recompute",),
     ),
     "answer-from-memory": Planted(
         Parts(keeper=AnswersFromMemory),

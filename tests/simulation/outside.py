@@ -208,11 +208,15 @@ class SmallAuthority:
         return status
 
     def report_incident(self, report: IncidentReport) -> bool:
-        """Take an incident once and hold for it; whether that changed the status."""
+        """Take an incident once and hold for it; whether that changed the status.
+
+        Raises VerificationFailed when it is known with another content.
+        """
         noted = self.incidents.get(report.incident)
         if noted is not None:
             if noted.report != report:
                 self.contradictions.append(f"{noted.report}, told again as {report}")
+                raise VerificationFailed("the incident is recorded with another content")
             return False
         good = self.status(report.certificate_sha256) == "good"
         holds = report.incident_kind == "hold" and good

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sekisho.core.events import IncidentOpened
 from tests.simulation import steps
 from tests.simulation.bugs import BUGS
 from tests.simulation.faults import Coverage
 from tests.simulation.invariants import Violated, check
 from tests.simulation.life import Parts
-from tests.simulation.observing import STEPS_OF_INCIDENTS, quiet_day
+from tests.simulation.observing import (
+    STEPS_OF_INCIDENTS,
+    quiet_day,
+    resting_then_far_too_large,
+)
 from tests.simulation.world import World
 
 STEPS_MIN = 50
@@ -27,6 +32,7 @@ class Result:
         violated: name of the invariant that did not hold; empty when all did.
         finding: what was wrong.
         trace: hash of all that happened.
+        observed: 1 when it had a quiet day and a baseline, else 0.
         story: the steps taken, for reading a failure.
     """
 
@@ -38,6 +44,8 @@ class Result:
     points: int = 0
     faults: int = 0
     deaths: int = 0
+    observed: int = 0
+    incidents: int = 0
     orders: int = 0
     permits: int = 0
     coverage: Coverage = field(default_factory=Coverage)
@@ -89,6 +97,10 @@ def _live(world: World, result: Result) -> None:
     check(world)
     expect_service(world)
     check(world)
+    if world.observed and world.gate is not None:
+        resting_then_far_too_large(world)  # the last thing that happens; nobody releases it
+        world.run(60)
+        check(world)
 
 
 def calm_down(world: World) -> None:
@@ -130,6 +142,8 @@ def _count(world: World, result: Result) -> None:
     result.coverage = world.plan.coverage
     result.faults = sum(world.plan.coverage.struck.values())
     result.deaths = world.deaths
+    result.observed = int(world.observed)
+    result.incidents = len(world.look().of(IncidentOpened))
     result.orders = len(world.seen.asks)
     result.permits = sum(1 for use in world.seen.key_uses if use.signatures)
 

@@ -54,6 +54,18 @@ def test_ids_asked_for_before_they_are_added_are_found_after(tmp_path: Path) -> 
     ids.close()
 
 
+def test_id_that_fills_the_memory_is_found_at_once(tmp_path: Path) -> None:
+    """Asked for, added, and written to the file in one go: it is there."""
+    ids = KnownIds(tmp_path / "ids")
+    for number in range(NEW_MAX - 1):
+        ids[f"o-{number}"] = known(number)
+    assert ids.get("last") is None
+    ids["last"] = known(1)
+    assert {} == ids._new
+    assert known(1) == ids["last"]
+    ids.close()
+
+
 def test_ids_are_never_changed_or_forgotten(tmp_path: Path) -> None:
     """The first use of an id stays."""
     ids = KnownIds(tmp_path / "ids")
@@ -81,6 +93,10 @@ def test_file_that_is_there_already_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="cannot be made"):
         KnownIds(tmp_path / "ids")
     assert b"mine" == (tmp_path / "ids").read_bytes()
+    (tmp_path / "empty").touch()
+    with pytest.raises(StorageFailed, match="cannot be made"):
+        KnownIds(tmp_path / "empty")
+    assert b"" == (tmp_path / "empty").read_bytes()
 
 
 def test_file_that_fails_is_a_failure_of_storage(tmp_path: Path) -> None:

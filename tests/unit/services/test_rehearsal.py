@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sekisho.adapters.history.rates import OwnPrices
 from sekisho.adapters.known_ids import RECENT_MAX, KnownIds
-from sekisho.adapters.memory_journal import KEPT_ENTRIES
+from sekisho.adapters.memory_journal import KEPT_ENTRIES, MemoryJournal
 from sekisho.compose.documents import register_document
 from sekisho.compose.rehearsal_gate import RehearsalStage
 from sekisho.core.drills.history import BadRow, HistoryRow, RowDefaults, read_row
@@ -102,6 +103,34 @@ def test_gate_that_cannot_decide_ends_the_rehearsal(tmp_path: Path) -> None:
             VerificationFailed, match=r"line 2: the gate answered unavailable.*gone"
         ):
             await ask(rehearsal, row(0))
+
+    rehearse(tmp_path, act)
+
+
+def test_decision_that_is_not_durable_ends_the_rehearsal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided and could not be kept is no verdict either."""
+
+    async def away(_journal: MemoryJournal, _index: int) -> None:
+        raise StorageFailed("the disk is gone")
+
+    async def act(gate: RehearsalGate, rehearsal: Rehearsal) -> None:
+        monkeypatch.setattr(MemoryJournal, "flushed", away)
+        with pytest.raises(
+            VerificationFailed, match=r"line 2: the gate answered unavailable.*gone"
+        ):
+            await ask(rehearsal, row(0))
+
+    rehearse(tmp_path, act)
+
+
+def test_incidents_are_not_kept_by_the_log(tmp_path: Path) -> None:
+    """Nobody reports them from here: they are counted when they are opened."""
+
+    async def act(gate: RehearsalGate, rehearsal: Rehearsal) -> None:
+        gate.log.record(msgspec.structs.replace(_incident(), at=gate.log.at()))
+        assert ({}, 1) == (gate.log.incidents, rehearsal.figures.incidents["hold"])
 
     rehearse(tmp_path, act)
 

@@ -20,7 +20,14 @@ from sekisho.core.scope import Scope
 from sekisho.core.terms import DAY_S, NS, Code, Reason, format_instant, parse_day
 from sekisho.services.report import plots, render
 from sekisho.services.report_scales import grouped
-from sekisho.services.report_tables import LIMITS, limit_lines, status_words, verdict, what_to_do
+from sekisho.services.report_tables import (
+    LIMITS,
+    limit_lines,
+    mix_lines,
+    status_words,
+    verdict,
+    what_to_do,
+)
 from tests.chronicle_world import (
     HELD,
     SIZE,
@@ -29,6 +36,7 @@ from tests.chronicle_world import (
     at,
     chronicle,
     decided,
+    execution,
     monthly,
     opened,
     policy,
@@ -232,9 +240,10 @@ def test_page_texts_from_outside_are_escaped() -> None:
 
 def test_page_signs_that_cannot_be_seen_are_spelled_out() -> None:
     """A text that turns the reading direction, or hides a character, shows that it does."""
-    reason = Reason(Code.MALFORMED_ORDER, "", "abc\u202edef\x00\n", "")
-    page = page_of(decided(at(2, 9), "x", "", order=None, reasons=(reason,)))
-    assert "abc\\u202edef\\u0000\\u000a" in page.section("refusals")
+    reason = Reason(Code.MALFORMED_ORDER, "", "abc\u202edef\x00\n", "un\u200bit")
+    page = page_of(decided(at(2, 9), "x", "", order=None, reasons=(reason,)), title="a\u202eb")
+    assert "abc\\u202edef\\u0000\\u000a un\\u200bit" in page.section("refusals")
+    assert ["a\\u202eb"] == [text for _, text in page.of("h1")]
 
 
 def test_page_fetches_nothing(html: str) -> None:
@@ -370,6 +379,7 @@ def test_page_without_anything_says_so() -> None:
     assert "No order was asked in this period." in page.section("summary")
     assert "No incident was opened" in page.section("incidents")
     assert "No order was refused." in page.section("refusals")
+    assert "every order that has a value" in page.section("check")
     assert "no limits are known here" in page.section("limits")
 
 
@@ -393,6 +403,45 @@ def test_page_of_years_groups_days_and_cuts_its_tables() -> None:
     assert "the highest of 4 days" in volume.description
     page = Page(render(figures, title="t"))
     assert "700 earlier rows are in report.json" in page.section("volume")
+
+
+def test_plot_of_orders_has_six_decades_at_most() -> None:
+    """One cent beside a hundred million: what is smaller lies on the lowest line."""
+    entries = [decided(at(2, 9), "a", "0.01"), decided(at(2, 10), "b", "100000000.00")]
+    shapes = plots(chronicle([admitted(at(1, 7)), *entries]).figures())["orders"].shapes
+    texts = {shape.text for shape in shapes if shape.attributes["class"] == "tick"}
+    assert ({"100"}, True) == (texts & {"0.01", "0.1", "1", "10", "100"}, "1,000,000,000" in texts)
+
+
+def test_plot_of_reasons_draws_the_most_frequent_and_lists_all() -> None:
+    """Twelve rows are drawn; the table and the sentence account for the rest."""
+    reasons = [Reason(code, "", "", "") for code in list(Code)[:14]]
+    plot = plots(chronicle([decided(at(2, 9), "a", reasons=tuple(reasons))]).figures())["reasons"]
+    drawn = [shape for shape in plot.shapes if shape.attributes["class"] == "tick code"]
+    assert (12, 14) == (len(drawn), len(plot.rows))
+    assert "The 12 most frequent of 14 reasons are drawn." in plot.description
+
+
+def test_mix_beyond_its_rows_is_summed_up() -> None:
+    """Twenty counterparties by name, the others in one row, and the sum of all."""
+    trades = [execution(at(2, 9), f"o{number}", f"B{number:02d}") for number in range(25)]
+    lines = mix_lines(chronicle(trades).figures()["mix"]["counterparty"])
+    assert (20, "5", "25") == (
+        len(lines["rows"]),
+        lines["others"]["before"],
+        lines["sums"]["before"],
+    )
+    assert {} == mix_lines(chronicle(trades[:20]).figures()["mix"]["counterparty"])["others"]
+
+
+def test_limit_bar_ends_where_its_box_ends() -> None:
+    """A use that is above its limit is told in figures; the bar stays inside."""
+    figures = chronicle([admitted(at(1, 7)), decided(at(2, 9), "a", "50000.00")]).figures()
+    uses = {line.field: line.uses for line in limit_lines(figures)}
+    assert ("200 %", "100.0") == (
+        uses["order_notional_max"][0].share,
+        uses["order_notional_max"][0].width,
+    )
 
 
 def test_limits_every_field_of_the_scope_has_a_line() -> None:

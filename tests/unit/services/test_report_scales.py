@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sekisho.core.terms import DAY_S
@@ -117,22 +119,19 @@ def test_round_up_is_never_below() -> None:
     assert [] == [number for number in range(1, 20_000) if round_up(number) < number]
 
 
-@pytest.mark.parametrize(
-    ("span", "first"),
-    [
-        (6 * 3600, "01-02 00:00"),
-        (3 * DAY_S, "01-02 00:00"),
-        (30 * DAY_S, "1970-01-06"),
-        (9000 * DAY_S, "1980-01-09"),
-    ],
-)
-def test_time_ticks_are_few_and_on_whole_hours_or_days(span: int, first: str) -> None:
-    """At most eight, all within the period."""
-    since = DAY_S
-    ticks = time_ticks(since, since + span)
+@pytest.mark.parametrize("span", [1, 6 * 3600, 3 * DAY_S, 30 * DAY_S, 9000 * DAY_S])
+def test_time_ticks_are_few_and_on_whole_hours_or_days(span: int) -> None:
+    """At most eight, all within the period, none left out between the first and the last."""
+    ticks = [at for at, _ in time_ticks(DAY_S, DAY_S + span)]
     assert 1 <= len(ticks) <= 8
-    assert first == ticks[0][1] or since < ticks[0][0]
-    assert all(since <= at <= since + span and at % 3600 == 0 for at, _ in ticks)
+    assert all(DAY_S <= at <= DAY_S + span and at % 3600 == 0 for at in ticks)
+    assert len({later - at for at, later in pairwise(ticks)}) <= 1
+
+
+def test_time_ticks_show_hours_of_a_day_and_days_of_a_month() -> None:
+    """The label is as fine as the step."""
+    assert (0, "01-01 00:00") == time_ticks(0, 6 * 3600)[0]
+    assert (0, "1970-01-01") == time_ticks(0, 30 * DAY_S)[0]
 
 
 def test_pixel_has_one_decimal_and_no_negative_zero() -> None:

@@ -219,7 +219,12 @@ class LiveDraft(Draft):
 
     def alert(self, incident: str, outcome: str, minute: int) -> None:
         """One attempt to tell somebody."""
-        more = {"about": "opened", "channel": "pager", "outcome": outcome, "detail": ""}
+        more: dict[str, Any] = {
+            "about": "opened",
+            "channel": "pager",
+            "outcome": outcome,
+            "detail": "",
+        }
         self.says("alert_sent", minute, incident=incident, **more)
 
     def acknowledged(
@@ -242,7 +247,7 @@ class LiveDraft(Draft):
         says("incident_closed", 7, 10, incident=first, outcome="superseded")
         self.alert(self.held, "failed", 8)
         self.alert(self.held, "delivered", 8)
-        grace = {"ends_at": on(17, 13), "monotonic": "800000000000"}
+        grace: dict[str, Any] = {"ends_at": on(17, 13), "monotonic": "800000000000"}
         says("grace_started", 8, incident=self.held, **grace)
         says("incident_acknowledged", 9, **self.acknowledged(9, "investigating"))
         says("incident_acknowledged", 10, **self.acknowledged(10, "false_alarm"))
@@ -254,7 +259,7 @@ class LiveDraft(Draft):
         commands = self.signed(both, "release", 11, epoch=1, incident=self.held)
         says("status_changed", 11, **self.changed(2, "good", "release", **commands))
         says("incident_closed", 11, incident=self.held, outcome="released")
-        latch = {"agent": AGENT, "latch": "circuit_breaker", "epoch": 2}
+        latch: dict[str, Any] = {"agent": AGENT, "latch": "circuit_breaker", "epoch": 2}
         says("rearm_authorised", 13, **latch, **rearming)
         self.authority.append(self._crl_entry(2) | {"at": on(17, 14)})
 

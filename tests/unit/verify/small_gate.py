@@ -142,7 +142,7 @@ class SmallGate:
 
     def judge(self, given: dict[str, Any], monotonic: int = 0, lag: int = 0) -> list[Row]:
         """Reasons of an order; a permitted one is applied. The risk lags by so many entries."""
-        entry = {"kind": "decision", "agent": AGENT, "order": given}
+        entry: dict[str, Any] = {"kind": "decision", "agent": AGENT, "order": given}
         self.watch.arrives(self.index, entry)
         self.state.roll(self.agent, self.now)
         asked = order.read(given)

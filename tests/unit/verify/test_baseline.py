@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sekisho_verify.baseline import Habits, Profile, Value
-from sekisho_verify.canonical import day_number, digest_of
+from sekisho_verify.canonical import day_number, digest_of, encode
 
 FRIDAY = day_number("2026-05-15")
 
@@ -55,7 +55,7 @@ def test_rarity_above_a_largest_value_of_zero_measures_from_one() -> None:
 )
 def test_category_of_a_number_is_how_many_edges_lie_below(value: int, expected: int) -> None:
     """Edges at 50, 75, 90, 97 and 100 per cent; one count for each value 1 to 100."""
-    profile = Profile("frequency", {number: 1 for number in range(1, 101)})
+    profile = Profile("frequency", dict.fromkeys(range(1, 101), 1))
     assert expected == profile.category(value)
     assert [50, 25, 15, 7, 3, 0] == profile.shares
     assert [4, 5] == [profile.category(one) for one in (100, 101)]
@@ -94,14 +94,15 @@ def test_profile_fee_and_weight_follow_from_n() -> None:
     assert [(30, 6_514), (31, 26_267)] == [(one.weight, one.fee) for one in (small, large)]
 
 
-def habits() -> Habits:
+def habits(length: int = 3) -> Habits:
     """Orders on Friday, Sunday and Monday; observations on all days around."""
     found = Habits()
-    found.add(FRIDAY - 1, [("counterparty", "early")])
-    found.add(FRIDAY, [("counterparty", "B"), ("success", "ok")])
-    for day, size in ((FRIDAY, 130), (FRIDAY, 128), (FRIDAY + 2, 7), (FRIDAY + 3, 9)):
-        found.order(day)
+    found.add(FRIDAY, [("counterparty", "early")])
+    orders = [(FRIDAY, 130), (FRIDAY, 128), (FRIDAY + 2, 7), (FRIDAY + 3, 9)]
+    for number, (day, size) in enumerate(orders):
+        found.order(day, length if number == 0 else 90)
         found.add(day, [("size", size), ("market", "EUR/USD")])
+    found.add(FRIDAY, [("counterparty", "B"), ("success", "ok")])
     found.add(FRIDAY + 1, [("counterparty", "A"), ("counterparty", "B")])
     return found
 
@@ -109,8 +110,8 @@ def habits() -> Habits:
 def document(**changes: Any) -> dict[str, Any]:
     """The baseline of three days, written out."""
     empty: dict[str, Any] = {"n": 0, "counts": []}
-    names = ("size", "frequency", "market", "hours", "stress", "counterparty", "latency", "success")
-    factors = {name: empty for name in names}
+    names = "size frequency market hours stress counterparty latency success"
+    factors = dict.fromkeys(names.split(), empty)
     factors["size"] = {"n": 3, "counts": [[7, 1], [128, 1], [129, 1]]}
     factors["market"] = {"n": 3, "counts": [["EUR/USD", 3]]}
     factors["counterparty"] = {"n": 3, "counts": [["A", 1], ["B", 2]]}
@@ -120,12 +121,12 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def test_baseline_counts_exactly_the_window() -> None:
-    """From the first order's day on, so many days; numbers in buckets, rows sorted."""
-    found = habits().baseline("fx", 3)
+    """From the first new decision on, so many days; numbers in buckets, rows sorted."""
+    found = habits().baseline("fx")
     assert found is not None
     assert document() == found.document
     assert digest_of(document()) == found.sha256
-    longer = habits().baseline("fx", 4)
+    longer = habits(4).baseline("fx")
     assert longer is not None
     assert (4, 3, "2026-05-18") == (longer.orders, longer.days, longer.document["to"])
 
@@ -134,36 +135,54 @@ def test_baseline_before_the_first_order_is_none() -> None:
     """Without a new decision there is no window."""
     found = Habits()
     found.add(FRIDAY, [("counterparty", "B")])
-    assert found.baseline("fx", 3) is None
+    assert found.baseline("fx") is None
 
 
 @pytest.mark.parametrize(
     ("today", "orders_min", "length", "complete"),
     [
-        (FRIDAY + 3, 3, 2, True),
-        (FRIDAY + 2, 3, 2, False),  # the window's last day
-        (FRIDAY + 3, 4, 2, False),
-        (FRIDAY + 3, 3, 3, False),  # two days with orders, three wanted
+        (FRIDAY + 2, 2, 2, False),  # of two days with orders, one lies in it
+        (FRIDAY + 4, 4, 4, False),  # three days with orders, four wanted
+        (FRIDAY + 1, 2, 1, True),
+        (FRIDAY, 2, 1, False),  # the window's last day
+        (FRIDAY + 1, 3, 1, False),
     ],
 )
 def test_baseline_complete_when_over_and_enough(
     today: int, orders_min: int, length: int, complete: bool
 ) -> None:
     """Past `to`, orders and days at their least."""
-    found = habits().baseline("fx", 3)
+    found = habits(length).baseline("fx")
     assert found is not None
-    assert complete == found.complete(today, orders_min, length)
+    assert complete == found.complete(today, orders_min)
 
 
 @pytest.mark.parametrize(("days", "complete"), [(4, False), (5, True)])
 def test_baseline_of_a_long_window_needs_five_days(days: int, complete: bool) -> None:
-    """min(5, baseline_days)."""
+    """min(5, days of the window)."""
     found = Habits()
     for day in range(days):
-        found.order(FRIDAY + day)
-    made = found.baseline("fx", 14)
+        found.order(FRIDAY + day, 14)
+    made = found.baseline("fx")
     assert made is not None
-    assert complete == made.complete(FRIDAY + 14, 1, 14)
+    assert complete == made.complete(FRIDAY + 14, 1)
+
+
+def test_baseline_that_no_entry_can_hold_is_not_complete() -> None:
+    """At most 49,152 canonical bytes."""
+    found = Habits()
+    found.order(FRIDAY, 1)
+    found.add(FRIDAY, [("counterparty", "c" * 46_000)])
+    made = found.baseline("fx")
+    assert made is not None
+    size = len(encode(made.document))
+    for more, complete in ((49_152 - size, True), (49_153 - size, False)):
+        longer = Habits()
+        longer.order(FRIDAY, 1)
+        longer.add(FRIDAY, [("counterparty", "c" * (46_000 + more))])
+        made = longer.baseline("fx")
+        assert made is not None
+        assert complete == made.complete(FRIDAY + 1, 1)
 
 
 @pytest.mark.parametrize(("count", "established"), [(19, []), (20, ["market"])])
@@ -171,8 +190,8 @@ def test_factor_is_established_from_twenty_on(count: int, established: list[str]
     """n ≥ 20."""
     found = Habits()
     for _ in range(count):
-        found.order(FRIDAY)
+        found.order(FRIDAY, 1)
         found.add(FRIDAY, [("market", "EUR/USD")])
-    made = found.baseline("fx", 1)
+    made = found.baseline("fx")
     assert made is not None
     assert established == list(made.profiles)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sekisho_verify.decades import bucket
 from sekisho_verify.findings import VerificationFailed
 from tests.unit.verify.build_policy import AGENT, policy
 from tests.unit.verify.small_gate import SmallGate, amend, cancel, market, new
@@ -36,16 +37,40 @@ def document(**behaviour: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------------------- observations
 
 
-def test_frequency_counts_the_hour_that_ends_now() -> None:
-    """at − 3,600 s < time ≤ at: exactly an hour ago does not count; refused orders do."""
-    gate = SmallGate()
+def test_frequency_is_observed_when_an_hour_is_over() -> None:
+    """By hours of UTC, at the first new decision of a later one; refused orders count."""
+    gate = SmallGate()  # 09:15
     gate.judge(new())
     gate.judge(new())  # the same id: refused
-    gate.wait(3600)
+    gate.wait(2699.999999999)  # 09:59:59.999999999
     gate.judge(new("order-2"))
-    gate.wait(3599.999999999)
+    assert [] == gate.factor("frequency")
+    gate.wait(0.000000001)
     gate.judge(new("order-3"))
-    assert [[1, 2], [2, 2]] == gate.factor("frequency")
+    assert [[3, 1]] == gate.factor("frequency")
+    gate.wait(7200)  # a whole hour without orders is no observation
+    gate.judge(new("order-4"))
+    assert [[1, 1], [3, 1]] == gate.factor("frequency")
+
+
+def test_frequency_of_an_order_is_of_the_hour_that_ends_with_it() -> None:
+    """at − 3,600 s < time ≤ at, itself included, ranked among the baseline's hours."""
+    gate = SmallGate(daily_notional_max="none")
+    for number in range(24):
+        gate.judge(new(f"o-{number}", quantity=str(number + 1)))
+        gate.wait(5400)
+    gate.wait(43_200)
+    gate.adopt()
+    gate.judge(new("x-1"))
+    gate.wait(3600)
+    gate.judge(new("x-2"))
+    assert gate.scores is not None
+    assert 0 == gate.scores.factors["frequency"]
+    gate.wait(3599.999999999)
+    gate.judge(new("x-3"))
+    assert gate.scores is not None
+    # 23 hours of one order each: lg(24) + 4 · lg(2) = 1,380,211 + 1,204,120
+    assert 600_000 + 84_331 * 250_000 // 1_500_000 == gate.scores.factors["frequency"]
 
 
 def test_size_is_observed_in_cents_where_there_is_a_notional() -> None:
@@ -55,7 +80,7 @@ def test_size_is_observed_in_cents_where_there_is_a_notional() -> None:
     gate.state.book.clear()
     gate.judge(market("order-2", currency="USD"))
     assert [[127, 1]] == gate.factor("size")
-    assert [[1, 1], [2, 1]] == gate.factor("frequency")
+    assert [["EUR/USD", 2]] == gate.factor("market")
 
 
 def test_market_and_hours_are_observed_in_the_policys_terms() -> None:
@@ -63,6 +88,7 @@ def test_market_and_hours_are_observed_in_the_policys_terms() -> None:
     rows = [{"since": "2026-05-01T00:00:00.000000000Z", "utc_offset_s": 7200}]
     given = policy(zone_offsets=rows)
     given["governance"]["review_due"] = "2026-07-30T22:00:00.000000000Z"
+    given["behaviour"]["baseline_days"] = 4
     gate = SmallGate(given)
     gate.judge(new())
     gate.judge(new("order-2", market="GBP/EUR", currency="EUR"))
@@ -104,7 +130,6 @@ def test_other_decisions_are_not_observed() -> None:
     gate.judge(new())
     gate.judge(amend("order-1", "order-2", "11000"))
     gate.judge(cancel("order-1", "order-3"))
-    assert [[1, 1]] == gate.factor("frequency")
     assert [["EUR/USD", 1]] == gate.factor("market")
 
 
@@ -160,7 +185,7 @@ def test_success_fails_once_for_each_order(how: str) -> None:
 
 
 def test_reports_under_another_id_are_not_of_the_order() -> None:
-    """After a replacement the venue speaks of another id: not observed, but the counterparty is."""
+    """After a replacement the venue speaks of another id: the counterparty alone is observed."""
     gate = SmallGate()
     signed(gate, "order-1")
     gate.judge(amend("order-1", "order-2", "11000"))
@@ -169,6 +194,45 @@ def test_reports_under_another_id_are_not_of_the_order() -> None:
     gate.report("order-2", "trade", last_quantity="1", last_price="1", counterparty="BANK")
     assert ([], []) == (gate.factor("latency"), gate.factor("success"))
     assert [["BANK", 1]] == gate.factor("counterparty")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("what", ["amend", "withdrawn", "opened", "refused amendment", "cancel"])
+def test_order_that_is_amended_or_interrupted_is_not_waited_for(what: str, when: str) -> None:
+    """A permitted amendment ends the waiting; so do, before the signature, the two others."""
+    gate = SmallGate()
+    decision = gate.index
+    gate.judge(new())
+    sign = {"agent": AGENT, "decision": decision}
+    if when == "after":
+        gate.entry("permit_signed", **sign)
+    if what == "amend":
+        gate.judge(amend("order-1", "order-2", "11000"))
+    elif what == "refused amendment":
+        gate.judge(amend("order-1", "order-2", "99000"))
+    elif what == "cancel":
+        gate.judge(cancel("order-1", "order-2"))
+    elif what == "opened":
+        gate.opened()
+    else:
+        gate.entry("withdrawn", agent=AGENT, decision=decision)
+    if when == "before":
+        gate.entry("permit_signed", **sign)
+    gate.wait(0.5)
+    gate.report("order-1", "trade", last_quantity="1", last_price="1")
+    left = what in {"refused amendment", "cancel"}
+    waited = left or (when == "after" and what != "amend")
+    assert waited == (gate.factor("latency") != [])
+
+
+def test_order_that_was_refused_is_not_waited_for() -> None:
+    """Whatever is signed after it."""
+    gate = SmallGate()
+    decision = gate.index
+    gate.judge(new(quantity="99000"))
+    gate.entry("permit_signed", agent=AGENT, decision=decision)
+    gate.report("order-1", "trade", last_quantity="1", last_price="1")
+    assert [] == gate.factor("latency")
 
 
 def test_counterparty_is_observed_at_every_trade_that_names_one() -> None:
@@ -199,8 +263,8 @@ def test_scores_of_a_new_order_name_each_established_factor() -> None:
     assert gate.scores is not None
     found = gate.scores.as_json()
     # the hour was never seen: u = 1,322,219 → 0.2 + 0.322219 · 0.4 / 1.5
-    expected = {"frequency": "0.000000", "hours": "0.285925", "market": "0.000000"}
-    assert expected | {"size": "0.000000"} == found["factors"]
+    expected = {"hours": "0.285925", "market": "0.000000", "size": "0.000000"}
+    assert expected == found["factors"]
     assert ("0.285925", "0.000000", gate.index - 1) == tuple(
         found[name] for name in ("anomaly", "risk", "scored")
     )
@@ -272,7 +336,7 @@ def test_row_27_refuses_before_a_baseline_where_the_policy_says_so(without: str)
     gate = SmallGate(document(without_baseline=without))
     expected = [("baseline_missing", "", "", "")] if without == "refuse" else []
     assert expected == gate.judge(new())
-    assert [[1, 1]] == gate.factor("frequency")
+    assert [["EUR/USD", 1]] == gate.factor("market")
     unknown = ("unknown_order", "", "none", "")
     assert [unknown, *expected] == gate.judge(amend("none", "a", "1"))
     assert [unknown] == gate.judge(cancel("none", "b"))
@@ -366,7 +430,7 @@ def test_adopting_what_does_not_follow_fails() -> None:
     """Of this agent, complete, recomputed, once."""
     gate = SmallGate()
     gate.learn()
-    found = gate.agent.behaviour.window(AGENT, 2)
+    found = gate.agent.behaviour.window(AGENT)
     assert found is not None
     other = dict(found.document, orders=21)
     factors = dict(found.document, factors={})

@@ -122,7 +122,8 @@ def test_crossing_of_a_revoked_agent_is_none() -> None:
 
 def sent(gate: SmallGate, number: int, how: str) -> None:
     """An order that was signed, and what the venue says of it."""
-    gate.judge(new(f"sent-{number}"))
+    gate.rate()
+    assert [] == gate.judge(new(f"sent-{number}"))
     gate.entry("permit_signed", agent=AGENT, decision=gate.index - 1)
     gate.report(f"sent-{number}", how, last_quantity="10000", last_price="1.1")
 
@@ -138,7 +139,7 @@ def test_crossing_may_come_with_the_venues_report() -> None:
     gate.wait(86_400)
     gate.adopt()
     number = 20
-    while not crossing(gate):
+    while not crossing(gate) and number < 40:
         sent(gate, number, "rejected")
         number += 1
     assert ("breaker", "risk", "success") == crossing(gate)[:3]
@@ -211,7 +212,8 @@ def test_incident_holds_and_latches_in_the_state() -> None:
         ("revoked", "aa" * 32, "revoked"),
     ):
         gate.agent.status = status
-        entry = {"kind": "incident_opened", "certificate_sha256": certificate, **fields}
+        entry: dict[str, Any] = {"kind": "incident_opened", "certificate_sha256": certificate}
+        entry |= fields
         gate.state.apply(entry, gate.now)
         assert (expected, 0) == (gate.agent.status, gate.agent.epoch)
     assert set() == gate.agent.latches

@@ -73,6 +73,16 @@ GOOD: list[tuple[str, Any]] = [
     ("scope.actions", ["new", "cancel"]),
     ("scope.consecutive_failures_max", 10**9),
     ("governance.last_review", "2026-07-30"),
+    ("risk_controls.hold_threshold", "0.75"),
+    ("risk_controls.grace_period_s", 0),
+    ("behaviour.baseline_days", 1),
+    ("behaviour.baseline_days", 90),
+    ("behaviour.baseline_orders_min", 20),
+    ("behaviour.baseline_orders_min", 10**9),
+    ("behaviour.without_baseline", "refuse"),
+    ("behaviour.baseline_daily_fraction", "0.00000001"),
+    ("behaviour.risk_lag_entries_max", 0),
+    ("behaviour.risk_lag_entries_max", 10**6),
     ("operator.lei", "0" * 20),
 ]
 
@@ -97,6 +107,17 @@ BAD: list[tuple[str, Any]] = [
     ("valid_from", "2026-05-01T00:00:00.000000001Z"),
     ("valid_until", "2026-05-01T00:00:00.000000000Z"),
     ("valid_until", "2028-05-01T00:00:01.000000000Z"),
+    ("behaviour.more", 1),
+    ("behaviour.baseline_days", 0),
+    ("behaviour.baseline_days", 91),
+    ("behaviour.baseline_orders_min", 19),
+    ("behaviour.baseline_orders_min", 10**9 + 1),
+    ("behaviour.without_baseline", "allow"),
+    ("behaviour.baseline_daily_fraction", "0"),
+    ("behaviour.baseline_daily_fraction", "1.1"),
+    ("behaviour.risk_lag_entries_max", -1),
+    ("behaviour.risk_lag_entries_max", 10**6 + 1),
+    ("risk_controls.acknowledgement_deadline_s", 2_678_401),
     ("risk_controls.kill_switch_manual", False),
     ("risk_controls.hold_threshold", "1.1"),
     ("risk_controls.hold_threshold", "0.74"),
@@ -253,3 +274,14 @@ def test_roster_of_another_form_is_refused() -> None:
     for value in bad:
         with pytest.raises(VerificationFailed):
             roster(value)
+
+
+def test_policy_thresholds_are_exact_millionths() -> None:
+    """What scores are compared with, and the text that reasons show."""
+    found = policies.read(changed("risk_controls.breaker_threshold", "0.123456")).stops
+    assert (123_456, "0.123456", 850_000, "0.85") == (
+        found.breaker,
+        found.breaker_text,
+        found.hold,
+        found.hold_text,
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.unit.verify.build_bundle import outcome
 from tests.unit.verify.build_live import LiveDraft, on
 from tests.unit.verify.build_policy import AGENT
@@ -387,7 +388,7 @@ def test_breaker_ends_by_a_rearming_directly_closed(original: LiveDraft, tmp_pat
     draft.gate += [rearmed | commands, restart | {"first": 23, "last": 31}]
     incident = str(draft.authority[11]["incident"])
     given = {"agent": AGENT, "latch": "circuit_breaker", "epoch": 0} | commands
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"kind": "rearm_authorised", "at": on(17, 13)} | given,
         {"kind": "incident_closed", "at": on(17, 13), "incident": incident, "outcome": "rearmed"},
     ]

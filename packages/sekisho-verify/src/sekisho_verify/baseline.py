@@ -16,11 +16,8 @@ from sekisho_verify import canonical
 from sekisho_verify.decades import bucket, bucket_floor, lg
 from sekisho_verify.entries import FACTORS
 
-NUMBERS = frozenset({"size", "frequency", "pace", "latency"})
-ONE_SIDED = frozenset({"size", "pace", "latency", "hours", "stress", "success"})
-NO_EVIDENCE = "frequency"
-"""Of the anomaly score only: what it counts overlaps."""
-
+NUMBERS = frozenset({"size", "frequency", "latency"})
+ONE_SIDED = frozenset({"size", "frequency", "latency", "hours", "stress", "success"})
 OF_AN_ORDER = frozenset({"size", "frequency", "market", "hours", "stress", "counterparty"})
 """Factors of the anomaly score; the others are of the risk score only."""
 

@@ -18,7 +18,6 @@ from sekisho_verify.risk import Accumulation
 
 _HOUR = 3600 * SECOND
 _MS = 10**6
-_DAY_MS = 86_400_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +67,8 @@ class Behaviour:
         self.began = -1
         self._habits = Habits()
         self._orders: deque[int] = deque()
-        self._last: tuple[int, int] | None = None  # time and day of the last new decision
-        self._in_hour = 0  # new decisions in its hour
+        self._last = 0  # time of the last new decision
+        self._in_hour = 0  # new decisions in its hour, since the accumulation began
         self._unsigned: dict[int, str] = {}  # permitted new orders: decision → id
         self._waiting: dict[str, int] = {}  # id → time of the signature
         self._shown: list[_Shown] = []
@@ -92,6 +91,7 @@ class Behaviour:
     def restart(self, index: int, day: int) -> None:
         """The accumulation begins, or begins anew, with this entry."""
         self.began = index
+        self._in_hour = 0
         self._take(_Shown(index, day, begins=True))
 
     # ---------------------------------------------------------------------------- observations
@@ -103,7 +103,7 @@ class Behaviour:
         return len(self._orders)
 
     def new_decision(self, now: int, day: int, length: int) -> list[Observation]:
-        """A new decision counts; what it shows of `frequency` and `pace`.
+        """A new decision counts; what it shows of `frequency`.
 
         Args:
             now: its time.
@@ -111,14 +111,10 @@ class Behaviour:
             length: of the baseline's window, by the policy in force.
         """
         shown: list[Observation] = []
-        if self._last is not None:
-            before, its_day = self._last
-            if now // _HOUR > before // _HOUR:
-                shown.append(("frequency", self._in_hour))
-                self._in_hour = 0
-            if day == its_day:
-                shown.append(("pace", _DAY_MS // max(1, (now - before) // _MS)))
-        self._last = now, day
+        if self._in_hour and now // _HOUR > self._last // _HOUR:
+            shown.append(("frequency", self._in_hour))
+            self._in_hour = 0
+        self._last = now
         self._in_hour += 1
         self._orders.append(now)
         if self.baseline is None:

@@ -101,7 +101,7 @@ def _scores_by_factor(value: object) -> object:
     return value
 
 
-FACTORS = tuple("size frequency pace market hours stress counterparty latency success".split())
+FACTORS = tuple("size frequency market hours stress counterparty latency success".split())
 """The factors of behaviour.md section 2, in its order."""
 
 TEXT, OBJECT = canonical.text_of, canonical.object_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sekisho_verify.baseline import NO_EVIDENCE, ONE_SIDED, Observation, Profile
+from sekisho_verify.baseline import ONE_SIDED, Observation, Profile
 from sekisho_verify.decades import MILLION, lg
 
 ANOMALIES = "anomalies"
@@ -89,7 +89,7 @@ class Accumulation:
     """All that was observed since the accumulation began, for the risk score."""
 
     def __init__(self, profiles: Mapping[str, Profile], day: int) -> None:
-        self._profiles = {n: one for n, one in profiles.items() if n != NO_EVIDENCE}
+        self._profiles = dict(profiles)
         self._bets = {name: Bet(profile) for name, profile in self._profiles.items()}
         self._anomalies = Evidence()
         self._day = day
@@ -108,8 +108,7 @@ class Accumulation:
 
         Args:
             day: the agent's policy day.
-            observations: of all factors; those that are not established, and `frequency`, do not
-                count.
+            observations: of all factors; those that are not established do not count.
             stands_out: of a decision with an anomaly score, whether it is above the breaker's
                 threshold; else None.
         """

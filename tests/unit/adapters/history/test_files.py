@@ -135,6 +135,17 @@ def test_rates_bad_rows_are_reported_and_passed_over(tmp_path: Path) -> None:
     file.close()
 
 
+def test_rates_row_without_a_column_is_bad(tmp_path: Path) -> None:
+    """An object that lacks what is needed is named, like an empty field."""
+    path = tmp_path / "rates.jsonl"
+    path.write_text('{"time": "2026-05-04T10:00:00Z", "bid": 1, "ask": 1}\n', encoding="utf-8")
+    file, bad = RateFile(path, ("A",)), list[BadRow]()
+    file.report_to(bad.append)
+    file.advance(row("11:00:00"))
+    assert [(1, "market")] == [(one.line, one.column) for one in bad]
+    file.close()
+
+
 def test_rates_bad_row_that_nobody_is_told_of_is_raised(tmp_path: Path) -> None:
     """Without anybody to tell, a bad rate is not dropped in silence."""
     file = rates(tmp_path, "2026-05-04T10:00:00Z,EUR/USD,x,1.2,A")

@@ -163,6 +163,7 @@ def test_wait_needs_permission_and_signature() -> None:
     trail.sign(2)  # no decision about a new permitted order
     trail.report("trade", "refused")
     assert {} == trail.counts("success")
+    assert {} == trail.watch._agents["bot"].activity._waited
 
 
 def test_wait_is_not_begun_after_the_decision_was_overtaken() -> None:
@@ -170,14 +171,18 @@ def test_wait_is_not_begun_after_the_decision_was_overtaken() -> None:
     trail = Trail()
     withdrawn = trail.new("a")
     trail.withdraw(withdrawn)
+    trail.sign(withdrawn)
+    trail.report("trade", "a")
     lost = trail.new("b")
     trail.reopen()
+    trail.sign(lost)
+    trail.report("trade", "b")
     amended, other = trail.new("c"), trail.new("d")
     trail.amend("c2", "c")
-    for decision, name in ((withdrawn, "a"), (lost, "b"), (amended, "c"), (other, "d")):
+    for decision, name, kind in ((amended, "c", "trade"), (other, "d", "rejected")):
         trail.sign(decision)
-        trail.report("trade", name)
-    assert {"ok": 1} == trail.counts("success")
+        trail.report(kind, name)
+    assert {"failed": 1} == trail.counts("success")
 
 
 def test_wait_ends_with_a_permitted_amendment() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sekisho.core.behaviour import baseline
 from sekisho.core.behaviour.baseline import read_baseline
 from sekisho.core.behaviour.watch import WatchState, describe
 from sekisho.core.errors import MalformedInput
@@ -78,6 +79,7 @@ def test_day_is_rolled_again_with_a_new_zone() -> None:
     trail = Trail(policy(**TWO_DAYS))
     trail.until_day(0, hour=23)
     trail.admit(policy(zone_offsets=east, **TWO_DAYS))
+    trail.admit(policy(**TWO_DAYS))  # and moving back at once does not take it back
     trail.new()
     assert "2026-01-06" == trail.watch.baseline("bot", trail.now).baseline["from"]
 
@@ -90,7 +92,9 @@ def test_complete_needs_the_end_of_the_window_orders_and_days() -> None:
         trail.until_day(1)
     trail.new()
     now = trail.now
-    last = now + 2 * 86_400 * 10**9
+    day = 86_400 * 10**9
+    last = now + 2 * day
+    assert "the window ends with 2026-01-10" in trail.watch.baseline("bot", now + day).missing
     assert (
         "the window ends with 2026-01-10",
         "5 orders were asked in it, at least 6 are needed",
@@ -131,6 +135,17 @@ def test_complete_needs_to_fit_into_an_entry() -> None:
     size = len(json.dumps(found.baseline, separators=(",", ":")))
     assert size > 49_152
     assert (f"it has {size} bytes, at most 49152 fit into an entry",) == found.missing
+
+
+def test_complete_baseline_may_be_as_large_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit it fits, one byte beyond it does not."""
+    trail = Trail(policy(baseline_days=1, baseline_orders_min=1))
+    trail.new()
+    trail.until_day(1)
+    size = len(json.dumps(trail.watch.baseline("bot", trail.now).baseline, separators=(",", ":")))
+    for limit, complete in ((size, True), (size - 1, False)):
+        monkeypatch.setattr(baseline, "BASELINE_BYTES_MAX", limit)
+        assert complete == trail.watch.baseline("bot", trail.now).complete
 
 
 def test_digest_is_of_sorted_compact_json() -> None:
@@ -239,6 +254,17 @@ def test_describe_tells_what_a_person_signs() -> None:
         ("success rate", "95.0 %"),
         ("not established", "counterparty (10 of 20 observations)"),
     ) == describe(plain)
+
+
+def test_describe_names_the_smallest_value_that_reaches_a_share() -> None:
+    """A hundred values, each once: the median is the fiftieth, 95 % the ninety-fifth."""
+    each = dict.fromkeys(range(1, 101), 1)
+    lines = dict(describe(baseline_of(size=each, frequency=each, latency=each)))
+    assert ("0.50", "0.95") == (lines["size, median"], lines["size, 95 % at most"])
+    assert ("50 ms", "95 ms") == (lines["latency, median"], lines["latency, 95 % at most"])
+    assert "95" == lines["orders per hour, 95 % at most"]
+    thirds = dict(describe(baseline_of(success={"failed": 1, "ok": 2})))
+    assert "66.7 %" == thirds["success rate"]
 
 
 def test_describe_of_nothing_says_so() -> None:

@@ -228,6 +228,14 @@ def test_thresholds_are_those_of_the_policy_in_force() -> None:
     assert "0.750000" == trail.risk().score
 
 
+def test_crossing_of_a_threshold_of_zero_names_the_first_factor() -> None:
+    """All scores are zero, and zero is at the threshold."""
+    trail = live(policy(hold_threshold="0", breaker_threshold="0"))
+    index = trail.report("new", "o1")
+    expected = Crossing("hold", "risk", "size", "0.000000", "0", index)
+    assert expected == trail.watch.crossing("bot")
+
+
 def test_crossing_needs_a_baseline_and_an_agent() -> None:
     """Before it nothing is judged; a restart of nothing is nothing."""
     trail = Trail()

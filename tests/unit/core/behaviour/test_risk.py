@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sekisho.core.behaviour.accumulation import Accumulation
 from sekisho.core.behaviour.arithmetic import lg
 from sekisho.core.behaviour.baseline import FactorCounts
 from sekisho.core.behaviour.wager import Categories, Wager
@@ -43,6 +44,13 @@ def test_number_categories_are_bounded_by_five_edges() -> None:
     ]
 
 
+def test_number_edges_are_at_the_first_count_that_reaches_them() -> None:
+    """200 values, each once and in buckets far from their values: 50 % is the hundredth."""
+    categories = Categories("size", factor(dict.fromkeys(range(301, 501), 1)))
+    assert [100, 50, 30, 14, 6, 0] == categories.counts
+    assert [400, 450, 480, 494, 500] == categories._edges
+
+
 def test_number_categories_of_one_value_are_the_first_and_the_last() -> None:
     """All edges lie at the one bucket: below or in it usual, beyond it never seen."""
     categories = Categories("latency", factor({200: 30}))
@@ -66,6 +74,7 @@ def test_label_categories_are_the_labels_and_all_others() -> None:
         ({"09": 197, "10": 1, "12": 2}, ["10", "11"]),
         ({"09": 197, "10": 2, "12": 1}, ["11", "12"]),  # the rarer first
         ({"09": 98, "10": 1, "12": 1}, ["10", "11"]),  # of equals the first label
+        ({"09": 197, "10": 2}, ["11", "12"]),  # 2 of 199 are more than one in a hundred
         ({"09": 20, "10": 10}, ["11", "12"]),
     ],
 )
@@ -126,11 +135,36 @@ def test_increment_is_nothing_while_more_is_usual_than_in_the_baseline() -> None
     assert [1, 2] == wager.counts
 
 
+def test_increment_share_of_the_usual_is_the_baselines() -> None:
+    """80 of 100 were usual: one of two is less, so the odd one is bet on."""
+    wager = Wager("success", factor({"ok": 80, "failed": 20}))
+    for label in ("ok", "failed"):
+        wager.observe(0, label)
+    before = wager._days[0].total
+    wager.observe(0, "failed")  # 1·202 < 2·161
+    assert before + lg(202 + 30 * 41, 32 * 41) - 6_514 == wager._days[0].total
+
+
 def test_increment_of_a_mix_is_two_sided() -> None:
     """Too much of the most usual market is a change too."""
     found = evidences("market", {"A/B": 50, "C/D": 50}, ["A/B"] * 200)
     assert found[-1] > 9 * 10**6
     assert 0 == evidences("hours", {"09": 50, "10": 50}, ["09"] * 200)[-1]
+
+
+def test_fee_grows_with_the_categories() -> None:
+    """The first observation has learned nothing: it pays the fee and leaves no evidence.
+
+    n = 100; five categories beyond the first for numbers, two for two known labels and all others.
+    """
+    for name, counts, value, fee in (
+        ("size", {1: 100}, 0, 1_302_883 * 5 // 200),
+        ("market", {"A/B": 50, "C/D": 50}, "A/B", 1_302_883 * 2 // 200),
+    ):
+        wager = Wager(name, factor(counts))
+        assert 0 == wager.evidence
+        wager.observe(0, value)
+        assert (-fee, 0) == (wager._days[0].total, wager.evidence)
 
 
 def test_fee_makes_an_unchanged_agent_lose() -> None:
@@ -185,6 +219,31 @@ def test_window_rolls_evidence_to_the_best_stretch_that_is_left() -> None:
     assert "0.250000" == trail.risk().score  # as it would be
     trail.judged("0.800000")
     assert "0.375000" == trail.risk().score  # as it is
+
+
+@pytest.mark.parametrize(
+    ("last_day", "foretold"),
+    [([4], [6, 4, 4, 0]), ([-6, 4, -1, 2], [5, 5, 5, 0]), ([-6, 9, -8], [1, 1, 1, 0])],
+)
+def test_window_keeps_the_days_that_are_left(last_day: list[int], foretold: list[int]) -> None:
+    """5 on day 0, -3 on day 1, and day 2: evidence as of days 29 to 32, when they fall out."""
+    accumulation = Accumulation(1)
+    for day, increment in ((0, 5), (1, -3), *((2, one) for one in last_day)):
+        if not accumulation.seen or day > accumulation._days[-1].day:
+            accumulation.roll(day)
+        accumulation.add(day, increment, 0)
+    assert foretold[0] == accumulation.evidence
+    assert foretold == [accumulation.evidence_on(day) for day in (29, 30, 31, 32)]
+    days = len(last_day)
+    for day, evidence, seen in zip((29, 30, 31, 32), foretold, (2, 1, 0, -days), strict=True):
+        accumulation.roll(day)
+        left = (accumulation.evidence, accumulation.counts, accumulation.seen)
+        assert (evidence, [days + seen], days + seen) == left
+    accumulation.add(32, 5, 0)
+    accumulation.restart()
+    accumulation.add(32, -1, 0)
+    accumulation.add(32, 3, 0)
+    assert (3, 2) == (accumulation.evidence, accumulation.seen)
 
 
 def test_window_forgets_counts_with_their_day() -> None:

@@ -21,7 +21,7 @@ from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.register import AuthorityState
 from sekisho.core.incidents.book import IncidentBook
 from sekisho.core.incidents.cases import OwedClose
-from sekisho.core.incidents.table import State
+from sekisho.core.incidents.table import Outcome, State
 from sekisho.core.terms import NS
 from tests.unit.core.identity.entries import APPROVED, at, changed, command, issued, log_key
 
@@ -110,9 +110,9 @@ def acknowledged(
     return IncidentAcknowledged(**(fields | other))
 
 
-def closed(outcome: str, incident: str = FIRST, second: int = 10) -> IncidentClosed:
+def closed(outcome: Outcome, incident: str = FIRST, second: int = 10) -> IncidentClosed:
     """The end."""
-    return IncidentClosed(at=at(second), incident=incident, outcome=outcome)  # type: ignore[arg-type] - tests say wrong ones too
+    return IncidentClosed(at=at(second), incident=incident, outcome=outcome)
 
 
 def rearmed(second: int = 20, latch: str = "circuit_breaker", **other: Any) -> RearmAuthorised:

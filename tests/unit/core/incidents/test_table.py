@@ -45,6 +45,9 @@ def entries_of(folds: BothFolds, act: Act) -> list[AuthorityEntry]:
             return [acknowledged(200, "fault", at(REVOKE_S - 1))]
         case "condemned":
             return [acknowledged(200, "fault", ends_at=deadline)]
+        case "fault" if folds.state_of() == "acknowledged":
+            at_once = acknowledged(200, "fault", ends_at=deadline)
+            return [at_once, automatic(act, epoch, at=at(LATE_S))]
         case "grace_expired" | "deadline_expired" | "fault":
             return [automatic(act, epoch, at=at(LATE_S))]
         case "release":

@@ -78,6 +78,6 @@ class MemoryJournal:
 
     def _place(self, index: int) -> int:
         place = index - self.size + len(self._entries)
-        if not 0 <= place < len(self._entries) or index >= self.size:
+        if not 0 <= place < len(self._entries):
             raise IndexError(f"entry {index} is not kept; the newest {len(self._entries)} are")
         return place

@@ -71,7 +71,7 @@ def orders_plot(figures: dict[str, Any]) -> Plot:
     far = limit > 0 and highest > FAR_ABOVE * limit
     # Six decades at most: below lies what nobody could tell apart.
     lowest = max(min(filter(None, amounts), default=1), highest // 10**6, 1) if far else 0
-    frame = Frame(figures, 320)
+    frame = PlotFrame(figures, 320)
     axis = frame.amounts(highest, lowest=lowest)
     dots: list[str] = []
     marks: list[Shape] = []
@@ -121,7 +121,7 @@ def volume_plot(figures: dict[str, Any]) -> Plot:
     """Permitted volume of each policy day against the cap of that day."""
     rows = figures["days"]["rows"]
     columns, group = day_columns(rows)
-    frame = Frame(figures, 280, times=False)
+    frame = PlotFrame(figures, 280, times=False)
     highest = max([cents(row[key]) for row in rows for key in ("gross_permitted", "cap")] or [1])
     axis = frame.amounts(highest)
     frame.days(columns)
@@ -170,7 +170,7 @@ def volume_plot(figures: dict[str, Any]) -> Plot:
 def scores_plot(figures: dict[str, Any]) -> Plot:
     """The highest anomaly score and risk score of each span, and the thresholds."""
     spans = figures["scores"]["spans"]
-    frame = Frame(figures, 280)
+    frame = PlotFrame(figures, 280)
     axis = Axis(0, 1_000_000, frame.bottom, TOP)
     for tick in range(0, 1_000_001, 250_000):
         frame.rule(axis.at(tick), f"{tick // 10**6}.{tick % 10**6 // 10**4:02d}")
@@ -243,7 +243,7 @@ def day_columns(
     return columns, group
 
 
-class Frame:
+class PlotFrame:
     """The empty picture: its axes, and the shapes drawn so far."""
 
     def __init__(self, figures: dict[str, Any], height: int, *, times: bool = True) -> None:
@@ -335,7 +335,7 @@ def _mark(row: dict[str, Any], x: float, y: float, currency: str) -> Shape:
     return Shape("path", {"class": row["ending"], "d": path}, title=title)
 
 
-def _incident_marks(figures: dict[str, Any], frame: Frame) -> list[Shape]:
+def _incident_marks(figures: dict[str, Any], frame: PlotFrame) -> list[Shape]:
     shapes = []
     for incident in figures["incidents"]["told"]:
         if incident["opened_at"]:

@@ -108,7 +108,10 @@ class LimitsSeen:
                 self._of(name).take(parse_amount(order["quantity"]), parse_amount(row.max), entry)
 
     def _of(self, name: str) -> Nearest:
-        if name not in self._nearest and len(self._nearest) >= _MARKETS_MAX:
+        known = self._nearest.get(name)
+        if known is not None:
+            return known
+        if len(self._nearest) >= _MARKETS_MAX:
             name = "others"
         return self._nearest.setdefault(name, Nearest())
 
