@@ -220,7 +220,7 @@ def test_acknowledgement_by_a_stranger_changes_nothing(friday: LivingWorld, tmp_
         forged = world.forged(genuine)
         with pytest.raises(VerificationFailed):
             await world.home.authority.acknowledge((forged,))
-        assert world.home.authority.incidents.open_incident(AGENT).state == "grace"
+        assert world.home.authority.incidents.by_id(incident.incident).state == "grace"
 
     tell(friday, tmp_path, story)
 

@@ -50,6 +50,10 @@ def lines(path: Path) -> list[Alert]:
     return [decoder.decode(line) for line in path.read_bytes().splitlines() if line]
 
 
+def _move(folder: Path, to: Path) -> None:
+    folder.rename(to)
+
+
 @pytest.fixture(params=["file", "simulated"])
 def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Channel:
     """One channel of each kind."""
@@ -71,8 +75,8 @@ def channel(request: pytest.FixtureRequest, tmp_path: Path) -> Channel:
     return Channel(
         AlertFile(path),
         lambda: lines(path) if path.exists() else [],
-        lambda: os.rename(folder, tmp_path / "away"),
-        lambda: os.rename(tmp_path / "away", folder),
+        lambda: _move(folder, tmp_path / "away"),
+        lambda: _move(tmp_path / "away", folder),
     )
 
 

@@ -16,7 +16,6 @@ from tests.simulation.registry_seeds import run_registry_seed
 from tests.simulation.run import Result, parts_of, run_seed
 from tests.simulation.script import live_through
 
-
 _COUNTED = (
     "steps",
     "points",

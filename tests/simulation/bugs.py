@@ -199,7 +199,6 @@ BUGS: dict[str, Planted] = {
     "restart-forgotten-at-start": Planted(
         Parts(log=incidents.ForgetsTheRestart),
         ("invariant_p7_crossings_are_followed",),
-        rare=True,
     ),
     "latch-forgotten-at-start": Planted(
         Parts(log=incidents.ForgetsTheLatch),
@@ -227,6 +226,7 @@ BUGS: dict[str, Planted] = {
     "stop-again-at-start": Planted(
         Parts(incident_watch=incidents.StopsAgain),
         ("invariant_p5_release_takes_effect",),
+        rare=True,
     ),
     "no-stop-after-report": Planted(
         Parts(incident_watch=incidents.TrustsThePush),

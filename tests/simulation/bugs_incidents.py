@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from sekisho.core.events import IncidentOpened, Rearmed, Scores
@@ -18,7 +17,6 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.governing import Governing
 from sekisho.services.incidentwatch import IncidentWatch
 from sekisho.services.leasing import Leasing
-from sekisho.services.waiting import settle
 
 
 class NotesTheCrossingLater(GateLog):
@@ -64,14 +62,14 @@ class LiftsAtTheSameEpoch(Leasing):
     def _lawful(agent: AgentState, seen: str, epoch: int) -> bool:
         return agent.status != "revoked" and (seen != "good" or epoch >= agent.epoch)
 
-    def _changes(self, terms: Any, status: Any, unheard: Any) -> Any:  # noqa: ARG002 - as planted
+    def _changes(self, terms: Any, status: Any, unheard: Any) -> Any:
         return super()._changes(terms, status, frozenset())
 
 
 class LiftsWhatNobodyHeard(Leasing):
     """A lease of a newer epoch lifts, whether or not the authority knows of the incident."""
 
-    def _changes(self, terms: Any, status: Any, unheard: Any) -> Any:  # noqa: ARG002 - as planted
+    def _changes(self, terms: Any, status: Any, unheard: Any) -> Any:
         return super()._changes(terms, status, frozenset())
 
 
@@ -147,11 +145,8 @@ class Early:
 class TellsAtOnce(IncidentWatch):
     """A stop must not wait for the disk, so the authority is told although that is slow."""
 
-    async def _durable(self, index: int, entry: IncidentOpened) -> bool:
-        return await settle(self._clock, [self._flushed(index)], 0.05) or True
-
-    def _flushed(self, index: int) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._log.durable(index))
+    async def _durable(self, index: int, entry: IncidentOpened) -> bool:  # noqa: ARG002 - planted
+        return True
 
 
 class StopsAgain(IncidentWatch):
@@ -159,7 +154,8 @@ class StopsAgain(IncidentWatch):
 
     async def _stop_here(self, entry: IncidentOpened, *, what_rests: bool = False) -> None:
         held = self._log.state.agents[entry.agent]
-        if entry.incident_kind == "hold" and held.status != "revoked" and not what_rests:
+        wanted = bool(held.working) or not what_rests
+        if entry.incident_kind == "hold" and held.status != "revoked" and wanted:
             await self._stopping.stop(
                 entry.agent, entry.certificate_sha256, "hold", "incident", held.epoch
             )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from sekisho.core.terms import NS
 from tests.simulation.faults import DEATHS
-from tests.simulation.people import BOTH
 from tests.simulation.steps import body_of, fresh
 from tests.simulation.world import World
 
@@ -131,13 +130,6 @@ def incident_desk_away(world: World) -> None:
     world.deaf = world.dice.randrange(3) == 0
 
 
-def one_alone_rearms(world: World) -> None:
-    """One person commands what takes two."""
-    if world.gate is not None:
-        latches = sorted(world.gate.log.state.agents["bot"].latches)
-        world.rearm(latches[0] if latches else "circuit_breaker", BOTH[: 1])
-
-
 STEPS_OF_INCIDENTS = (
     (3, far_too_large),
     (3, resting_then_far_too_large),
@@ -145,5 +137,4 @@ STEPS_OF_INCIDENTS = (
     (3, dies_while_it_opens),
     (2, authority_away),
     (2, incident_desk_away),
-    (2, one_alone_rearms),
 )

@@ -23,8 +23,8 @@ from sekisho.adapters.venues.paper import PaperVenue, Reports
 from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.core.encoding import b64, canonical, sha256_hex, unb64
 from sekisho.core.errors import NotAuthorised, VerificationFailed
-from sekisho.core.governance.commands import SignedCommand, authorise_commands
 from sekisho.core.gate.permit import read_permit
+from sekisho.core.governance.commands import SignedCommand, authorise_commands
 from sekisho.core.identity import profile
 from sekisho.core.identity.ocsp import build_ocsp, verify_ocsp
 from sekisho.core.identity.status import CertificateStatus, Status

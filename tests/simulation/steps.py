@@ -255,10 +255,11 @@ def replace_certificate(world: World) -> None:
 
 
 def rearm(world: World) -> None:
-    """Two people of different roles take the first latch off that is on."""
+    """Two people of different roles take the first latch off that is on; or one tries to."""
     gate = world.gate
     if gate is not None and gate.log.state.agents["bot"].latches:
-        world.rearm(min(gate.log.state.agents["bot"].latches), BOTH)
+        seats = BOTH if world.dice.randrange(4) else BOTH[:1]  # one person alone is refused
+        world.rearm(min(gate.log.state.agents["bot"].latches), seats)
         if world.dice.randrange(6) == 0:  # the power fails while it is being written
             world.plan.ambush = ("disk.sync:before", DEATHS[0])
             world.run(1, lambda: world.gate is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -199,9 +199,9 @@ def test_incident_that_died_before_its_record_is_opened_at_the_next_start() -> N
         again = GateLog(_Copy(log.origin, kept), live.world.clock)  # type: ignore[arg-type]  # reads
         told = Told()
         watch = IncidentWatch(again, live.world.stopping, told, live.world.clock)
-        assert again.state.agents["bot"].status == "good"
+        before = again.state.agents["bot"].status
         watch.start()
-        assert again.state.agents["bot"].status == "hold"
+        assert (before, again.state.agents["bot"].status) == ("good", "hold")
         await watch.settled()
         assert [report.incident for report in told.reports] == [
             entry.incident for entry in log.incidents.values()
@@ -287,7 +287,7 @@ def test_rearming_and_replacement_begin_the_accumulation_anew() -> None:
         first = live.kinds(BaselineAdopted)[0]
         for latch in ("consecutive_failures", "circuit_breaker"):
             log.record(
-                Rearmed(at=log.at(), agent="bot", latch=latch, seats=("a", "b"), commands=())  # type: ignore[arg-type]  # a word
+                Rearmed(at=log.at(), agent="bot", latch=latch, seats=("a", "b"), commands=())
             )
         (restart,) = live.kinds(AccumulationRestarted)
         entry = decode_gate_entry(log.journal.entry(restart))
@@ -326,7 +326,7 @@ def test_go_live_and_rearm_refuse_other_commands() -> None:
 
     async def story() -> None:
         live = await LiveWorld.start()
-        governing = Governing(live.world.log, None, lambda: None)  # type: ignore[arg-type]  # unasked
+        governing = Governing(live.world.log, cast("Any", None), lambda: cast("Any", None))
         with pytest.raises(Exception, match="nobody commanded this"):
             await governing.go_live(())
         with pytest.raises(Exception, match="nobody commanded this"):

@@ -156,9 +156,9 @@ def test_hold_incident_holds_the_present_certificate_only() -> None:
     """An incident stops the certificate that it names, and lifts no revocation."""
     world = live()
     incident(world, "hold", "f" * 64)
-    assert world.bot.status == "good"
+    before = world.bot.status
     incident(world, "hold")
-    assert world.bot.status == "hold"
+    assert (before, world.bot.status) == ("good", "hold")
     assert reasons(ask(world)) == [("certificate_held", "", "", "")]
     world.status("revoked")
     incident(world, "hold")

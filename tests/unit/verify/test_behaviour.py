@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from sekisho_verify.decades import bucket
 from sekisho_verify.findings import VerificationFailed
 from tests.unit.verify.build_policy import AGENT, policy
 from tests.unit.verify.small_gate import SmallGate, amend, cancel, market, new

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sekisho_verify.findings import VerificationFailed
+from sekisho_verify.procedure import Procedure
 from tests.unit.verify.build_bundle import outcome
 from tests.unit.verify.build_live import LiveDraft, on
 from tests.unit.verify.build_policy import AGENT
@@ -474,3 +477,20 @@ def test_baseline_locked_twice_or_with_an_open_incident_fails(
     found = outcome(draft, tmp_path / "open")
     assert ("baseline", "authority log, entry 11") == found[:2]
     assert "while an incident is open" in found[2]
+
+
+def test_hold_of_another_certificates_incident_is_not_lawful() -> None:
+    """An incident holds the certificate under which it was opened, and no other of the agent."""
+
+    def certificate() -> Any:
+        return SimpleNamespace(agent=AGENT, status=SimpleNamespace(status="good"))
+
+    issued = {"a" * 64: certificate(), "b" * 64: certificate()}
+    procedure = Procedure(issued, {}, lambda *_: [])
+    told = {"incident": "1" * 32, "agent": AGENT, "incident_kind": "hold"}
+    procedure.handlers["incident_recorded"](0, told | {"certificate_sha256": "a" * 64}, 0)
+    change: dict[str, Any] = {"cause": "automatic_hold", "incident": "1" * 32}
+    change |= {"commands": [], "seats": []}
+    procedure.automatic(change, issued["a" * 64], 0)
+    with pytest.raises(VerificationFailed, match="of another certificate"):
+        procedure.automatic(change, issued["b" * 64], 0)

@@ -2,9 +2,9 @@
 """What a gate does when one of its agents opened an incident: stop, cancel, and tell the authority.
 
 The stop itself is not here: the ``incident_opened`` entry took effect before anything was awaited.
-This carries it outwards. Narrowing does not wait: what rests is cancelled although the disk is slow
-and although the authority does not answer. The authority hears only of what no crash can undo: what
-a later start finds at another index, or not at all, would contradict what it has on record.
+This carries it outwards: what rests is cancelled although the disk fails and although the authority
+does not answer. The authority hears only of what no crash can undo: what a later start finds at
+another index, or not at all, would contradict what it has on record.
 
 A crash anywhere here loses nothing: :meth:`start` tells the authority again of every incident in
 the log, which takes each once, and cancels again what still rests under a hold.
@@ -21,9 +21,7 @@ from sekisho.core.events import IncidentOpened
 from sekisho.ports import Clock, IncidentReport
 from sekisho.services.gatelog import GateLog
 from sekisho.services.stopping import Stopping
-from sekisho.services.waiting import settle
 
-DURABLE_WAIT_S = 0.05
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
@@ -45,7 +43,7 @@ class IncidentWatch:
         self._stopping = stopping
         self._authority = authority
         self._clock = clock
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[str, asyncio.Task[None]] = {}
         self.unreported: dict[str, str] = {}
         """Incident → why the authority does not know it yet."""
         log.on_incident(self._opened)
@@ -59,24 +57,23 @@ class IncidentWatch:
     async def settled(self) -> None:
         """Return when everything begun so far was carried out or handed to the retries."""
         while self._running:
-            await asyncio.wait(set(self._running))
+            await asyncio.wait(set(self._running.values()))
 
     async def close(self) -> None:
         """Stop retrying; a later start tells the authority again."""
-        for task in self._running:
+        tasks = list(self._running.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _opened(self, index: int, entry: IncidentOpened) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(index, entry))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        if entry.incident not in self._running:
+            task = asyncio.get_running_loop().create_task(self._carry(index, entry))
+            self._running[entry.incident] = task
+            task.add_done_callback(lambda _: self._running.pop(entry.incident, None))
 
     async def _carry(self, index: int, entry: IncidentOpened) -> None:
-        durable = asyncio.ensure_future(self._durable(index, entry))
-        if not await settle(self._clock, [durable], DURABLE_WAIT_S):
-            await self._stop_here(entry)
-        if not await durable:
+        if not await self._durable(index, entry):
             await self._stop_here(entry)  # this log takes nothing more; the next start tells
             return
         if await self._report(index, entry):

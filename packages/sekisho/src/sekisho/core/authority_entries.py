@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every entry that an authority's log can hold (docs/spec/entries.md): closed, versioned by
+``kind``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sekisho.core.gate_entries import Entry, Latch
+
+
+class Founded(Entry, frozen=True, tag="founded"):
+    """The first entry of an authority: its certificates (base64 of DER) and the genesis roster."""
+
+    environment: str
+    root_certificate: str
+    issuing_certificate: str
+    responder_certificate: str
+    roster: dict[str, Any]
+    roster_sha256: str
+
+
+class LogKeyCertified(Entry, frozen=True, tag="log_key_certified"):
+    """A log's note key got a certificate, so that one root suffices to verify a bundle."""
+
+    origin: str
+    certificate: str
+    serial_number: str
+
+
+class RosterChanged(Entry, frozen=True, tag="roster_changed"):
+    """A new roster, signed by k of n of the one before."""
+
+    roster: dict[str, Any]
+    roster_sha256: str
+    approvals: tuple[dict[str, Any], ...]
+
+
+class PolicyRegistered(Entry, frozen=True, tag="policy_registered"):
+    """A policy in its canonical form, with the defaults that were shown to whoever registered
+    it.
+    """
+
+    agent: str
+    policy: dict[str, Any]
+    policy_sha256: str
+    defaults: tuple[dict[str, str], ...]
+
+
+class ApprovalGiven(Entry, frozen=True, tag="approval_given"):
+    """One approver's signature over one policy digest."""
+
+    policy_sha256: str
+    approval: dict[str, Any]
+
+
+class Resolved(Entry, frozen=True, tag="resolved"):
+    """The quorum over one policy digest was reached."""
+
+    policy_sha256: str
+    resolution: dict[str, Any]
+    resolution_sha256: str
+
+
+class CertificateIssued(Entry, frozen=True, tag="certificate_issued"):
+    """An order-signing certificate. The entry is durable before anyone receives the certificate."""
+
+    agent: str
+    serial_number: str
+    certificate: str
+    certificate_sha256: str
+    policy_sha256: str
+    resolution_sha256: str
+    not_before: str
+    not_after: str
+
+
+class StatusChanged(Entry, frozen=True, tag="status_changed"):
+    """A certificate's status from this entry on. ``commands``: signed commands of people,
+    verbatim.
+    """
+
+    agent: str
+    serial_number: str
+    certificate_sha256: str
+    status: Literal["good", "hold", "revoked"]
+    reason: str
+    epoch: int
+    cause: str
+    incident: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class CrlIssued(Entry, frozen=True, tag="crl_issued"):
+    """A certificate revocation list was signed."""
+
+    number: int
+    crl_sha256: str
+    this_update: str
+    next_update: str
+
+
+class GateBooted(Entry, frozen=True, tag="gate_booted"):
+    """A gate instance asked for its first lease, with the checkpoint of its log at that time."""
+
+    gate: str
+    boot: str
+    origin: str
+    tree_size: int
+    root_hash: str
+
+
+class IncidentRecorded(Entry, frozen=True, tag="incident_recorded"):
+    """An ``incident_opened`` of the gate's log ``origin``, at ``index`` there, has arrived."""
+
+    incident: str
+    agent: str
+    certificate_sha256: str
+    origin: str
+    index: int
+    incident_kind: Literal["breaker", "hold"]
+    score: Literal["risk", "anomaly"]
+    factor: str
+    observed: str
+    threshold: str
+
+
+class AlertSent(Entry, frozen=True, tag="alert_sent"):
+    """One attempt to tell people, by one channel."""
+
+    incident: str
+    about: Literal["opened", "overdue", "revoked", "released"]
+    channel: str
+    outcome: Literal["delivered", "failed"]
+    detail: str
+
+
+class GraceStarted(Entry, frozen=True, tag="grace_started"):
+    """Somebody was told: the grace period runs. ``monotonic``: boot-time clock, ns."""
+
+    incident: str
+    ends_at: str
+    monotonic: str
+
+
+class IncidentAcknowledged(Entry, frozen=True, tag="incident_acknowledged"):
+    """A named person looks into it.
+
+    ``ends_at`` is the deadline of the disposition; of a ``fault`` with ``revoke_at`` that time.
+    """
+
+    incident: str
+    disposition: Literal["investigating", "fault", "false_alarm"]
+    revoke_at: str
+    ends_at: str
+    monotonic: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class IncidentClosed(Entry, frozen=True, tag="incident_closed"):
+    """The incident is over; directly after the entry that ended it."""
+
+    incident: str
+    outcome: Literal["released", "revoked", "killed", "rearmed", "superseded"]
+
+
+class RearmAuthorised(Entry, frozen=True, tag="rearm_authorised"):
+    """Two people take a latch of a gate off."""
+
+    agent: str
+    latch: Latch
+    epoch: int
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class BaselineLocked(Entry, frozen=True, tag="baseline_locked"):
+    """A person of compliance or risk signed this baseline off: the agent may go live with it."""
+
+    agent: str
+    origin: str
+    baseline_sha256: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
