@@ -17,47 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.compose import COMPLIANCE_SEAT, ISSUER_SEAT, OPERATOR_SEAT, RISK_SEAT, write_bundle
 from sekisho.core.errors import NotAuthorised, VerificationFailed
-from sekisho.core.terms import DAY_S, NS, format_instant
+from sekisho.core.terms import format_instant
 from tests.acceptance.bundle_life import verify
-from tests.embedded_world import AGENT, prepared
+from tests.acceptance.exchange import BOT, FRIDAY, at
+from tests.embedded_world import AGENT
 from tests.gate_world import codes
-from tests.living_world import CERTIFIED, MONDAY, Habit, LivingWorld, crypto_policy
-
-BOT = Habit()
-FRIDAY = 18
-"""Day 18 after the first Monday: the Friday of the first live week."""
-
-
-def at(day: int, clock: str) -> int:
-    """A time of a day, day 0 being the first Monday; ns UTC."""
-    hour, minute = clock.split(":")
-    return MONDAY + (day * DAY_S + int(hour) * 3600 + int(minute) * 60) * NS
-
-
-@pytest.fixture(scope="module")
-def friday(tmp_path_factory: pytest.TempPathFactory) -> LivingWorld:
-    """The exchange on Friday at 10:00: a fortnight's baseline locked, four live days behind it."""
-
-    async def begun() -> LivingWorld:
-        folder = tmp_path_factory.mktemp("crypto") / "home"
-        clock = SteppedClock(CERTIFIED)
-        await prepared(folder, crypto_policy(), clock)
-        world = LivingWorld(folder, clock)
-        await world.open()
-        await world.gate.admit(AGENT)
-        await world.trade_until(0, 14, BOT)
-        clock.advance_to(at(14, "08:00"))
-        await world.go_live()
-        await world.trade_until(14, 4, BOT)
-        clock.advance_to(at(FRIDAY, "10:00"))
-        assert {answer.kind for answer in world.asked} == {"permitted"}
-        await world.close()
-        return world
-
-    return asyncio.run(begun())
+from tests.living_world import MONDAY, LivingWorld
 
 
 def tell(

@@ -73,7 +73,8 @@ COLLAR = {"deviation_max": "0.001", "range_max": "1", "window_s": 60}
 CASES: list[Case] = [
     ("size", checks.size, lambda a: wider(a, "order_notional_max", CENT), {},
      [order("x", quantity="25000.01")]),
-    ("daily volume", checks.daily_volume, lambda a: wider(a, "daily_notional_max", CENT),
+    ("daily volume", checks.daily_volume,
+     lambda a: wider(a, "daily_notional_before_baseline", CENT),
      {"daily_notional_max": "20000"}, [order("x", quantity="20000.01")]),
     ("position", checks.position, lambda a: wider(a, "position_notional_max", CENT),
      {"position_notional_max": "20000"}, [order("x", quantity="20000.01")]),

@@ -145,7 +145,7 @@ class Early:
 class TellsAtOnce(IncidentWatch):
     """A stop must not wait for the disk, so the authority is told although that is slow."""
 
-    async def _durable(self, index: int, entry: IncidentOpened) -> bool:  # noqa: ARG002 - planted
+    async def _durable(self, index: int, entry: IncidentOpened) -> bool:
         return True
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One scripted life of a gate, ended by a power loss at each of its awaits in turn.
+"""Two scripted lives of a gate, each ended by a power loss at each of its awaits in turn.
 
 The script does what a day has: orders that fill, rest, are amended, cancelled and refused, several
-at once, a hold in flight and its release, a restart and a retry, a revocation. After the power loss
-the gate opens again and the script goes on; the interrupted act is done again, with the same bytes.
+at once, a hold in flight and its release, a restart and a retry, a revocation. The other life has a
+baseline: an order far too large stops it while others rest, people release it, and it happens again
+while the authority is away. After the power loss the gate opens again and the script goes on; the
+interrupted act is done again, with the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from sekisho.core.encoding import canonical
 from tests.simulation.faults import DEATHS
 from tests.simulation.invariants import Violated, check
 from tests.simulation.life import Parts
+from tests.simulation.observing import quiet_day
 from tests.simulation.run import calm_down, expect_service
 from tests.simulation.steps import body_of, save_checkpoint
 from tests.simulation.world import World
@@ -95,6 +98,32 @@ SCRIPT: tuple[Act, ...] = (
 )
 
 
+def _authority_goes_away(world: World) -> None:
+    world.cut_off = True
+
+
+def _authority_comes_back(world: World) -> None:
+    world.cut_off = False
+    world.run(40)
+
+
+SCRIPT_OF_INCIDENTS: tuple[Act, ...] = (
+    _order("rests", price="1.05", quantity="2000", time_in_force="gtc"),
+    _order("far-too-large", quantity="9000000"),
+    _wait,
+    _release_at_the_authority,
+    _order("trades"),
+    _order("rests-too", price="1.05", quantity="2000", time_in_force="gtc"),
+    _authority_goes_away,
+    _order("far-too-large-too", quantity="8000000"),
+    _start_again,
+    _wait,
+    _authority_comes_back,
+    _release_at_the_authority,
+    _order("trades-too"),
+)
+
+
 @dataclass
 class Life:
     """How a scripted life went.
@@ -112,15 +141,20 @@ class Life:
     finding: str = ""
 
 
-def live(crash_at: int = 0, parts: Parts | None = None) -> Life:
-    """The script once, with a power loss at the await of this number."""
-    world = World(0, parts=parts, quiet=True, observed=False)
+def live(crash_at: int = 0, parts: Parts | None = None, *, incidents: bool = False) -> Life:
+    """A script once, with a power loss at the await of this number."""
+    world = World(0, parts=parts, quiet=True, observed=incidents)
     life = Life(crash_at)
-    world.plan.crash_at = crash_at
     try:
+        if incidents:
+            quiet_day(world)
+            world.go_live()
+            world.run(5)
+            world.plan.count = 0
+        world.plan.crash_at = crash_at
         world.open()
         check(world)
-        for act in SCRIPT:
+        for act in SCRIPT_OF_INCIDENTS if incidents else SCRIPT:
             before = world.deaths
             _do(world, act)
             if world.deaths != before and act is not _start_again:
@@ -136,10 +170,11 @@ def live(crash_at: int = 0, parts: Parts | None = None) -> Life:
     return life
 
 
-def live_through(parts: Parts | None = None) -> tuple[int, list[Life]]:
-    """The script once for each of its awaits: how many there are, and the lives that failed."""
-    undisturbed = live(0, parts)
-    lives = [live(number, parts) for number in range(1, undisturbed.points + 1)]
+def live_through(parts: Parts | None = None, *, incidents: bool = False) -> tuple[int, list[Life]]:
+    """A script once for each of its awaits: how many there are, and the lives that failed."""
+    undisturbed = live(0, parts, incidents=incidents)
+    numbers = range(1, undisturbed.points + 1)
+    lives = [live(number, parts, incidents=incidents) for number in numbers]
     for life in lives:
         if not life.finding and life.deaths <= undisturbed.deaths:
             life.finding = "the power was not lost"

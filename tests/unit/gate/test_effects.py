@@ -21,6 +21,8 @@ from sekisho.core.events import (
 from sekisho.core.gate.permit import check_signature as check
 from sekisho.core.gate.permit import load_public_key, read_permit, split
 from sekisho.core.terms import parse_instant
+from sekisho.services.gatelog import GateLog
+from sekisho.services.journal import Journal
 from tests.gate_world import CERTIFICATE, POLICY, GateWorld, codes, order
 
 
@@ -286,7 +288,9 @@ def test_stop_when_the_log_fails_still_stops_and_cancels() -> None:
     async def story() -> None:
         world = await GateWorld.start()
         await world.ask(client_order_id="a")
-        world.log.journal.failed = StorageFailed("disk full")
+        journal = world.log.journal
+        assert isinstance(journal, Journal)
+        journal.failed = StorageFailed("disk full")
         stop = await world.stopping.stop("bot", CERTIFICATE, "revoked", "test", 1)
         assert (world.venue.cancels, stop.recorded, stop.complete) == (["a"], False, False)
         assert (await world.ask(client_order_id="b")).kind == "unavailable"
@@ -385,8 +389,6 @@ def test_refold_gives_the_identical_state() -> None:
         for name in ("a", "b"):
             await world.ask(client_order_id=name)
         await world.ask(client_order_id="c", quantity="180000")
-        from sekisho.services.gatelog import GateLog
-
         again = GateLog(world.log.journal, world.clock)
         held, other = world.log.state.agents["bot"], again.state.agents["bot"]
         assert vars(other).keys() == vars(held).keys()

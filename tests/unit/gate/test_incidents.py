@@ -196,7 +196,7 @@ def test_incident_that_died_before_its_record_is_opened_at_the_next_start() -> N
         log = live.world.log
         await log.durable(log.journal.size - 1)
         kept = [data for index, data in log.journal.entries() if index <= answer.decision]
-        again = GateLog(_Copy(log.origin, kept), live.world.clock)  # type: ignore[arg-type]  # reads
+        again = GateLog(cast("Any", _Copy(log.origin, kept)), live.world.clock)
         told = Told()
         watch = IncidentWatch(again, live.world.stopping, told, live.world.clock)
         before = again.state.agents["bot"].status

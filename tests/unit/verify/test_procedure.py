@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sekisho_verify.canonical import instant
 from sekisho_verify.findings import VerificationFailed
 from sekisho_verify.procedure import Procedure
 from tests.unit.verify.build_bundle import outcome
@@ -479,18 +480,55 @@ def test_baseline_locked_twice_or_with_an_open_incident_fails(
     assert "while an incident is open" in found[2]
 
 
-def test_hold_of_another_certificates_incident_is_not_lawful() -> None:
-    """An incident holds the certificate under which it was opened, and no other of the agent."""
+def recorded_alone(kind: str = "hold") -> tuple[Procedure, dict[str, Any]]:
+    """A procedure with one incident of the first of two good certificates of an agent."""
 
     def certificate() -> Any:
-        return SimpleNamespace(agent=AGENT, status=SimpleNamespace(status="good"))
+        policy = SimpleNamespace(stops=SimpleNamespace(grace_s=0))
+        return SimpleNamespace(agent=AGENT, status=SimpleNamespace(status="good"), policy=policy)
 
     issued = {"a" * 64: certificate(), "b" * 64: certificate()}
     procedure = Procedure(issued, {}, lambda *_: [])
-    told = {"incident": "1" * 32, "agent": AGENT, "incident_kind": "hold"}
+    told = {"incident": "1" * 32, "agent": AGENT, "incident_kind": kind}
     procedure.handlers["incident_recorded"](0, told | {"certificate_sha256": "a" * 64}, 0)
+    return procedure, issued
+
+
+def test_hold_of_another_certificates_incident_is_not_lawful() -> None:
+    """An incident holds the certificate under which it was opened, and no other of the agent."""
+    procedure, issued = recorded_alone()
     change: dict[str, Any] = {"cause": "automatic_hold", "incident": "1" * 32}
-    change |= {"commands": [], "seats": []}
+    change |= {"commands": [], "seats": [], "status": "hold"}
     procedure.automatic(change, issued["a" * 64], 0)
     with pytest.raises(VerificationFailed, match="of another certificate"):
         procedure.automatic(change, issued["b" * 64], 0)
+    procedure.changed(change, issued["a" * 64], 0)
+    with pytest.raises(VerificationFailed, match="because of automatic_hold"):
+        procedure.automatic(change, issued["a" * 64], 0)
+
+
+def test_breaker_holds_nothing_and_is_told_at_once() -> None:
+    """No status follows from it, and no grace."""
+    procedure, issued = recorded_alone("breaker")
+    change = {"cause": "automatic_hold", "incident": "1" * 32, "commands": [], "seats": []}
+    with pytest.raises(VerificationFailed, match="because of automatic_hold"):
+        procedure.automatic(change, issued["a" * 64], 0)
+    alert = {"incident": "1" * 32, "about": "opened", "outcome": "delivered"}
+    procedure.handlers["alert_sent"](1, alert, 0)
+    start = {"incident": "1" * 32, "ends_at": on(17, 0), "monotonic": "1"}
+    with pytest.raises(VerificationFailed, match="in another state"):
+        procedure.handlers["grace_started"](2, start, instant(on(17, 0)))
+
+
+def test_alert_and_grace_come_after_the_hold_is_in_effect() -> None:
+    """Recorded, held, told, grace: a grace of 0 s ends with its entry."""
+    procedure, issued = recorded_alone()
+    alert = {"incident": "1" * 32, "about": "opened", "outcome": "delivered"}
+    with pytest.raises(VerificationFailed, match="before it is in effect"):
+        procedure.handlers["alert_sent"](1, alert, 0)
+    change = {"cause": "automatic_hold", "status": "hold", "commands": []}
+    procedure.changed(change, issued["a" * 64], 0)
+    procedure.handlers["alert_sent"](2, alert, 0)
+    start = {"incident": "1" * 32, "ends_at": on(17, 0), "monotonic": "1"}
+    procedure.handlers["grace_started"](3, start, instant(on(17, 0)))
+    assert procedure.incidents["1" * 32].overdue(instant(on(17, 0)))

@@ -16,7 +16,7 @@ from sekisho.core.errors import ConfigurationInvalid, MalformedInput, Verificati
 from sekisho.core.governance.defaults import POLICY
 from sekisho.core.governance.document import DOCUMENT_BYTES_MAX, describe, read_policy
 from sekisho.core.governance.names import OTHER_NAMES
-from sekisho.core.governance.policy import policy_from_canonical
+from sekisho.core.governance.policy import Behaviour, policy_from_canonical
 from sekisho.core.governance.shape import Group, Leaf
 from sekisho.core.scope import Scope, ZoneOffset
 from sekisho.core.terms import NS, parse_instant
@@ -154,6 +154,7 @@ def test_json_number_is_taken_by_its_text() -> None:
     assert "900719925474099.37" == register(data.encode()).policy.scope.order_notional_max
 
 
+BEHAVIOUR = ("14", "100", "scope_checks", "1", "1000")
 DEFAULTS = {
     "schema": "sekisho/policy/v1",
     "version": "1",
@@ -196,11 +197,7 @@ DEFAULTS = {
     "risk_controls.permit_lifetime_s": "2",
     "risk_controls.lease_s": "15",
     "risk_controls.clock_difference_max_s": "1",
-    "behaviour.baseline_days": "14",
-    "behaviour.baseline_orders_min": "100",
-    "behaviour.without_baseline": "scope_checks",
-    "behaviour.baseline_daily_fraction": "1",
-    "behaviour.risk_lag_entries_max": "1000",
+    **dict(zip((f"behaviour.{n}" for n in Behaviour.__struct_fields__), BEHAVIOUR, strict=True)),
     "testing.fitness_test_due": "2027-05-15",
     "testing.scenario_testing": "quarterly",
     "testing.penetration_testing": "annual",
