@@ -32,7 +32,7 @@ from sekisho.core.gate.state import GateState
 class Lift(NamedTuple):
     """An entry that took a certificate for good again, and the incidents that had held it."""
 
-    index: int
+    number: int
     entry: StatusActed
     incidents: tuple[str, ...]
 
@@ -165,9 +165,10 @@ class Following:
             self._certificates[index] = entry.certificate_sha256
             if entry.verdict == "permitted" and entry.order is not None:
                 self._judge_permitted(index, entry, str(entry.order["action"]))
-        elif isinstance(entry, PermitSigned):
-            if self._certificates.get(entry.decision) in self.holding:
-                self.stopped.append(f"entry {index} is a permit under a hold by an incident")
+        elif isinstance(entry, PermitSigned) and (
+            self._certificates.get(entry.decision) in self.holding
+        ):
+            self.stopped.append(f"entry {index} is a permit under a hold by an incident")
 
     def _judge_permitted(self, index: int, entry: Decision, action: str) -> None:
         if action == "cancel":

@@ -241,8 +241,9 @@ class WatchedRates:
 class Gate:
     """The services of one life, wired as the product wires them."""
 
-    def __init__(self, world: World, log: GateLog, boot: str) -> None:
+    def __init__(self, world: World, journal: Journal, log: GateLog, boot: str) -> None:
         clock, parts = world.clock, world.parts
+        self.journal = journal
         self.log = log
         self._world = world
         session = WatchedVenueSession(world, log, world.venue.session(CREDENTIAL))
@@ -299,7 +300,7 @@ async def open_gate(world: World) -> Gate:
     opened = GateOpened(at=log.at(), gate="g1", boot=boot, region="eu-west-1", environment="test")
     await log.durable(log.record(opened))
     await admit(world, log)
-    gate = Gate(world, log, boot)
+    gate = Gate(world, journal, log, boot)
     await gate.start()
     return gate
 

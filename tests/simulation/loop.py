@@ -30,13 +30,27 @@ class Process:
         self.tasks: list[asyncio.Task[Any]] = []
         self.roots: list[asyncio.Task[Any]] = []
         """Tasks that were begun from outside; nobody else reads how they ended."""
+        self._unread: set[asyncio.Task[Any]] = set()
 
     def failures(self) -> list[str]:
-        """How tasks that were begun from outside failed since the last call."""
+        """How tasks failed since the last call: those begun from outside, and those within.
+
+        What a task within ended with is somebody's to read until the next call.
+        """
         ended = [task for task in self.roots if task.done()]
         self.roots = [task for task in self.roots if not task.done()]
+        unread = {task for task in self.tasks if task.done() and _unread(task)}
+        unread -= set(ended)
+        ended += sorted(unread & self._unread, key=self.tasks.index)
+        self._unread = unread - self._unread
+        self.tasks = [task for task in self.tasks if not task.done() or task in self._unread]
         errors = [None if task.cancelled() else task.exception() for task in ended]
         return [f"a task ended with {error!r}" for error in errors if error is not None]
+
+
+def _unread(task: asyncio.Task[Any]) -> bool:
+    """Whether it failed and nobody has asked how: what asyncio would log when it is dropped."""
+    return bool(task._log_traceback)
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)

@@ -72,7 +72,7 @@ def ordinary(world: World) -> None:
 
 
 def far_too_large(world: World) -> None:
-    """An order beyond everything that was ever seen: refused, and where the policy says so, held."""
+    """An order beyond everything ever seen: refused, and where the policy says so, a hold."""
     name = fresh(world)
     world.ask(body_of(name, quantity=f"{5 + world.dice.randrange(5)}000000"), name)
 

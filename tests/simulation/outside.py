@@ -9,6 +9,7 @@ simulated elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -147,7 +148,8 @@ class Noted(NamedTuple):
     report: IncidentReport
 
 
-class Locked(NamedTuple):
+@dataclass(frozen=True)
+class Locked:
     """A baseline that was signed off."""
 
     baseline_sha256: str

@@ -279,7 +279,7 @@ def save_checkpoint(world: World) -> None:
     """The observer keeps what the gate published, and what the authority last saw."""
     world.seen.checkpoints.append(world.authority.seen)
     assert world.gate is not None
-    journal = world.gate.log.journal
+    journal = world.gate.journal
     if journal.checkpoint:
         published, _ = verify_checkpoint(journal.checkpoint, journal.log_key)
         world.seen.checkpoints.append((published.size, published.root_hash))

@@ -56,6 +56,25 @@ def test_process_that_lives_is_not_touched_by_the_death_of_another() -> None:
     assert said == ["other"]
 
 
+def test_task_within_that_fails_unread_is_told_at_the_second_look() -> None:
+    """Whoever began it may still read it; nobody did, so it is a failure."""
+    loop, process = new_loop(), Process("p")
+
+    async def fails() -> None:
+        raise ValueError("unread")
+
+    async def work() -> None:
+        asyncio.get_running_loop().create_task(fails())
+
+    loop.spawn(process, work())
+    loop.run(0)
+    assert [process.failures(), process.failures(), process.failures()] == [
+        [],
+        ["a task ended with ValueError('unread')"],
+        [],
+    ]
+
+
 def test_time_is_virtual_and_exact() -> None:
     """Time-outs and sleeps end at their instants; the machine's clock has no part in it."""
     loop, process = new_loop(), Process("p")

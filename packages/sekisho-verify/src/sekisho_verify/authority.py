@@ -279,7 +279,7 @@ class AuthorityLog:
         for one in found:
             stale = one.command == "release" and one.epoch != present
             require(not stale, f"rests on a release for epoch {one.epoch}, not {present}")
-        self.procedure.by_people(entry, issued, found[0])
+        self.procedure.by_people(entry, issued, found[0], now)
         if entry["status"] == "revoked":
             return _REASONS.get(found[0].reason_code, "privilegeWithdrawn")
         return "certificateHold" if entry["status"] == "hold" else ""

@@ -9,6 +9,7 @@ compared in `reconciled`.
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from sekisho_verify import canonical
@@ -63,9 +64,10 @@ class Handled:
     Attributes:
         recorded: its `incident_recorded` entry, and `at` of that.
         held: the certificate is not good since the incident, or was not already.
-        dead: the certificate was revoked already.
+        grace: its end.
         ends_at: of the present deadline.
         deadline: of the first acknowledgement.
+        spans: boot-time clock at the start and length of each span that runs, both in ns.
         condemned: acknowledged as a fault, to be revoked at once.
         ended_by: cause, and seats that gave it, when it has ended.
     """
@@ -75,13 +77,13 @@ class Handled:
     issued: Issued
     state: str
     held: bool
-    dead: bool
     held_at: int | None = None
     alerts: list[tuple[int, bool]] = dataclasses.field(default_factory=list)
-    grace: tuple[int, int] | None = None  # end, and the boot-time clock at its start
+    grace: int | None = None
     acknowledged: list[Acknowledged] = dataclasses.field(default_factory=list)
     ends_at: int | None = None
     deadline: int | None = None
+    spans: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     condemned: bool = False
     outcome: str = ""
     closed_at: int | None = None
@@ -96,6 +98,16 @@ class Handled:
     def hold(self) -> bool:
         """Of kind `hold`, not `breaker`."""
         return self.recorded["incident_kind"] == "hold"
+
+    def passed(self, monotonic: int) -> bool:
+        """Whether the boot-time clock shows that a span has passed, whatever the log's time.
+
+        Below its start the machine was started again: then it is a lower bound by itself.
+        """
+        return any(
+            (monotonic - start if monotonic >= start else monotonic) >= length
+            for start, length in self.spans
+        )
 
     def overdue(self, now: int) -> bool:
         """Whether a deadline is over without its effect."""
@@ -121,7 +133,6 @@ class Procedure:
         incidents: by id, in the order in which they were recorded.
         locked: by agent.
         rearms: (agent, latch, commands) of each `rearm_authorised`.
-        ending: id → outcome, of what has ended and must be closed by the next entries.
     """
 
     def __init__(
@@ -130,12 +141,10 @@ class Procedure:
         self._issued = issued
         self._epochs = epochs
         self._signed = signed
-        self._act: object = None  # commands of the last change of status
-        self._awaited = ""  # agent whose hold must be recorded next: its breaker was superseded
+        self._owed: deque[tuple[str, str]] = deque()  # (cause or outcome, incident), in order
         self.incidents: dict[str, Handled] = {}
         self.locked: dict[str, Locked] = {}
         self.rearms: set[tuple[str, str, tuple[str, ...]]] = set()
-        self.ending: dict[str, str] = {}
         self.handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
             "incident_recorded": self._recorded,
             "alert_sent": self._alerted,
@@ -159,22 +168,23 @@ class Procedure:
         ours = (one for one in self.incidents.values() if one.recorded["agent"] == agent)
         return [(one.recorded, one) for one in ours if one.recorded["origin"] != origin]
 
+    @property
+    def ending(self) -> set[str]:
+        """Ids of incidents that have ended and are not closed."""
+        return {name for what, name in self._owed if what not in AUTOMATIC}
+
     def arrives(self, entry: Entry) -> None:
-        """Before an entry is judged: what has ended is closed first."""
-        kind = entry["kind"]
-        if self._awaited:
-            hold = kind == "incident_recorded" and entry["incident_kind"] == "hold"
-            same = hold and entry["agent"] == self._awaited
-            require(same, "stands where the incident that superseded must be recorded")
-            self._awaited = ""
-        if not self.ending or (kind == "incident_closed" and entry["incident"] in self.ending):
+        """Before an entry is judged: what must follow directly stands before anything else."""
+        if not self._owed:
             return
-        same_act = kind == "status_changed" and self._act and entry["commands"] == self._act
-        # A hold that supersedes a breaker: its own change of status may come first.
-        effect = kind == "status_changed" and entry["cause"] == "automatic_hold"
-        effect = effect and set(self.ending.values()) == {"superseded"}
-        first = next(iter(self.ending))
-        require(bool(same_act or effect), f"stands where incident {first} must be closed")
+        what, name = self._owed[0]
+        if what in AUTOMATIC:
+            owed = entry["kind"] == "status_changed" and entry["cause"] == what
+            told = f"stands where {what} of incident {name} must follow"
+        else:
+            owed = entry["kind"] == "incident_closed"
+            told = f"stands where incident {name} must be closed as {what}"
+        require(owed and entry["incident"] == name, told)
 
     # ------------------------------------------------------------------------- changes of status
 
@@ -184,39 +194,49 @@ class Procedure:
         one = self._known(entry)
         require(one.outcome == "", "is of an incident that is closed")
         require(one.issued is issued, "is of an incident of another certificate")
-        cause, ends = entry["cause"], one.ends_at
+        cause, ends = str(entry["cause"]), one.ends_at
         over = ends is not None and now >= ends
         lawful = {
-            "automatic_hold": one.hold and one.held_at is None,
+            "automatic_hold": (cause, one.name) in self._owed,
             "grace_expired": one.state == "grace" and over,
             "deadline_expired": one.state == "acknowledged" and over,
             "fault": one.condemned or (one.state == "scheduled" and over),
         }
-        require(lawful[str(cause)], f"changes the status because of {cause} in state {one.state}")
+        require(lawful[cause], f"changes the status because of {cause} in state {one.state}")
 
-    def by_people(self, entry: Entry, issued: Issued, command: Command) -> None:
-        """The incident that a change of status by people names is an open one of the agent."""
-        for named in (entry["incident"], command.incident):
-            if named:
-                names = [one.name for one in self.open_of(issued.agent)]
-                require(named in names, "names no open incident of the agent")
+    def _ended(self, cause: str, issued: Issued) -> Handled | None:
+        """The incident that a change of this certificate's status ends."""
+        for one in self.open_of(issued.agent):
+            # A release closes what is held; a breaker is closed by a re-arming.
+            if one.issued is issued and cause in _ENDS and (cause != "release" or one.hold):
+                return one
+        return None
+
+    def by_people(self, entry: Entry, issued: Issued, command: Command, now: int) -> None:
+        """A change of status by people names the incident that it ends, in time."""
+        one = self._ended(str(entry["cause"]), issued)
+        name = "" if one is None else one.name
+        require(entry["incident"] == name, f"`incident` is not what it ends: {name or 'none'}")
+        require(command.incident in ("", name), "rests on a command about another incident")
+        if one is not None and one.ends_at is not None and entry["cause"] == "release":
+            require(now < one.ends_at, "releases after the deadline")
 
     def changed(self, entry: Entry, issued: Issued, now: int) -> None:
         """After a change of status: what it does to the incidents of its certificate."""
-        cause, status = str(entry["cause"]), entry["status"]
-        self._act = entry["commands"]
+        cause = str(entry["cause"])
+        if cause in AUTOMATIC and self._owed:
+            self._owed.popleft()
+        ended = self._ended(cause, issued)
         for one in self.open_of(issued.agent):
-            if one.issued is not issued:
-                continue
-            if status != "good":
+            if one.issued is issued and entry["status"] != "good":
                 one.held = True
-            if cause == "automatic_hold" and one.hold:
-                one.held_at = now
-            if cause in _ENDS and (cause != "release" or one.hold):
-                self._end(one, _ENDS[cause], cause, entry)
+                if cause == "automatic_hold" and one.name == entry["incident"]:
+                    one.held_at = now
+        if ended is not None:
+            self._end(ended, _ENDS[cause], cause, entry)
 
     def _end(self, one: Handled, outcome: str, cause: str, entry: Entry) -> None:
-        self.ending[one.name] = outcome
+        self._owed.append((outcome, one.name))
         seats = canonical.array_of(entry.get("seats", []))
         one.ended_by = cause, tuple(str(seat) for seat in seats)
 
@@ -239,28 +259,33 @@ class Procedure:
                 "is of a certificate that was not issued to the agent", concern="incidents"
             )
         hold = entry["incident_kind"] == "hold"
-        for other in self.open_of(agent):
-            require(hold and not other.hold, f"is recorded while incident {other.name} is open")
-            self._end(other, "superseded", "hold", {})
-        status = issued.status.status
-        self.incidents[name] = Handled(
+        status, others = issued.status.status, self.open_of(agent)
+        one = self.incidents[name] = Handled(
             recorded=entry,
             at=now,
             issued=issued,
             state="alerting" if hold else "latched",
             held=status != "good",
-            dead=status == "revoked",
         )
+        if hold and status == "good":
+            self._owed.append(("automatic_hold", name))
+        if status == "revoked":
+            self._end(one, "revoked", "revoked before", {})
+        for other in others if status != "revoked" else []:
+            gives_way = not other.hold or other.issued.index < issued.index
+            superseded = other if hold and gives_way else one
+            self._end(superseded, "superseded", "another incident", {})
 
     def _alerted(self, _index: int, entry: Entry, now: int) -> None:
-        one, about = self._known(entry), entry["about"]
-        if about == "released":
-            require(one.outcome == "released", "tells of a release that did not happen")
-        elif about == "revoked":
-            revoked = one.issued.status.status == "revoked"
-            require(revoked, "tells of a revocation that did not happen")
-        else:
-            require(one.held or not one.hold, "tells of a hold before it is in effect")
+        one, about = self._known(entry), str(entry["about"])
+        late = one.ended_by[0] in {"grace_expired", "deadline_expired"}
+        true = {
+            "opened": one.held or not one.hold,
+            "released": one.outcome == "released",
+            "overdue": late and one.outcome != "",
+            "revoked": one.outcome in {"revoked", "killed"} and not late,
+        }
+        require(true[about], f"tells of {about} what is not so, or not yet")
         one.alerts.append((now, entry["outcome"] == "delivered"))
 
     def _grace_started(self, _index: int, entry: Entry, now: int) -> None:
@@ -271,7 +296,8 @@ class Procedure:
         end, length = instant(entry["ends_at"]), one.issued.policy.stops.grace_s
         require(end == now + length * SECOND, "`ends_at` is not the end of the grace period")
         one.state, one.ends_at = "grace", end
-        one.grace = end, int(str(entry["monotonic"]))
+        one.grace = end
+        one.spans = [(int(str(entry["monotonic"])), length * SECOND)]
 
     def _acknowledged(self, _index: int, entry: Entry, now: int) -> None:
         one = self._known(entry)
@@ -283,12 +309,14 @@ class Procedure:
             return ours and same and command.revoke_at == entry["revoke_at"]
 
         found = self._signed(entry, now, one.name, allowed)
-        awaits = one.state in {"grace", "acknowledged", "scheduled"} and not one.condemned
+        awaits = one.state in {"grace", "acknowledged", "scheduled"}
         require(one.outcome == "" and awaits, f"is an acknowledgement in state {one.state}")
         require(one.ends_at is not None and now < one.ends_at, "comes after the deadline")
+        monotonic = int(str(entry["monotonic"]))
+        require(not one.passed(monotonic), "comes after the deadline, by the boot-time clock")
         if one.deadline is None:
-            require(not self._elapsed(one, entry), "comes after the end of grace")
             one.deadline = now + one.issued.policy.stops.acknowledgement_s * SECOND
+            one.spans = []  # the grace is over, in time
             ends: set[int | None] = {one.deadline}
         else:
             ends = {one.ends_at, one.deadline}
@@ -296,37 +324,27 @@ class Procedure:
         scheduled = one.state == "scheduled"
         require(not scheduled or disposition == "fault", "takes back a revocation")
         if moment is not None:
-            latest = one.ends_at if scheduled else one.deadline
-            within = now < moment <= (latest or 0)
-            require(within, "`revoke_at` is not between now and the deadline")
+            latest = (one.ends_at or 0) - 1 if scheduled else one.deadline
+            require(now < moment <= latest, "`revoke_at` is not between now and the deadline")
             ends = {moment}
         require(instant(entry["ends_at"]) in ends, "`ends_at` is not the deadline")
-        one.condemned = disposition == "fault" and moment is None
         one.state = "scheduled" if scheduled or moment is not None else "acknowledged"
         one.ends_at = instant(entry["ends_at"])
+        one.spans.append((monotonic, one.ends_at - now))
+        if len(one.acknowledged) == 0:
+            one.spans.append((monotonic, one.deadline - now))
+        if disposition == "fault" and moment is None:
+            one.condemned = True
+            self._owed.append(("fault", one.name))
         seats = tuple(command.seat.name for command in found)
         one.acknowledged.append(Acknowledged(now, disposition, moment, seats))
-
-    def _elapsed(self, one: Handled, entry: Entry) -> bool:
-        """Whether the boot-time clock shows that the grace is over, whatever the log's time."""
-        start = 0 if one.grace is None else one.grace[1]
-        present = int(str(entry["monotonic"]))
-        passed = present - start if present >= start else present
-        return passed >= one.issued.policy.stops.grace_s * SECOND
 
     def _closed(self, _index: int, entry: Entry, now: int) -> None:
         one, outcome = self._known(entry), str(entry["outcome"])
         require(one.outcome == "", "closes an incident that is closed")
-        wanted = self.ending.pop(one.name, None)
-        if wanted is not None:
-            require(outcome == wanted, f"closes as {outcome} what was {wanted}")
-        elif outcome == "superseded" and not one.hold:
-            # Either the hold follows, or people hold the agent already.
-            held = one.issued.status.status == "hold"
-            self._awaited = "" if held else str(one.recorded["agent"])
-        else:
-            dead = one.dead and outcome in {"revoked", "killed"}
-            require(dead, "closes an incident that has not ended")
+        require(bool(self._owed), "closes an incident that has not ended")
+        wanted, _ = self._owed.popleft()  # of this incident: judged when it arrived
+        require(outcome == wanted, f"closes as {outcome} what was {wanted}")
         one.outcome, one.closed_at, one.state = outcome, now, "closed"
 
     def _rearm_authorised(self, _index: int, entry: Entry, now: int) -> None:

@@ -247,7 +247,7 @@ def _told(
     reached = f"reached somebody {_time(delivered[0])}" if delivered else "nobody was reached"
     rows.append(f"  recorded {_time(one.at)}; alerts {len(one.alerts)}, {reached}")
     if one.grace is not None:
-        rows.append(f"  grace until {_time(one.grace[0])}")
+        rows.append(f"  grace until {_time(one.grace)}")
     for said in one.acknowledged:
         when = "" if said.revoke_at is None else f", to be revoked {_time(said.revoke_at)}"
         seats = ", ".join(said.seats)

@@ -7,6 +7,7 @@ It appends no entry of its own. The figures of speed are of this machine's clock
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,8 @@ OWN_NAMES = {
 }  # fmt: skip
 """What a demonstration writes: a folder that holds anything else is not replaced."""
 TEXT_DAY_ORDERS = 48
+SUPERVISOR = re.compile(r"[1-7] [a-z ]+  ")
+"""Lines of the verifier about the seven checks of a supervisor."""
 
 
 class Told(NamedTuple):
@@ -220,6 +223,7 @@ def _verify(out: Path) -> tuple[bool, list[str]]:
         begin = f"evidence: {out}/bundle —" if not lines else "         "
         if code == 0:
             lines.append(f"{begin} checked by {name} ({found[name]})")
+            lines += [f"          {line}" for line in text.splitlines() if SUPERVISOR.match(line)]
         else:
             lines.append(f"{begin} {name} did NOT accept it (exit {code}):")
             lines += [f"    {line}" for line in text.splitlines()[-12:]]
