@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from sekisho.core.terms import NS
 from tests.simulation.faults import DEATHS
-from tests.simulation.steps import body_of, fresh
+from tests.simulation.people import BOTH
+from tests.simulation.steps import body_of, fresh, release
 from tests.simulation.world import World
 
 BURSTS = 7
@@ -24,6 +25,7 @@ _AMBUSHES = (
     ("disk.sync:after", DEATHS[0]),
     ("disk.sync:before", "sync_error"),
     ("disk.sync:before", "sync_error_persisted"),
+    ("disk.sync:before", "slow"),
     ("disk.sync:before", "slow"),
     ("disk.sync:before", "slow"),
     ("authority.report_incident:before", DEATHS[1]),
@@ -101,8 +103,22 @@ def drift(world: World) -> None:
             return
 
 
+def people_mend(world: World) -> None:
+    """Whoever stopped the agent for its last incident lets it go on, so that there is another."""
+    release(world)
+    for latch in sorted(world.gate.log.state.agents["bot"].latches) if world.gate else ():
+        world.rearm(latch, BOTH)
+    if world.gate is not None:
+        ordinary(world)  # brings a lease, when one is due
+    world.run(3)
+    world.open()
+
+
 def dies_while_it_opens(world: World) -> None:
     """A death, or a failing disk, at one of the first awaits after an incident opened."""
+    people_mend(world)
+    if world.gate is None:
+        return
     world.armed = armed = _AMBUSHES[world.dice.randrange(len(_AMBUSHES))]
     resting_then_far_too_large(world)
     if armed[1] == "slow":  # and then the power fails, before the slow disk is done
@@ -134,7 +150,7 @@ STEPS_OF_INCIDENTS = (
     (3, far_too_large),
     (3, resting_then_far_too_large),
     (3, drift),
-    (3, dies_while_it_opens),
+    (4, dies_while_it_opens),
     (2, authority_away),
     (2, incident_desk_away),
 )

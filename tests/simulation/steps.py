@@ -260,10 +260,10 @@ def rearm(world: World) -> None:
     if gate is not None and gate.log.state.agents["bot"].latches:
         seats = BOTH if world.dice.randrange(4) else BOTH[:1]  # one person alone is refused
         world.rearm(min(gate.log.state.agents["bot"].latches), seats)
-        if world.dice.randrange(6) == 0:  # the power fails while it is being written
-            world.plan.ambush = ("disk.sync:before", DEATHS[0])
+        if world.dice.randrange(4) == 0:  # the power fails while it is being written
+            world.plan.ambush, world.tears = ("disk.sync:before", DEATHS[0]), True
             world.run(1, lambda: world.gate is None)
-            world.plan.ambush = None
+            world.plan.ambush, world.tears = None, False
 
 
 # ----------------------------------------------------------------------------------- machine

@@ -89,6 +89,8 @@ class World(Stage):
         self.authority = SmallAuthority(self.true_clock, LEASE_S)
         self.cut_off = self.deaf = self.settled = False
         """The link is cut; the authority takes no incidents; faults are over, and time passed."""
+        self.tears = False
+        """The next power loss comes between two entries of one write, if there are two."""
         self.armed: tuple[str, str] | None = None
         """Point and fault that an incident calls up when it opens."""
         self.venue = WatchedVenue(self.true_clock, self.market, self.seen.tick)
@@ -138,7 +140,8 @@ class World(Stage):
     def bury(self) -> None:
         """As any stage; a power loss may also come between two entries of one write."""
         torn = None
-        if self._death == DEATHS[0] and (self.armed is not None or self.dice.randrange(4) == 0):
+        tears = self.tears or self.armed is not None or self.dice.randrange(4) == 0
+        if self._death == DEATHS[0] and tears:
             torn = between_frames(self.disk, self.dice, before_incident=self.armed is not None)
         self.armed = None
         super().bury()

@@ -21,6 +21,7 @@ from tests.unit.core.governance import samples
 
 BEGUN = ["recorded hold", "automatic_hold", "pager opened delivered", "grace"]
 BASELINE = "b" * 64
+LATCH = "circuit_breaker"
 
 
 async def held() -> IncidentWorld:
@@ -77,6 +78,24 @@ def test_acknowledgement_as_a_fault_revokes_at_once() -> None:
         ]
         assert [push.status for push in listener.heard] == ["revoked"]
         assert await world.status(world.issued) == "revoked"
+
+    play(story())
+
+
+def test_acknowledgement_is_carried_out_when_the_person_goes_away() -> None:
+    """A fault that is on record is followed by its revocation, whoever waits for it."""
+
+    async def story() -> None:
+        world = await held()
+        listener = heard_by(world)
+        asked = asyncio.ensure_future(world.acknowledge("fault"))
+        await asyncio.wait({asked}, timeout=0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await world.clock.play(0)
+        assert [push.status for push in listener.heard] == ["revoked"]
+        assert world.story()[-1] == "pager revoked delivered"
 
     play(story())
 
@@ -356,7 +375,14 @@ def test_kill_of_all_closes_every_incident_between_its_changes() -> None:
 # -- latches and baselines ------------------------------------------------------------------------
 
 
-def rearm(world: IncidentWorld, latch: str = "circuit_breaker", **other: Any) -> Any:
+def asked_of(world: IncidentWorld, act: str, signed: Any) -> Coroutine[Any, Any, Any]:
+    """Give the command to whom it is for."""
+    if act == "go_live":
+        return world.authority.go_live(signed, origin=GATE_ORIGIN, complete=True)
+    return world.authority.authorise_rearm(signed)
+
+
+def rearm(world: IncidentWorld, latch: str = LATCH, **other: Any) -> Any:
     """Two people's commands."""
     return world.commands("rearm", latch=latch, **other)
 
@@ -408,13 +434,8 @@ def test_rearm_and_go_live_without_right_change_nothing() -> None:
         size = world.authority.state.size
 
         async def refused(match: str, *signed: Any, live: bool = False) -> None:
-            asked: Coroutine[Any, Any, Any] = (
-                world.authority.go_live(signed, origin=GATE_ORIGIN, complete=True)
-                if live
-                else world.authority.authorise_rearm(signed)
-            )
             with pytest.raises(NotAuthorised, match=match):
-                await asked
+                await asked_of(world, "go_live" if live else "rearm", signed)
             assert world.authority.state.size == size
 
         one = world.signed("rearm", "risk_lead", latch="circuit_breaker")
@@ -435,6 +456,22 @@ def test_rearm_and_go_live_without_right_change_nothing() -> None:
         with pytest.raises(StorageFailed):
             await world.authority.authorise_rearm(rearm(world))
         assert world.authority.baseline_of(AGENT) == ""
+
+    play(story())
+
+
+def test_rearm_and_go_live_after_the_grace_are_for_another_state() -> None:
+    """What is over is over first; then the epoch that was signed is not the present one."""
+
+    async def story() -> None:
+        for act in ("rearm", "go_live"):
+            world = await held()
+            world.clock.advance(GRACE_S)
+            said = {"baseline_sha256": BASELINE} if act == "go_live" else {"latch": LATCH}
+            signed = world.commands(act, **said)
+            with pytest.raises(NotAuthorised, match="signed at epoch 1, the agent is at 2"):
+                await asked_of(world, act, signed)
+            assert world.held_status() == "revoked"
 
     play(story())
 

@@ -72,9 +72,12 @@ def test_report_after_the_log_failed_holds_once_and_goes_on_failing() -> None:
         world.disk.fail("append")
         with pytest.raises(StorageFailed):
             await world.certified("other")
-        for kind in ("breaker", "hold", "hold"):
+        with pytest.raises(StorageFailed):
+            await world.report(1, "breaker")
+        assert listener.heard == []
+        for _ in range(2):
             with pytest.raises(StorageFailed):
-                await world.report(1, kind)
+                await world.report(1)
         assert [push.status for push in listener.heard] == ["hold"]
         assert await world.status(world.issued) == "hold"
         assert await world.authority.due() == 0
@@ -114,10 +117,45 @@ def test_report_with_dead_disk_answers_and_goes_on_when_it_comes_back() -> None:
         await world.clock.play(3 * ANSWER_WAIT_S)
         with pytest.raises(OutcomeUnknown, match="not answered"):
             await asked
+        told = asyncio.ensure_future(world.authority.due())
+        await world.clock.play(1)
         assert world.channel.delivered == []
         hang.gate.set()
-        await world.authority.due()
+        await told
         assert world.case().state == "grace"
+
+    play(story())
+
+
+def test_incident_that_ends_before_it_is_on_disk_is_told_as_ended_alone() -> None:
+    """People who killed the agent meanwhile are not asked to look into it."""
+
+    async def story() -> None:
+        world = await IncidentWorld.begin()
+        world.disk.point = hang = Hang()
+        asked = asyncio.ensure_future(world.report())
+        await world.clock.play(3 * ANSWER_WAIT_S)
+        told = asyncio.ensure_future(world.authority.due())
+        await world.clock.play(1)
+        killed = asyncio.ensure_future(world.order("kill"))
+        await world.clock.play(0.01)
+        hang.gate.set()
+        await asyncio.gather(told, killed, asked, return_exceptions=True)
+        assert [alert.about for alert in world.channel.delivered] == ["revoked"]
+
+    play(story())
+
+
+def test_end_that_is_not_on_record_is_told_to_nobody() -> None:
+    """The gates stop; people read of it when the log says it."""
+
+    async def story() -> None:
+        world = await IncidentWorld.begin()
+        await world.report()
+        await world.authority.log.all_durable()
+        world.disk.fail("sync")
+        assert not (await world.order("kill")).recorded
+        assert [alert.about for alert in world.channel.delivered] == ["opened"]
 
     play(story())
 
@@ -149,10 +187,12 @@ def test_report_waits_for_no_gate_that_does_not_answer() -> None:
         listener = heard_by(world, Listener("g2"))
         listener.before = never.wait
         asked = asyncio.ensure_future(world.report())
+        await world.clock.play(0)
+        beside = asyncio.ensure_future(world.authority.due())
         await world.clock.play(ANSWER_WAIT_S - 0.1)
         assert world.channel.delivered == []
         await world.clock.play(0.1)
-        await asked
+        await asyncio.gather(asked, beside)
         assert world.case().state == "grace"
         never.set()
 
@@ -198,6 +238,7 @@ def test_alert_with_a_log_that_fails_meanwhile_begins_no_grace() -> None:
         world.channel.let_go()
         await asked
         assert (world.case().state, world.case().delivered) == ("alerting", False)
+        world.clock.advance(60)
         assert await world.authority.due() == 0
         assert (await world.again()).case().state == "grace"
 

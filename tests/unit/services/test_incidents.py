@@ -184,6 +184,25 @@ def test_grace_that_nobody_answers_ends_in_revocation() -> None:
     play(story())
 
 
+def test_report_after_the_grace_of_another_finds_it_over() -> None:
+    """What is over is over first: the later crossing is of a certificate that is revoked."""
+
+    async def story() -> None:
+        world = await IncidentWorld.begin()
+        await world.report(1)
+        world.clock.advance(GRACE_S)
+        await world.report(2)
+        assert [one.outcome for one in world.authority.incidents.all()] == ["revoked", "revoked"]
+        assert world.story()[4:8] == [
+            "grace_expired",
+            "closed revoked",
+            "recorded hold",
+            "closed revoked",
+        ]
+
+    play(story())
+
+
 def test_grace_of_nothing_is_over_after_the_alert() -> None:
     """0 s: told, and revoked in the same call."""
 
@@ -295,6 +314,30 @@ def test_alert_without_any_channel_stays_undelivered_until_there_is_one() -> Non
         world.authority.add_notifier(world.channel)
         assert await world.authority.due() == 1
         assert world.story() == BEGUN
+
+    play(story())
+
+
+def test_alert_by_a_channel_that_is_added_goes_out_at_once() -> None:
+    """Whoever was not reached need not wait for the next round; the background task wakes up."""
+
+    async def story() -> None:
+        world = await IncidentWorld.begin()
+        world.channel.down = True
+        await world.report()
+        more = SimulatedNotifier("phone")
+        world.authority.add_notifier(more)
+        assert await world.authority.due() == 1
+        assert (len(more.delivered), world.case().state) == (1, "grace")
+        other = await IncidentWorld.begin(channel=False)
+        await other.report()
+        keeper = asyncio.ensure_future(other.authority.run_incidents())
+        await other.clock.play(1)
+        other.authority.add_notifier(other.channel)
+        await other.clock.play(0)
+        assert other.case().state == "grace"
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
 
     play(story())
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from sekisho_verify.canonical import instant
-from sekisho_verify.findings import VerificationFailed
-from sekisho_verify.procedure import Procedure
 from tests.unit.verify.build_bundle import outcome
 from tests.unit.verify.build_live import LiveDraft, on
 from tests.unit.verify.build_policy import AGENT
@@ -109,16 +105,18 @@ UNLAWFUL: list[tuple[Change, int, str]] = [
     (put(16, again(13)), 16, "records an incident twice"),
     (entry(13, agent="other"), 13, "not issued to the agent"),
     (entry(13, certificate_sha256="0" * 64), 13, "not issued to the agent"),
-    (put(12, again(11, incident="f" * 32)), 12, "is open"),
-    (put(16, again(13, incident="f" * 32)), 16, "is open"),
+    (put(12, again(11, incident="f" * 32)), 13, "must be closed as superseded"),
+    (put(16, again(13, incident="f" * 32)), 17, "must be closed as superseded"),
     # held
-    (entry(14, incident="f" * 32), 14, "was not recorded before"),
-    (entry(14, incident=""), 14, "was not recorded before"),
+    (entry(14, incident="f" * 32), 14, "where automatic_hold of incident"),
+    (entry(14, incident=""), 14, "where automatic_hold of incident"),
+    (entry(14, cause="fault"), 14, "where automatic_hold of incident"),
+    (put(14, again(12, at=on(17, 7, 10))), 14, "where automatic_hold of incident"),
     (gone(13), 13, "was not recorded before"),
     (entry(14, reason=""), 14, "`reason` is not certificateHold"),
     (entry(14, seats=["risk_r"]), 14, "has commands or seats"),
     (lambda d: d.authority[14].update(commands=d.authority[19]["commands"]), 14, "has commands"),
-    (entry(13, incident_kind="breaker"), 13, "is open"),
+    (entry(13, incident_kind="breaker"), 14, "must be closed as superseded"),
     # the breaker that the hold supersedes
     (gone(15), 15, "must be closed"),
     (entry(15, outcome="rearmed"), 15, "closes as rearmed what was superseded"),
@@ -126,9 +124,11 @@ UNLAWFUL: list[tuple[Change, int, str]] = [
     (put(13, again(12, kind="incident_closed")), 13, "lacks or has unasked"),
     # alerts and grace
     (entry(16, incident="f" * 32), 16, "was not recorded before"),
-    (entry(16, about="released"), 16, "a release that did not happen"),
-    (entry(16, about="revoked"), 16, "a revocation that did not happen"),
-    (gone(14, 15), 14, "must be closed"),
+    (entry(16, about="released"), 16, "tells of released what is not so"),
+    (entry(16, about="revoked"), 16, "tells of revoked what is not so"),
+    (entry(16, about="overdue"), 16, "tells of overdue what is not so"),
+    (gone(14, 15), 14, "where automatic_hold of incident"),
+    (gone(14), 14, "where automatic_hold of incident"),
     (entry(17, outcome="failed"), 18, "before anybody was told"),
     (entry(18, ends_at=on(17, 13, 1)), 18, "not the end of the grace period"),
     (put(19, again(18)), 19, "starts a grace in another state"),
@@ -151,15 +151,16 @@ UNLAWFUL: list[tuple[Change, int, str]] = [
         "is not for it",
     ),
     (put(20, again(19)), 20, "repeats a nonce"),
-    (entry(19, monotonic="1100000000000"), 19, "comes after the end of grace"),
-    (entry(19, monotonic="300000000000"), 19, "comes after the end of grace"),
+    (entry(19, monotonic="1100000000000"), 19, "comes after the deadline, by the boot-time"),
+    (entry(19, monotonic="300000000000"), 19, "comes after the deadline, by the boot-time"),
     # the end
     (gone(22), 22, "must be closed"),
     (entry(22, outcome="revoked"), 22, "closes as revoked what was released"),
     (put(21, again(22)), 21, "closes an incident that has not ended"),
     (put(23, again(22)), 23, "closes an incident that is closed"),
-    (entry(21, incident="f" * 32), 21, "names no open incident of the agent"),
-    (by(21, BOTH, "release", epoch=1, incident="f" * 32), 21, "names no open incident"),
+    (entry(21, incident="f" * 32), 21, "`incident` is not what it ends"),
+    (entry(21, incident=""), 21, "`incident` is not what it ends"),
+    (by(21, BOTH, "release", epoch=1, incident="f" * 32), 21, "about another incident"),
     (put(23, again(14, at=on(17, 12), epoch=3)), 23, "is of an incident that is closed"),
     (put(23, acknowledged(12, "investigating")), 23, "is an acknowledgement in state closed"),
     # re-arming
@@ -264,9 +265,9 @@ ENDS: list[tuple[int, list[Any], str, str, str]] = [
         20,
         [
             acknowledged(10, "fault", on(17, 30), revoke_at=on(17, 30)),
-            acknowledged(11, "fault", on(17, 31), revoke_at=on(17, 31)),
+            acknowledged(11, "fault", on(17, 30), revoke_at=on(17, 30)),
         ],
-        on(17, 31),
+        on(17, 30),
         "fault",
         "`revoke_at` is not between",
     ),
@@ -309,7 +310,7 @@ ENDS: list[tuple[int, list[Any], str, str, str]] = [
         [acknowledged(10, "fault"), acknowledged(11, "investigating")],
         on(17, 11),
         "fault",
-        "is an acknowledgement in state acknowledged",
+        "where fault of incident",
     ),
     (19, [acknowledged(13, "fault", on(18, 13))], on(17, 13), "fault", "after the deadline"),
 ]
@@ -365,20 +366,52 @@ def test_end_of_the_log_may_lack_the_end_of_an_incident(
     assert "must be closed" in outcome(draft, tmp_path / "crl")[2]
 
 
-def test_superseded_breaker_may_be_closed_before_the_hold_is_recorded(
+def test_superseded_breaker_is_closed_after_the_hold_is_in_effect(
     original: LiveDraft, tmp_path: Path
 ) -> None:
-    """Directly before it, or directly after; nothing else may stand between."""
+    """Not before it, not before its incident is recorded."""
+    for number, place in enumerate((13, 14)):
+        draft = copied(original)
+        draft.authority.insert(place, draft.authority.pop(15))
+        found = outcome(draft, tmp_path / str(number))
+        assert ("incidents", f"authority log, entry {place}") == found[:2]
+
+
+def test_release_after_the_deadline_is_not_lawful(original: LiveDraft, tmp_path: Path) -> None:
+    """What time has made final stays; a nanosecond before it, a release is in time."""
+    for at, good in (("2026-05-17T09:12:59.999999999Z", True), (on(17, 13), False)):
+        draft = copied(original)
+        draft.authority[21].update(draft.signed(BOTH, "release", 12, epoch=1, incident=draft.held))
+        for index in (21, 22):
+            draft.authority[index]["at"] = at
+        del draft.authority[19:21]
+        found = outcome(draft, tmp_path / str(good))
+        assert good == (found == ("", "", "")), found
+        assert good == ("releases after the deadline" not in found[2])
+
+
+def test_late_acknowledgement_by_the_boot_time_clock_is_not_lawful(
+    original: LiveDraft, tmp_path: Path
+) -> None:
+    """The first one's span is counted on, whatever the log's time: 86,400 s from 900 s."""
+    for monotonic, good in (("87299999999999", True), ("87300000000000", False)):
+        draft = copied(original)
+        draft.authority[20]["monotonic"] = monotonic
+        found = outcome(draft, tmp_path / monotonic)
+        assert good == ("by the boot-time clock" not in found[2])
+
+
+def test_incident_that_arrives_while_another_is_open_is_closed_at_once(
+    original: LiveDraft, tmp_path: Path
+) -> None:
+    """Of another gate: superseded, and no deadline changes."""
     draft = copied(original)
-    closed = draft.authority.pop(15)
-    draft.authority.insert(13, closed)
-    assert ("", "", "") == outcome(draft, tmp_path / "before")
-    draft.authority.insert(14, draft.authority[12] | {"at": closed["at"]})
-    found = outcome(draft, tmp_path / "between")
-    assert "must be recorded" in found[2]
-    draft = copied(original)
-    draft.authority[14:16] = [draft.authority[15], draft.authority[14]]
-    assert ("", "", "") == outcome(draft, tmp_path / "after")
+    late = {"incident": "e" * 32, "origin": "else/log", "index": 3, "at": on(17, 9)}
+    close = {"kind": "incident_closed", "at": on(17, 9), "incident": "e" * 32}
+    draft.authority[19:19] = [draft.authority[13] | late, close | {"outcome": "superseded"}]
+    assert ("", "", "") == outcome(draft, tmp_path / "good")
+    draft.authority[20]["outcome"] = "released"
+    assert "closes as released what was superseded" in outcome(draft, tmp_path / "bad")[2]
 
 
 def test_breaker_ends_by_a_rearming_directly_closed(original: LiveDraft, tmp_path: Path) -> None:
@@ -412,8 +445,8 @@ def test_incident_of_a_revoked_certificate_is_recorded_and_closed(
         draft = cut(copied(original), 13, HELD - 1)
         crl = draft.authority.pop()
         commands = draft.signed(("risk_r",), "revoke", 7)
-        change = draft.changed(1, "revoked", "revoke", incident="", **commands)
         first = str(draft.authority[11]["incident"])
+        change = draft.changed(1, "revoked", "revoke", incident=first, **commands)
         hold = draft.recorded(draft.hold)
         draft.authority += [
             {"kind": "status_changed", "at": on(17, 7)} | change,
@@ -478,57 +511,3 @@ def test_baseline_locked_twice_or_with_an_open_incident_fails(
     found = outcome(draft, tmp_path / "open")
     assert ("baseline", "authority log, entry 11") == found[:2]
     assert "while an incident is open" in found[2]
-
-
-def recorded_alone(kind: str = "hold") -> tuple[Procedure, dict[str, Any]]:
-    """A procedure with one incident of the first of two good certificates of an agent."""
-
-    def certificate() -> Any:
-        policy = SimpleNamespace(stops=SimpleNamespace(grace_s=0))
-        return SimpleNamespace(agent=AGENT, status=SimpleNamespace(status="good"), policy=policy)
-
-    issued = {"a" * 64: certificate(), "b" * 64: certificate()}
-    procedure = Procedure(issued, {}, lambda *_: [])
-    told = {"incident": "1" * 32, "agent": AGENT, "incident_kind": kind}
-    procedure.handlers["incident_recorded"](0, told | {"certificate_sha256": "a" * 64}, 0)
-    return procedure, issued
-
-
-def test_hold_of_another_certificates_incident_is_not_lawful() -> None:
-    """An incident holds the certificate under which it was opened, and no other of the agent."""
-    procedure, issued = recorded_alone()
-    change: dict[str, Any] = {"cause": "automatic_hold", "incident": "1" * 32}
-    change |= {"commands": [], "seats": [], "status": "hold"}
-    procedure.automatic(change, issued["a" * 64], 0)
-    with pytest.raises(VerificationFailed, match="of another certificate"):
-        procedure.automatic(change, issued["b" * 64], 0)
-    procedure.changed(change, issued["a" * 64], 0)
-    with pytest.raises(VerificationFailed, match="because of automatic_hold"):
-        procedure.automatic(change, issued["a" * 64], 0)
-
-
-def test_breaker_holds_nothing_and_is_told_at_once() -> None:
-    """No status follows from it, and no grace."""
-    procedure, issued = recorded_alone("breaker")
-    change = {"cause": "automatic_hold", "incident": "1" * 32, "commands": [], "seats": []}
-    with pytest.raises(VerificationFailed, match="because of automatic_hold"):
-        procedure.automatic(change, issued["a" * 64], 0)
-    alert = {"incident": "1" * 32, "about": "opened", "outcome": "delivered"}
-    procedure.handlers["alert_sent"](1, alert, 0)
-    start = {"incident": "1" * 32, "ends_at": on(17, 0), "monotonic": "1"}
-    with pytest.raises(VerificationFailed, match="in another state"):
-        procedure.handlers["grace_started"](2, start, instant(on(17, 0)))
-
-
-def test_alert_and_grace_come_after_the_hold_is_in_effect() -> None:
-    """Recorded, held, told, grace: a grace of 0 s ends with its entry."""
-    procedure, issued = recorded_alone()
-    alert = {"incident": "1" * 32, "about": "opened", "outcome": "delivered"}
-    with pytest.raises(VerificationFailed, match="before it is in effect"):
-        procedure.handlers["alert_sent"](1, alert, 0)
-    change = {"cause": "automatic_hold", "status": "hold", "commands": []}
-    procedure.changed(change, issued["a" * 64], 0)
-    procedure.handlers["alert_sent"](2, alert, 0)
-    start = {"incident": "1" * 32, "ends_at": on(17, 0), "monotonic": "1"}
-    procedure.handlers["grace_started"](3, start, instant(on(17, 0)))
-    assert procedure.incidents["1" * 32].overdue(instant(on(17, 0)))

@@ -71,7 +71,7 @@ def test_seven_checks_of_a_live_agent_show_verdicts_and_figures(
         "7 incident procedure passed 2 incidents",
         f"breaker {first}: risk 0.750000 > 0.7 by anomalies, latched 2026-05-17T09:06:00Z",
         "recorded 2026-05-17T09:06:10Z; alerts 1, reached somebody 2026-05-17T09:07:00Z",
-        "closed 2026-05-17T09:07:10Z as superseded (hold)",
+        "closed 2026-05-17T09:07:10Z as superseded (another incident)",
         f"hold {original.held}: risk 0.875000 >= 0.85 by anomalies, held 2026-05-17T09:07:00Z",
         "recorded 2026-05-17T09:07:10Z; alerts 2, reached somebody 2026-05-17T09:08:00Z",
         "grace until 2026-05-17T09:13:00Z",

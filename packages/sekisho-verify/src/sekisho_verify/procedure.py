@@ -330,9 +330,9 @@ class Procedure:
         require(instant(entry["ends_at"]) in ends, "`ends_at` is not the deadline")
         one.state = "scheduled" if scheduled or moment is not None else "acknowledged"
         one.ends_at = instant(entry["ends_at"])
-        one.spans.append((monotonic, one.ends_at - now))
-        if len(one.acknowledged) == 0:
+        if not one.acknowledged:
             one.spans.append((monotonic, one.deadline - now))
+        one.spans.append((monotonic, one.ends_at - now))
         if disposition == "fault" and moment is None:
             one.condemned = True
             self._owed.append(("fault", one.name))
