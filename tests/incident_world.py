@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Self
 
-from sekisho.adapters.notifiers.simulated import SimulatedNotifier
+from sekisho.adapters.simulated_notifier import SimulatedNotifier
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.events import (
     AlertSent,

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from sekisho.adapters.notifiers.alert_file import AlertFile
-from sekisho.adapters.notifiers.simulated import SimulatedNotifier
+from sekisho.adapters.simulated_notifier import SimulatedNotifier
 from sekisho.core.errors import Unavailable
 from sekisho.ports import Alert, Notifier
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sekisho.adapters.notifiers.simulated import SimulatedNotifier
+from sekisho.adapters.simulated_notifier import SimulatedNotifier
 from sekisho.core.errors import NotAuthorised, OutcomeUnknown, SekishoError, StorageFailed
 from sekisho.core.events import CertificateIssued, IncidentRecorded, StatusChanged
 from sekisho.core.governance.commands import authorise_commands, parse_signed_command

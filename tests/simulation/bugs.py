@@ -139,11 +139,11 @@ class AnswersFromMemory(Gatekeeper):
 
 
 class Planted(NamedTuple):
-    """A bug, the invariants that may find it, and whether that takes many seeds."""
+    """A bug, the invariants that may find it, and the seed at which the search begins."""
 
     parts: Parts
     found_by: tuple[str, ...]
-    rare: bool = False
+    first: int = 1
 
 
 BUGS: dict[str, Planted] = {
@@ -178,6 +178,7 @@ BUGS: dict[str, Planted] = {
             "invariant_p2_what_rests_is_reserved",
             "invariant_p4_lease_bounds_every_signature",
         ),
+        first=88,
     ),
     "stale-status": Planted(
         Parts(keeper=StaleStatus),
@@ -186,7 +187,7 @@ BUGS: dict[str, Planted] = {
     "submit-after-cancel": Planted(
         Parts(keeper=ForgetsTheOrder),
         ("invariant_p2_what_rests_is_reserved", "invariant_every_order_is_answered"),
-        rare=True,
+        first=400,
     ),
     "crossing-after-await": Planted(
         Parts(log=incidents.NotesTheCrossingLater),
@@ -195,6 +196,7 @@ BUGS: dict[str, Planted] = {
     "incident-forgotten-at-start": Planted(
         Parts(log=incidents.ForgetsTheIncident),
         ("invariant_p7_crossings_are_followed",),
+        first=3,
     ),
     "restart-forgotten-at-start": Planted(
         Parts(log=incidents.ForgetsTheRestart),
@@ -211,6 +213,7 @@ BUGS: dict[str, Planted] = {
             "invariant_p4_nothing_after_an_incident",
             "invariant_p7_crossings_are_followed",
         ),
+        first=3,
     ),
     "lift-before-heard": Planted(
         Parts(leasing=incidents.LiftsWhatNobodyHeard),
@@ -218,19 +221,22 @@ BUGS: dict[str, Planted] = {
             "invariant_p5_incidents_are_lifted_by_people",
             "invariant_p4_nothing_after_an_incident",
         ),
+        first=3,
     ),
     "tell-before-durable": Planted(
         Parts(incident_watch=incidents.TellsAtOnce),
         ("invariant_p4_authority_hears_of_each_incident",),
+        first=17,
     ),
     "stop-again-at-start": Planted(
         Parts(incident_watch=incidents.StopsAgain),
         ("invariant_p5_release_takes_effect",),
-        rare=True,
+        first=3,
     ),
     "no-stop-after-report": Planted(
         Parts(incident_watch=incidents.TrustsThePush),
         ("invariant_p4_what_rested_is_cancelled_or_named",),
+        first=8,
     ),
     "rearm-by-one": Planted(
         Parts(governing=incidents.ReArmsForOne),
@@ -247,6 +253,6 @@ BUGS: dict[str, Planted] = {
     "answer-from-memory": Planted(
         Parts(keeper=AnswersFromMemory),
         ("invariant_p6_answers_survive",),
-        rare=True,
+        first=15,
     ),
 }

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from sekisho.adapters.notifiers.simulated import SimulatedNotifier
+from sekisho.adapters.simulated_notifier import SimulatedNotifier
 from sekisho.core.errors import VerificationFailed
 from sekisho.core.events import AlertSent, GraceStarted, IncidentRecorded, StatusChanged
 from sekisho.core.terms import parse_instant

@@ -68,7 +68,9 @@ class AlertRounds:
 
     def wants_grace(self, case: IncidentCase) -> bool:
         """Whether somebody was told and the grace did not begin."""
-        return case.state == "alerting" and case.delivereddef begin_grace(self, case: IncidentCase) -> int:
+        return case.state == "alerting" and case.delivered
+
+    def begin_grace(self, case: IncidentCase) -> int:
         """Record that the grace begins now; returns 1: one act.
 
         Raises:

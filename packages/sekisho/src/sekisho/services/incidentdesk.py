@@ -55,7 +55,7 @@ _T = TypeVar("_T")
 
 
 class AckOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """An acknowledgement that is on record, and what the incident waits for now.
+    """An acknowledgement that is on record, and what the incident waits for next.
 
     ``ends_at`` is ``""`` when it is over; ``status`` is what a revocation at once achieved.
     """
