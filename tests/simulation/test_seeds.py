@@ -58,8 +58,10 @@ def test_more_seeds_hold_every_invariant() -> None:
 
 
 def test_seeds_that_once_failed_pass() -> None:
-    """Each seed that shows a defect that was found runs again, and shows nothing."""
-    assert failed([run_seed(int(seed)) for seed, _, _ in listed_seeds()]) == []
+    """Each seed that shows a defect that was found runs again, here or above, and shows nothing."""
+    seeds = sorted({int(seed) for seed, _, _ in listed_seeds()} - set(QUICK))
+    assert seeds
+    assert failed([run_seed(seed) for seed in seeds]) == []
 
 
 @pytest.mark.slow

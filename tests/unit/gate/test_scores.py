@@ -96,6 +96,12 @@ def test_scores_without_a_watch_are_refused_once_live() -> None:
     )
 
 
+def test_scores_that_are_missing_are_refused_once() -> None:
+    """Row 28: what is missing is not behind as well."""
+    world = live(with_behaviour(risk_lag_entries_max=0))
+    assert reasons(world.ask()) == [("risk_score_stale", "0", "", "entries")]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"baseline_sha256": "c" * 64}, {"risk": ""}, {"anomaly": ""}],
@@ -234,7 +240,8 @@ def test_cancels_and_amendments_of_nothing_are_not_shown_to_the_watch() -> None:
     world = live()
     world.watching = said = Said(world)
     decision = world.amend("b", "gone", "1")
-    assert (reasons(decision)[0][0], decision.scores, said.shown) == ("unknown_order", None, [])
+    assert reasons(decision) == [("unknown_order", "", "gone", "")]
+    assert (decision.scores, said.shown) == (None, [])
 
 
 @pytest.mark.parametrize(
