@@ -88,7 +88,20 @@ POLICY: dict[str, Any] = {
     "environment": "test",
     "valid_from": "2020-01-01T00:00:00.000000000Z",
     "valid_until": "2120-01-01T00:00:00.000000000Z",
-    "risk_controls": {"permit_lifetime_s": 2, "lease_s": 60},
+    "risk_controls": {
+        "permit_lifetime_s": 2,
+        "lease_s": 60,
+        "hold_threshold": "0.85",
+        "breaker_threshold": "0.75",
+        "hold_on_single_order": False,
+    },
+    "behaviour": {
+        "baseline_days": 14,
+        "baseline_orders_min": 100,
+        "without_baseline": "scope_checks",
+        "baseline_daily_fraction": "1",
+        "risk_lag_entries_max": 1000,
+    },
     "governance": {"review_due": "2119-01-01T00:00:00.000000000Z", "review_overdue": "refuse"},
     "scope": SCOPE,
 }

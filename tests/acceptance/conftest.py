@@ -7,7 +7,9 @@ import asyncio
 
 import pytest
 
-from tests.acceptance.exchange import fortnight, live_week
+from tests.acceptance.bank import first_week
+from tests.acceptance.exchange import fortnight
+from tests.acceptance.exchange import live_week as exchange_week
 from tests.living_world import LivingWorld
 
 
@@ -20,4 +22,10 @@ def two_weeks(tmp_path_factory: pytest.TempPathFactory) -> LivingWorld:
 @pytest.fixture(scope="session")
 def friday(two_weeks: LivingWorld, tmp_path_factory: pytest.TempPathFactory) -> LivingWorld:
     """The exchange on the Friday of its first live week."""
-    return asyncio.run(live_week(two_weeks, tmp_path_factory.mktemp("friday") / "home"))
+    return asyncio.run(exchange_week(two_weeks, tmp_path_factory.mktemp("friday") / "home"))
+
+
+@pytest.fixture(scope="session")
+def live_week(tmp_path_factory: pytest.TempPathFactory) -> LivingWorld:
+    """The bank at the end of its bot's first live week."""
+    return asyncio.run(first_week(tmp_path_factory.mktemp("bank") / "home"))

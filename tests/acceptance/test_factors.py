@@ -9,19 +9,15 @@ Nobody is asked; the score crosses its threshold and the agent is held.
 from __future__ import annotations
 
 import asyncio
-import copy
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from sekisho.adapters.simulated_clock import SteppedClock
-from tests.embedded_world import AGENT, policy_of, prepared
-from tests.living_world import CERTIFIED, Habit, LivingWorld
+from tests.acceptance.bank import FX, SECOND_WEEK
+from tests.living_world import LivingWorld
 
-FX = Habit(orders=30, hours=(8, 17), sizes=(800_000, 1_200_000))
-"""Thirty orders of about a million a day; the scope allows fifty millions a day."""
 DRIFTS: dict[str, dict[str, Any]] = {
     "latency": {"latency_ms": (58, 60)},
     "size": {"sizes": (1_150_000, 1_200_000)},
@@ -32,46 +28,6 @@ DRIFTS: dict[str, dict[str, Any]] = {
     "frequency": {"orders": 46},
     "success": {"rejected": True},
 }
-
-
-def fx_policy() -> dict[str, Any]:
-    """Fifty millions an order and a day, any hour of a weekday; held at a score of 0.85."""
-    policy = copy.deepcopy(
-        policy_of(
-            order_notional_max="50000000",
-            daily_notional_max="50000000",
-            market_stress={
-                "action": "score",
-                "spread_max": "0.002",
-                "move_max": "0.5",
-                "window_s": 60,
-            },
-        )
-    )
-    policy["risk_controls"] = {"hold_threshold": "0.85", "breaker_threshold": "0.85"}
-    return policy
-
-
-async def begun(folder: Path) -> LivingWorld:
-    """A fortnight observed, the baseline locked, one ordinary live week; closed again."""
-    clock = SteppedClock(CERTIFIED)
-    await prepared(folder, fx_policy(), clock)
-    world = LivingWorld(folder, clock)
-    await world.open()
-    await world.gate.admit(AGENT)
-    await world.trade_until(0, 14, FX)
-    clock.advance_to(CERTIFIED + 17 * 86_400 * 10**9)
-    await world.go_live()
-    await world.trade_until(14, 7, FX)
-    assert (world.status, world.incidents()) == ("good", [])
-    await world.close()
-    return world
-
-
-@pytest.fixture(scope="module")
-def live_week(tmp_path_factory: pytest.TempPathFactory) -> LivingWorld:
-    """The home at the end of its first live week."""
-    return asyncio.run(begun(tmp_path_factory.mktemp("fx") / "home"))
 
 
 @pytest.mark.parametrize("factor", DRIFTS)
@@ -85,7 +41,7 @@ def test_factor_alone_crosses_and_holds_the_agent(
         await world.open()
         before = {name for name, score in world.risk().factors.items() if score > "0.500000"}
         habit = msgspec.structs.replace(FX, **DRIFTS[factor])
-        await world.trade_until(21, 21, habit)
+        await world.trade_until(SECOND_WEEK, 21, habit)
         incident = world.incidents()[-1]
         assert before == set()
         assert (incident.incident_kind, incident.score, incident.factor) == ("hold", "risk", factor)
@@ -103,7 +59,7 @@ def test_routine_alone_moves_nothing(live_week: LivingWorld, tmp_path: Path) -> 
     async def story() -> None:
         world = live_week.copied(tmp_path / "home", seed=11)
         await world.open()
-        await world.trade_until(21, 21, FX)
+        await world.trade_until(SECOND_WEEK, 21, FX)
         assert (world.status, world.incidents()) == ("good", [])
         await world.close()
 
