@@ -26,6 +26,8 @@ from tests.embedded_world import AGENT
 from tests.gate_world import codes
 from tests.living_world import MONDAY, LivingWorld
 
+SEVEN = {f"{number} " for number in range(1, 8)}
+
 
 def tell(
     friday: LivingWorld, folder: Path, story: Callable[[LivingWorld], Awaitable[None]]
@@ -242,3 +244,5 @@ def test_bundle_of_the_case_passes_the_seven_checks(friday: LivingWorld, tmp_pat
     shutil.copy(world.path / "root.pem", tmp_path / "root.pem")
     code, said = verify(tmp_path / "bundle")
     assert code == 0, said
+    verdicts = [line[25:35].strip() for line in said.splitlines() if line[:2] in SEVEN]
+    assert verdicts == ["passed"] * 7

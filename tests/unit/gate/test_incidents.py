@@ -20,7 +20,7 @@ from sekisho.core.events import (
     StatusActed,
     decode_gate_entry,
 )
-from sekisho.core.terms import DAY_S, parse_instant
+from sekisho.core.terms import DAY_S, Code, Reason, parse_instant
 from sekisho.ports import IncidentReport
 from sekisho.services.gatelog import GateLog
 from sekisho.services.governing import Governing
@@ -161,7 +161,13 @@ def test_orders_that_stand_out_again_and_again_latch_the_breaker_once() -> None:
         assert (opened.incident_kind, opened.score, opened.factor, opened.observed) == (
             "breaker", "risk", "anomalies", "0.833333",
         )  # fmt: skip
-        assert codes(await live.ask()) == ["circuit_breaker_active"]
+        refused = await live.ask()
+        recorded = live.world.decision(refused)
+        assert [str(reason.code) for reason in recorded.reasons] == ["circuit_breaker_active"]
+        # An agent is told no score: one code for all that the watch finds, and where it stands.
+        assert refused.reasons == (
+            Reason(Code.ANOMALOUS_ORDER, "", str(refused.decision), "entry"),
+        )
         assert (live.status, len(live.world.log.incidents)) == ("good", 1)
 
     run(story)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bundle verified from first to last (docs/spec/bundle.md, "What a verifier checks", 1 to 11).
 
-The steps run in the order of the specification, and the first thing that does not hold ends the
-verification and is named. Nothing is written, nothing is fetched.
+The steps run in that order; the first thing that does not hold ends it and is named. Nothing is
+written, nothing is fetched.
 """
 
 from __future__ import annotations
@@ -48,12 +48,10 @@ _ALWAYS = frozenset(
         "crl/issuing.pem",
         *(f"certificates/{name}.pem" for name in ("root", "issuing", "responder")),
         *(f"certificates/log-{log}.pem" for log in ("gate", "authority")),
-        *(f"logs/{log}/{name}" for log in ("gate", "authority") for name in ("checkpoint",)),
+        *(f"logs/{log}/checkpoint" for log in ("gate", "authority")),
         *(f"logs/{log}/entries.jsonl" for log in ("gate", "authority")),
     }
 )
-
-
 _OTHERS = 5  # root, issuing, responder, and those of the two logs' keys
 
 
@@ -324,10 +322,11 @@ class Verification:
         return f"{self._signatures.count} signatures verified, each for its one permitted decision"
 
     def _baseline(self) -> str:
-        procedure, adopted = self.word.procedure, self.watch.adopted
-        reconciled.baselines(adopted.values(), procedure.locked, self.gate.origin)
-        scored = sum(one.scores is not None for one in self.decided.values())
-        return f"{len(adopted)} in force, as the log shows and locked; {scored} scores re-computed"
+        adopted, locked = self.watch.adopted, self.word.procedure.locked
+        reconciled.baselines(adopted.values(), locked, self.gate.origin)
+        given = [d.scores.risk for d in self.decided.values() if d.scores is not None]
+        told = f"{len(given) - given.count(None)} scores re-computed"
+        return f"{len(adopted)} in force, as the log shows and locked; {told}"
 
     def _incidents(self) -> str:
         opened, handled = self.watch.opened, self.word.procedure.incidents

@@ -7,6 +7,7 @@ Exit status: 0 everything holds, 1 something does not (it is named), 2 the comma
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -46,13 +47,22 @@ def main(arguments: list[str] | None = None) -> int:
         if not asked.bundle.is_dir():
             raise NotADirectoryError(f"{asked.bundle} is not a folder")
         root = asked.root.read_bytes()
-        certificates.load(root)
+        try:
+            certificates.load(root)
+        except VerificationFailed as error:
+            raise VerificationFailed(
+                f"{asked.root}: {error}; --root is the root certificate, PEM, from somebody you"
+                " trust"
+            ) from error
         approvers, kept = _given(asked.approvers), _given(asked.checkpoint)
     except (OSError, VerificationFailed) as error:
         print(f"sekisho-verify: {shown(str(error))}", file=sys.stderr)
         return 2
     report = Verification(asked.bundle, root, approvers, kept).run()
-    print(report.json() if asked.json else report.text())
+    try:
+        print(report.json() if asked.json else report.text(), flush=True)
+    except BrokenPipeError:  # who reads has gone away, as with `| head`; the verdict stays
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if report.good else 1
 
 

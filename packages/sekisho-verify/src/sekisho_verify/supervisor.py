@@ -12,7 +12,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from sekisho_verify.canonical import instant_text
+from sekisho_verify.canonical import SECOND, instant_text
 from sekisho_verify.decades import score_text
 from sekisho_verify.decisions import Decided
 from sekisho_verify.entries import Entry
@@ -21,6 +21,8 @@ from sekisho_verify.issued import Issued
 from sekisho_verify.procedure import Handled, Locked
 from sekisho_verify.watch import Adopted
 
+_TIMED = ("grace_expired", "deadline_expired", "fault")
+"""Causes that take effect at a time; a process that was not open then is late."""
 _NAMES = {
     1: "certificate chain",
     2: "signatures",
@@ -224,7 +226,7 @@ def procedure(
         unfinished += is_open
     if due:
         rows.append(f"OPEN: the gate's log ends where {due} has to follow")
-    count = f"{len(opened)} incidents" if opened else "none"
+    count = f"{len(opened)} incident{'s' * (len(opened) > 1)}" if opened else "none"
     still = f", {unfinished} not finished" if unfinished else ""
     figures = {"incidents": len(opened), "unfinished": unfinished, "due": due}
     return Made(f"{count}{still}", figures, rows, unfinished=bool(unfinished or due))
@@ -256,7 +258,9 @@ def _told(
     by = f" by {', '.join(seats_of)}" if seats_of else ""
     if one.closed_at is not None:
         because = f" ({cause}{by})" if cause else ""
-        return [*rows, f"  closed {_time(one.closed_at)} as {one.outcome}{because}"], False
+        late_s = (one.closed_at - (one.ends_at or one.closed_at)) // SECOND
+        late = f", {late_s} s after it was due" if late_s > 0 and cause in _TIMED else ""
+        return [*rows, f"  closed {_time(one.closed_at)} as {one.outcome}{because}{late}"], False
     if name in ending:
         return [*rows, f"  OPEN: ended by {cause}{by}, not closed"], True
     late = f", over since {_time(one.ends_at or 0)}" if one.overdue(end) else ""

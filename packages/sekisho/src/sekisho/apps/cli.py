@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed (the reason on standard error), 2 wrong 
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -117,5 +118,12 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point of the ``sekisho`` command."""
-    cli()
+    """Entry point of the ``sekisho`` command: an interruption is 130, whenever it comes."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("sekisho: interrupted", err=True)
+        sys.exit(130)

@@ -35,7 +35,6 @@ from sekisho.core.amounts import format_money, parse_amount, parse_money
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.events import Decision, decode_gate_entry
 from sekisho.core.terms import DAY_S, NS, parse_day
-from sekisho.services.gatekeeper import Answer
 
 EXPORT_DAY = "2026-05-30"
 MARKER = "demonstration.txt"
@@ -44,8 +43,8 @@ OWN_NAMES = {
 }  # fmt: skip
 """What a demonstration writes: a folder that holds anything else is not replaced."""
 TEXT_DAY_ORDERS = 48
-SUPERVISOR = re.compile(r"[1-7] [a-z ]+  ")
-"""Lines of the verifier about the seven checks of a supervisor."""
+SHOWN = re.compile(r"[1-7] [a-z ]+  |SELF-ASSERTED|completeness not|approver keys")
+"""Lines of the verifier: the seven checks of a supervisor, and what could not be anchored."""
 
 
 class Told(NamedTuple):
@@ -96,7 +95,7 @@ async def tell(story: Story) -> Told:
     _say_stop(story, oversize)
     await story.answer()
     after = await story.saturday(gate)
-    story.say("", f"order {after.number}: {_reasons(after.answer)}")
+    story.say("", f"order {after.number}: {_reasons(after)}")
     await story.replace(gate)
     await story.trade_day(gate)
     return Told(oversize, after, _highest(gate))
@@ -104,7 +103,7 @@ async def tell(story: Story) -> Told:
 
 def _say_stop(story: Story, oversize: Request) -> None:
     """What the gate, the venue and the authority did about the large order."""
-    story.say("refused", f"order {oversize.number}: {_reasons(oversize.answer)}")
+    story.say("refused", f"order {oversize.number}: {_reasons(oversize)}")
     incident = story.home.authority.incidents.open_incident(story.policy.agent)
     if incident is not None:
         story.say(
@@ -167,7 +166,7 @@ def _finish(story: Story, out: Path, told: Told) -> int:
     )
     for one in refused:
         speed = f"(refused in {one.took_ns / 1e6:.1f} ms)"
-        click.echo(f"  order {one.number}  {_reasons(one.answer)}  {speed}")
+        click.echo(f"  order {one.number}  {_reasons(one)}  {speed}")
     cap = story.policy.scope.daily_notional_max
     if cap != "none":
         click.echo(
@@ -187,9 +186,9 @@ def _finish(story: Story, out: Path, told: Told) -> int:
     return 0 if verified[0] and expected else 1
 
 
-def _reasons(answer: Answer) -> str:
-    """What was compared with what, as a person reads it."""
-    return "; ".join(refusal_line(reason) for reason in answer.reasons)
+def _reasons(asked: Request) -> str:
+    """What was compared with what, as compliance reads it in the log; a bot is told less."""
+    return "; ".join(refusal_line(reason) for reason in asked.reasons)
 
 
 def _grouped(money: str) -> str:
@@ -223,7 +222,7 @@ def _verify(out: Path) -> tuple[bool, list[str]]:
         begin = f"evidence: {out}/bundle —" if not lines else "         "
         if code == 0:
             lines.append(f"{begin} checked by {name} ({found[name]})")
-            lines += [f"          {line}" for line in text.splitlines() if SUPERVISOR.match(line)]
+            lines += [f"          {line}" for line in text.splitlines() if SHOWN.match(line)]
         else:
             lines.append(f"{begin} {name} did NOT accept it (exit {code}):")
             lines += [f"    {line}" for line in text.splitlines()[-12:]]

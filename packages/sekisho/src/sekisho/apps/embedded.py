@@ -15,6 +15,7 @@ from sekisho.apps.mistakes import (
     open_to_command,
     whole_or_nothing,
 )
+from sekisho.apps.running import program
 from sekisho.compose import (
     Home,
     Surroundings,
@@ -51,7 +52,7 @@ async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
     for seat in roster.seats:
         if seat.role == "approver":
             click.echo(
-                f"  sekisho approve --home {path} --policy {registration.sha256}"
+                f"  {program()} approve --home {path} --policy {registration.sha256}"
                 f" --seat {seat.seat} --key {path}/people/{seat.seat}.key"
             )
     return 0
@@ -175,7 +176,7 @@ async def export_bundle(path: Path, agent: str, since: str, until: str, out: Pat
     finally:
         await home.close()
     click.echo(f"bundle: {out}")
-    click.echo(f"check:  sekisho-verify {out} --root {path}/root.pem")
+    click.echo(f"check:  {program()}-verify {out} --root {path}/root.pem")
     return 0
 
 

@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from sekisho.apps.messages import printable, value_text
+from sekisho.apps.messages import printable
 from sekisho.compose.home import system_clock
 from sekisho.compose.rehearsal import Progress, RehearsalRequest, RehearsalResult, rehearse
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.explain import EXPLANATIONS
 from sekisho.core.terms import NS, Code
 from sekisho.ports import Clock
+from sekisho.services.report_scales import counted, measured
 
 LINE_EVERY_S = 5
 REFRESH_S = 0.25
@@ -144,7 +145,8 @@ def show(result: RehearsalResult, out: Path, rate: str) -> None:
         click.echo(f"NOT COMPLETE: interrupted after line {summary['up_to_line']}")
     rows, orders, period = summary["rows"], summary["orders"], summary["period"]
     click.echo(
-        f"{summary['agent']}: {orders['asked']:,} orders on {period['days']} days,"
+        f"{summary['agent']}: {counted(orders['asked'], 'order')} on"
+        f" {counted(period['days'], 'day')},"
         f" {period['from'][:10]} to {period['to'][:10]}"
         if rows["good"]
         else f"{summary['agent']}: no row could be read"
@@ -169,8 +171,8 @@ def _show_orders(summary: dict[str, Any]) -> None:
         click.echo(f"  {found['orders']:>7,}  {code}: {EXPLANATIONS[code].means}")
         compared = ""
         if first["limit"] and first["observed"]:
-            limit = value_text(first["limit"], first["unit"])
-            compared = f": observed {value_text(first['observed'], first['unit'])}, limit {limit}"
+            limit = measured(first["limit"], first["unit"])
+            compared = f": observed {measured(first['observed'], first['unit'])}, limit {limit}"
         click.echo(f"           first on line {first['line']}, {printable(first['id'])}{compared}")
     if orders["withdrawn"]:
         click.echo(f"withdrawn  {orders['withdrawn']:,}: permitted, then stopped by the watch")
@@ -178,7 +180,7 @@ def _show_orders(summary: dict[str, Any]) -> None:
         click.echo(f"repeated   {orders['repeated']:,}: an id that came before, with equal content")
     day = summary["highest_day"]
     if day["day"]:
-        money = value_text(day["gross_permitted"], day["currency"])
+        money = measured(day["gross_permitted"], day["currency"])
         click.echo(f"highest    {money} permitted on {day['day']}")
 
 
@@ -186,7 +188,8 @@ def _show_incidents(summary: dict[str, Any]) -> None:
     incidents = summary["incidents"]
     count = incidents["hold"] + incidents["breaker"]
     click.echo(
-        f"incidents  {count:,}: {incidents['hold']:,} holds, {incidents['breaker']:,} breakers"
+        f"incidents  {count:,}: {counted(incidents['hold'], 'hold')},"
+        f" {counted(incidents['breaker'], 'breaker')}"
     )
     for found in incidents["first"][:INCIDENTS_SHOWN]:
         click.echo(
@@ -196,7 +199,7 @@ def _show_incidents(summary: dict[str, Any]) -> None:
     if count > INCIDENTS_SHOWN:
         click.echo(f"  and {count - INCIDENTS_SHOWN:,} more, in summary.json")
     for latch, times in incidents["latches"].items():
-        click.echo(f"latched    {latch} {times:,} times")
+        click.echo(f"latched    {latch} {counted(times, 'time')}")
     for name in ("anomaly", "risk"):
         highest = summary["scores"][f"highest_{name}"]
         if highest is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -14,10 +15,20 @@ from sekisho.apps.messages import failure_text
 from sekisho.core.errors import SekishoError
 
 
+def program() -> str:
+    """This program as the reader called it, for commands that are printed to be run next."""
+    return sys.argv[0] if sys.argv[0].endswith("sekisho") else "sekisho"
+
+
 def run(work: Coroutine[Any, Any, int]) -> None:
     """Run it and exit with its code: 1 after a failure, 130 when interrupted."""
     try:
         code = asyncio.run(work)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has gone away, as with `| head`: nothing is left to be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (SekishoError, OSError) as error:
         click.echo(failure_text(error), err=True)
         sys.exit(1)

@@ -30,9 +30,10 @@ from sekisho.compose import (
 from sekisho.core.amounts import SCALE, format_money
 from sekisho.core.behaviour.watch import describe
 from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.events import Decision, decode_gate_entry
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
-from sekisho.core.terms import DAY_S, NS, day_text, format_instant, parse_day, parse_instant
+from sekisho.core.terms import DAY_S, NS, Reason, day_text, format_instant, parse_day, parse_instant
 from sekisho.services.gatekeeper import Answer
 from sekisho.services.people import sign_approval, sign_command
 
@@ -46,10 +47,11 @@ FRIDAY = 4
 
 
 class Request(NamedTuple):
-    """One order and its answer; ``took_ns`` of the machine's clock."""
+    """One order, its answer, and the reasons on record; ``took_ns`` of the machine's clock."""
 
     number: int
     answer: Answer
+    reasons: tuple[Reason, ...]
     took_ns: int
 
 
@@ -64,6 +66,7 @@ class Story:
         self.trader = Trader(self.policy.scope, around.bot_entropy)
         self.asked: list[Request] = []
         self.day = parse_day(FIRST_DAY)
+        self._revocation = 0
         self._wall = system_clock()
 
     def say(self, act: str, text: str) -> None:
@@ -129,7 +132,9 @@ class Story:
         begun = self._wall.monotonic_ns()
         answer = await gate.gatekeeper.submit(self.policy.agent, body)
         took = self._wall.monotonic_ns() - begun
-        asked = Request(len(self.asked) + 1, answer, took)
+        entry = decode_gate_entry(gate.log.journal.entry(answer.decision))
+        reasons = entry.reasons if isinstance(entry, Decision) else answer.reasons
+        asked = Request(len(self.asked) + 1, answer, reasons, took)
         self.asked.append(asked)
         return asked
 
@@ -204,10 +209,15 @@ class Story:
         return asked
 
     async def answer(self) -> None:
-        """Three minutes later compliance acknowledges a fault: revoked tomorrow at eleven."""
-        self.around.clock.advance(180)
+        """Within the grace period compliance acknowledges a fault: revoked tomorrow at eleven."""
         authority, agent = self.home.authority, self.policy.agent
+        # Three minutes, or half of a grace period that is shorter than six.
+        self.around.clock.advance(min(180, self.policy.risk_controls.grace_period_s / 2))
+        await authority.due()
         incident = authority.incidents.open_incident(agent)
+        if authority.active(agent) is None:
+            self.say("revoked", "this policy leaves no time to answer")
+            return
         if incident is None:
             self.say("held", f"by {COMPLIANCE_SEAT}: this policy holds on no single order")
             await authority.command((self.command("hold", "limit_breach"),))
@@ -223,18 +233,19 @@ class Story:
             revoke_at=format_instant(at),
         )
         await authority.acknowledge((command,))
+        self._revocation = at
         self.say("answered", f"{COMPLIANCE_SEAT}: a fault; to be revoked {format_instant(at)[:16]}")
 
     async def saturday(self, gate: Gate) -> Request:
         """The revocation takes effect; the bot asks once more."""
         self.day += 1
-        self.around.clock.advance_to(self.midnight() + 11 * 3600 * NS)
-        authority = self.home.authority
+        authority, eleven = self.home.authority, self.midnight() + 11 * 3600 * NS
+        self.around.clock.advance_to(self._revocation or eleven)
         await authority.due()
         if authority.active(self.policy.agent) is not None:
             await authority.command((self.command("revoke", "algorithm_fault"),))
         self.say("revoked", format_instant(self.around.clock.now_ns())[:16])
-        self.around.clock.advance(300)
+        self.around.clock.advance_to(eleven + 300 * NS)
         market, size = self.policy.scope.markets[0], self.trader.usual_max * 22 // 25
         return await self.ask(
             gate, Intent(self.around.clock.now_ns(), market, "buy", size // SCALE * SCALE)

@@ -24,10 +24,11 @@ from sekisho.core.drills.history import BadRow, HistoryRow, RowDefaults
 from sekisho.core.evidence.chronicle import Chronicle
 from sekisho.core.governance.document import Registration
 from sekisho.core.governance.policy import Policy
-from sekisho.core.terms import NS
+from sekisho.core.terms import NS, Code, format_instant
 from sekisho.services.rehearsal import Rehearsal
 from sekisho.services.rehearsal_figures import RehearsalFigures
 from sekisho.services.report import render
+from sekisho.services.report_scales import counted
 
 LEAD_S = 60
 """How long before the first row the gate is opened, in the history's time."""
@@ -187,33 +188,48 @@ class _Run:
     def _notes(self) -> list[str]:
         """What a reader must know to read the figures right."""
         figures = self._figures
-        notes = [DATES_SET_ASIDE, STOPS_TAKEN_BACK]
+        notes = [*self._suspicious_times(), DATES_SET_ASIDE, STOPS_TAKEN_BACK]
         if isinstance(self._rates, OwnPrices):
+            unvalued = figures.refusals.get(Code.RATE_MISSING)
             notes.append(
                 "NO RATES: each order was compared with its own price, so price collar, market"
-                " stress and the agreement of sources mean little; market orders without a price"
-                " of their own were refused; give --rates"
+                " stress and the agreement of sources mean little;"
+                + (f" {counted(unvalued.orders, 'order')} had no rate;" if unvalued else "")
+                + " give --rates"
             )
         elif self._rates.passed_over:
             notes.append(
-                f"{self._rates.passed_over} rates are of sources that the policy does not name"
-                f" ({', '.join(self._registration.policy.scope.reference_rates.sources)}) and were"
-                " passed over"
+                f"rates passed over, since they are of sources that the policy does not name"
+                f" ({', '.join(self._registration.policy.scope.reference_rates.sources)}):"
+                f" {self._rates.passed_over:,}"
             )
         if figures.renewals:
             notes.append(
-                f"the history is longer than a policy lasts: {figures.renewals} times the agent"
-                " went on under another certificate, and the risk score began anew"
+                f"the history is longer than a policy lasts: {counted(figures.renewals, 'time')}"
+                " the agent went on under another certificate, and the risk score began anew"
             )
         if figures.without_outcome:
             notes.append(
-                f"of {figures.without_outcome} orders the history does not tell what became of"
-                " them: each was taken as ended without an execution, so positions, repeated"
+                f"of {counted(figures.without_outcome, 'order')} the history does not tell the"
+                " outcome: each was taken as ended without an execution, so positions, repeated"
                 " executions, failures, latency and success say nothing of them"
             )
         if self._orders.table.unused:
             notes.append(f"columns not used: {', '.join(self._orders.table.unused)}"[:300])
         return [*notes, *(f"policy: {note}" for note in self._registration.notes)]
+
+    def _suspicious_times(self) -> Iterator[str]:
+        """The lines whose time is likelier wrong than that of all the rows after them."""
+        files: tuple[OrderFile | RateFile | OwnPrices, ...] = (self._orders, self._rates)
+        for file in files:
+            if isinstance(file, OwnPrices) or file.times.suspicious is None:
+                continue
+            line, at, after = file.times.suspicious
+            yield (
+                f"LOOK AT {file.table.name} line {line}: its time is {format_instant(at)}, and the"
+                f" {after:,} rows after it lie before that and were left out; if its time is wrong,"
+                " correct it and run again; else sort the file by time"
+            )
 
 
 def _rates(request: RehearsalRequest, policy: Policy) -> RateFile | OwnPrices:

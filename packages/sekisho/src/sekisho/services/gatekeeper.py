@@ -42,6 +42,8 @@ from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 
+BEHAVIOURAL = frozenset({Code.ANOMALOUS_ORDER, Code.CIRCUIT_BREAKER_ACTIVE, Code.RISK_SCORE_STALE})
+"""What depends on scores."""
 Kind = Literal["permitted", "refused", "withdrawn", "possibly_issued", "unavailable"]
 
 
@@ -122,7 +124,7 @@ class Gatekeeper:
             await self.log.durable(index)
         except (StorageFailed, OutcomeUnknown) as failure:
             return _unavailable(str(failure))
-        return Answer(kind="refused", decision=index, reasons=entry.reasons)
+        return _refused(index, entry.reasons)
 
     async def _take(self, agent: str, body: bytes, order: Order) -> Answer:
         self.log.require_sound()
@@ -135,7 +137,7 @@ class Gatekeeper:
         index = self.log.record(entry)
         await self.log.durable(index)
         if entry.verdict != "permitted":
-            return Answer(kind="refused", decision=index, reasons=entry.reasons)
+            return _refused(index, entry.reasons)
         if isinstance(order, CancelOrder):
             await self.release.cancel(agent, order.orig_client_order_id, "asked by the agent")
             return self._state_answer(agent, order, index, "")
@@ -267,7 +269,7 @@ class Gatekeeper:
         if not isinstance(entry, Decision):
             raise StorageFailed(f"entry {known.decision} is not the decision it should be")
         if entry.verdict != "permitted":
-            return Answer(kind="refused", decision=known.decision, reasons=entry.reasons)
+            return _refused(known.decision, entry.reasons)
         if isinstance(order, CancelOrder):
             return self._state_answer(held.agent, order, known.decision, "")
         end = held.answers.get(known.decision)
@@ -293,6 +295,21 @@ class Gatekeeper:
             permit=jws,
             order_state="closed" if working is None else working.phase,
         )
+
+
+def _refused(index: int, reasons: tuple[Reason, ...]) -> Answer:
+    """A refusal as the agent is told of it.
+
+    Scores and headroom are for compliance: of what the watch found an agent learns that it was
+    refused for its behaviour, and the entry in which compliance finds the rest.
+    """
+    told: list[Reason] = []
+    for reason in reasons:
+        behavioural = reason.code in BEHAVIOURAL
+        one = Reason(Code.ANOMALOUS_ORDER, "", str(index), "entry") if behavioural else reason
+        if one not in told:
+            told.append(one)
+    return Answer(kind="refused", decision=index, reasons=tuple(told))
 
 
 def _unavailable(detail: str) -> Answer:

@@ -46,6 +46,7 @@ def render(figures: dict[str, Any], *, title: str, notes: Sequence[str] = ()) ->
         notes=list(notes),
         plots=plots(figures),
         currency=currency_of(figures),
+        rehearsed=report_tables.rehearsed(figures),
         verdict=report_tables.verdict(figures),
         status=report_tables.status_words(figures),
         limits=report_tables.limit_lines(figures),
@@ -91,7 +92,10 @@ def _page() -> Template:
         "what_to_do": report_tables.what_to_do,
         "bot_does": report_tables.bot_does,
         "step": lambda what: report_tables.STEP_WORDS.get(what, what),
-        "outcome": lambda word: report_tables.OUTCOME_WORDS.get(word, word),
+        "outcome": lambda word, figures: report_tables.outcome_words(figures, word),
+        "measured": report_scales.measured,
+        "order_named": report_scales.order_named,
+        "counted": report_scales.counted,
     }
     return environment.get_template(PAGE)
 

@@ -40,6 +40,37 @@ def grouped(value: object) -> str:
     return f"{sign}{int(whole):,}{point}{part}"
 
 
+def measured(text: str, unit: str) -> str:
+    """A limit or an observed value with its unit: a share as per cent, a score and a name bare."""
+    if unit == "fraction":
+        return _per_cent(text)
+    if unit in ("", "instant"):
+        return visible(text)
+    return grouped(text) if unit == "score" or not text else f"{grouped(text)} {visible(unit)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the singular for one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def order_named(name: str) -> str:
+    """An order by its id, without the word twice where the id says it already."""
+    if not name:
+        return "order without a name"
+    return name if name.lower().startswith("order") else f"order {name}"
+
+
+def _per_cent(text: str) -> str:
+    """A fraction written as per cent, by moving its point: none of its digits is lost."""
+    whole, _, part = text.partition(".")
+    digits = part.ljust(2, "0")
+    if not (whole + digits).isdecimal():
+        return visible(text)
+    rest = digits[2:].rstrip("0")
+    return f"{int(whole + digits[:2]):,}{'.' + rest if rest else ''} %"
+
+
 def when(text: str) -> str:
     """An instant for people: seconds, milliseconds where there are any, and the zone."""
     if not text:

@@ -6,13 +6,17 @@ From figures to texts; nothing is counted here that the figures do not hold.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from sekisho.core.explain import EXPLANATIONS
 from sekisho.core.terms import Code
-from sekisho.services.report_scales import grouped, percent, share_of
+from sekisho.services.report_scales import counted, grouped, measured, percent, share_of
 
 NO_LIMIT: Final = "none"
+REHEARSAL: Final = "rehearsal"
+"""Environment and gate of ``sekisho rehearse``. A gate in earnest may have this environment, not
+this name."""
 MIX_ROWS_MAX: Final = 20
 STATUS_WORDS: Final = {
     "good": ("good", "may trade within its scope"),
@@ -139,12 +143,10 @@ def described(words: LimitWords, value: Any, scope: dict[str, Any]) -> str:
     if words.field == "trading_hours" and isinstance(value, dict):
         days = "Monday to Friday" if value["exclude_weekends"] else "every day"
         left_out = len(value["holidays"])
-        holidays = f", {_count(left_out, 'holiday')} left out" if left_out else ""
+        holidays = f", {counted(left_out, 'holiday')} left out" if left_out else ""
         return f"{value['start']}–{value['end']} {scope['time_zone']}, {days}{holidays}"
     if isinstance(value, dict):
-        # Sorted, so that a policy looks the same however it was read.
-        parts = sorted(value.items())
-        return "; ".join(f"{name.replace('_', ' ')} {_plain(part)}" for name, part in parts)
+        return _COMPOSED[words.field](value, scope["currency"])
     if isinstance(value, list):
         if words.field == "order_quantity_max":
             rows = (f"{row['market']}: {grouped(row['max'])} {row['currency']}" for row in value)
@@ -155,8 +157,53 @@ def described(words: LimitWords, value: Any, scope: dict[str, Any]) -> str:
     return _with_unit(words, str(value), scope["currency"])
 
 
-def _plain(part: Any) -> str:
-    return ", ".join(part) if isinstance(part, list) else grouped(part)
+def _window(value: dict[str, Any], _currency: str) -> str:
+    return f"{grouped(value['count_max'])} in {grouped(value['window_s'])} s"
+
+
+def _collar(value: dict[str, Any], _currency: str) -> str:
+    return (
+        f"{_share(value['deviation_max'])} from the reference rate;"
+        f" {_share(value['range_max'])} between prices within {grouped(value['window_s'])} s"
+    )
+
+
+def _concentration(value: dict[str, Any], currency: str) -> str:
+    least = f"{grouped(value['notional_min'])} {currency}"
+    return f"{_share(value['share_max'])} in {grouped(value['window_s'])} s, from {least} on"
+
+
+def _rates(value: dict[str, Any], _currency: str) -> str:
+    return (
+        f"of {', '.join(value['sources'])}; at most {grouped(value['age_max_s'])} s old; jump of at"
+        f" most {_share(value['jump_max'])} in {grouped(value['jump_window_s'])} s; sources at most"
+        f" {_share(value['disagreement_max'])} apart; market orders are valued"
+        f" {_share(value['market_order_buffer'])} higher"
+    )
+
+
+def _stress(value: dict[str, Any], _currency: str) -> str:
+    ends = {"refuse": "refused", "score": "scored, not refused"}[value["action"]]
+    return (
+        f"spread above {_share(value['spread_max'])}, or a move above {_share(value['move_max'])}"
+        f" in {grouped(value['window_s'])} s: {ends}"
+    )
+
+
+def _share(text: str) -> str:
+    return measured(text, "fraction")
+
+
+_COMPOSED: Final[dict[str, Callable[[dict[str, Any], str], str]]] = {
+    "message_rate": _window,
+    "repeated_executions": _window,
+    "repeated_orders": _window,
+    "price_collar": _collar,
+    "concentration": _concentration,
+    "reference_rates": _rates,
+    "market_stress": _stress,
+}
+"""How limits of several parts are said; every one of them is here."""
 
 
 def _with_unit(words: LimitWords, text: str, currency: str) -> str:
@@ -195,7 +242,7 @@ def verdict(figures: dict[str, Any]) -> str:
     if not orders["asked"]:
         return "No order was asked in this period."
     first = (
-        f"Of {_count(orders['asked'], 'order')} asked, {grouped(orders['permitted'])}"
+        f"Of {counted(orders['asked'], 'order')} asked, {grouped(orders['permitted'])}"
         f" {_were(orders['permitted'])} permitted and {grouped(orders['refused'])} refused;"
         f" {grouped(orders['withdrawn'])} of the permitted"
         f" {_were(orders['withdrawn'])} withdrawn before anything was sent."
@@ -205,7 +252,7 @@ def verdict(figures: dict[str, Any]) -> str:
     still = (
         "none is open" if not incidents["open"] else f"{grouped(incidents['open'])} not closed here"
     )
-    opened = f"{_count(incidents['count'], 'incident')} {_were(incidents['count'])} opened"
+    opened = f"{counted(incidents['count'], 'incident')} {_were(incidents['count'])} opened"
     return f"{first} {opened}; {still}."
 
 
@@ -234,6 +281,18 @@ def mix_lines(mix: dict[str, Any]) -> dict[str, Any]:
         "others": _grouped(left) if any(left.values()) else {},
         "sums": _grouped(sums),
     }
+
+
+def outcome_words(figures: dict[str, Any], outcome: str) -> str:
+    """How an incident ended, and in a rehearsal by whom: not by people."""
+    words = OUTCOME_WORDS.get(outcome, outcome)
+    return f"{words} by the rehearsal" if outcome and rehearsed(figures) else words
+
+
+def rehearsed(figures: dict[str, Any]) -> bool:
+    """Whether the gate was one of a rehearsal: nobody approved, nothing was traded."""
+    standing = figures["standing"]
+    return bool(standing["gate"] == standing["environment"] == REHEARSAL)
 
 
 def what_to_do(code: str) -> str:
@@ -269,10 +328,6 @@ def _grouped(counts: dict[str, int]) -> dict[str, str]:
 def _width(count: int, total: int) -> str:
     tenths = count * 1000 // total if total else 0
     return f"{tenths // 10}.{tenths % 10}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{grouped(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _were(number: int) -> str:

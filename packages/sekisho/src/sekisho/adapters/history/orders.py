@@ -29,6 +29,7 @@ class OrderFile:
 
     def __init__(self, path: Path, names: Mapping[str, str] | None = None) -> None:
         self.table = Table(path, COLUMNS, NEEDED, names)
+        self.times = RowTimes()
 
     def rows(self, defaults: RowDefaults) -> Iterator[HistoryRow | BadRow]:
         """Each row as an order, or as what is wrong with it.
@@ -41,13 +42,12 @@ class OrderFile:
     def _rows(
         self, records: Iterator[Record], defaults: RowDefaults
     ) -> Iterator[HistoryRow | BadRow]:
-        times = RowTimes()
         for line, fields, fault in records:
             try:
                 if fault is not None:
                     raise fault
                 row = read_row(fields, line, defaults)
-                times.take(row.at)
+                self.times.take(row.at, line)
             except MalformedInput as error:
                 yield bad_row(self.table.name, line, error)
             else:

@@ -82,7 +82,7 @@ class RateFile(QuotedTable):
         self.passed_over = 0
         self._sources = sources
         self._report: Callable[[BadRow], None] = _unread
-        self._times = RowTimes()
+        self.times = RowTimes()
         self._rest = self._read(self.table.records())
         self._next: _RateRow | None = None
         self._begun = False
@@ -120,7 +120,7 @@ class RateFile(QuotedTable):
                 if fault is not None:
                     raise fault
                 found = self._row(fields)
-                self._times.take(found.at)
+                self.times.take(found.at, line)
             except MalformedInput as error:
                 self._report(bad_row(self.table.name, line, error))
                 continue

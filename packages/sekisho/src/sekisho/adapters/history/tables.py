@@ -1,35 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Records of a file, one after the other, as text by column: CSV (RFC 4180) or JSON Lines.
+"""Records of a file, one after the other, as text by column: CSV or JSON Lines.
 
 A file may be larger than memory: a line is held at a time, and a line has an end. What cannot be
 read as a record is handed on as the fault that it is, with its line; the next line is read all the
-same. What the columns mean is not known here. Nothing is written.
+same. So that this holds for CSV too, a record is one line: RFC 4180, but no field goes on over the
+end of its line (docs/reference/rehearse.md, 1). Else a quote that nobody closed would take the rest
+of the file with it. What the columns mean is not known here. Nothing is written.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput
 
 LINE_CHARACTERS_MAX = 65_536
 """A record of an order has some hundreds; a longer line is no record."""
 _TOO_LONG = b'"a line that is too long"!\n'
-"""Neither CSV, inside or outside of quotes, nor JSON."""
+"""Neither CSV nor JSON."""
+_OTHERS: Final = (
+    (b"\x1f\x8b", "is packed (gzip)", "unpack it first: gunzip FILE"),
+    (b"PK\x03\x04", "is packed, or a workbook (zip)", "unpack it, or export it as CSV"),
+    (b"\xff\xfe", "is not UTF-8 text: it is UTF-16", "save it as UTF-8"),
+    (b"\xfe\xff", "is not UTF-8 text: it is UTF-16", "save it as UTF-8"),
+)
+"""How files begin that are no text of ours, whatever their name says."""
 _JSON_ENDINGS = (".jsonl", ".ndjson")
 _BYTE_ORDER_MARK = "\ufeff"
-
-
-class _Reader(Protocol):
-    """What ``csv.reader`` answers."""
-
-    line_num: int
-
-    def __next__(self) -> list[str]: ...
 
 
 class Record(NamedTuple):
@@ -66,7 +68,8 @@ class Table:
             names: our name → the file's, where the file calls a column otherwise.
 
         Raises:
-            ConfigurationInvalid: the file cannot be opened, or its name says neither.
+            ConfigurationInvalid: the file cannot be opened, is no ordinary file, its name says
+                neither, or it begins as something else does.
         """
         if path.suffix.lower() not in (".csv", *_JSON_ENDINGS):
             raise ConfigurationInvalid(
@@ -81,10 +84,23 @@ class Table:
         self._needed = needed
         self._ours = _reversed(columns, names or {})
         try:
-            self._file: BinaryIO = path.open("rb")
-            self.bytes_total = path.stat().st_size
+            found = path.stat()
+            # Asked before it is opened: opening a pipe that nobody writes to never returns.
+            if not stat.S_ISREG(found.st_mode):
+                raise ConfigurationInvalid(
+                    f"{path}: is no ordinary file",
+                    str(path),
+                    "name a file; what a pipe or a device yields, write into one first",
+                )
+            self._file = path.open("rb")
         except OSError as error:
             raise ConfigurationInvalid(f"{path}: cannot be read ({error.strerror})") from error
+        self.bytes_total = found.st_size
+        try:
+            self._look(self._file.peek(64)[:64])
+        except ConfigurationInvalid:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the file."""
@@ -98,21 +114,28 @@ class Table:
         """
         if self._path.suffix.lower() in _JSON_ENDINGS:
             return self._json_lines()
-        reader = csv.reader(self._lines(), strict=True)
+        lines = self._lines()
         try:
-            header = self._header(reader)
+            header = self._header(lines)
         except ConfigurationInvalid:
             self.close()
             raise
-        return self._csv(reader, header)
+        return self._csv(lines, header)
 
     # -- lines ---------------------------------------------------------------------------------
 
-    def _lines(self) -> Iterator[str]:
-        """Lines as text, each with its end; one that is too long becomes one that is no record.
+    def _look(self, begins: bytes) -> None:
+        """Refuse what is no text in UTF-8, by how it begins; its bytes are not shown."""
+        for mark, what, do in _OTHERS:
+            if begins.startswith(mark):
+                raise ConfigurationInvalid(f"{self.name}: {what}", str(self._path), do)
+        if b"\0" in begins:
+            raise ConfigurationInvalid(
+                f"{self.name}: is not UTF-8 text", str(self._path), "save it as UTF-8"
+            )
 
-        Bytes that are not UTF-8 become characters that no column allows.
-        """
+    def _lines(self) -> Iterator[bytes]:
+        """Lines, each with its end; one that is too long becomes one that is no record."""
         while line := self._file.readline(LINE_CHARACTERS_MAX + 1):
             self.bytes_read += len(line)
             if len(line) > LINE_CHARACTERS_MAX and not line.endswith(b"\n"):
@@ -121,19 +144,16 @@ class Table:
                     if rest.endswith(b"\n"):
                         break
                 line = _TOO_LONG
-            yield line.decode("utf-8", errors="replace")
+            yield line
 
     # -- CSV -----------------------------------------------------------------------------------
 
-    def _csv(self, reader: _Reader, header: list[str]) -> Iterator[Record]:
-        while True:
-            line = reader.line_num + 1
+    def _csv(self, lines: Iterator[bytes], header: list[str]) -> Iterator[Record]:
+        for line, data in enumerate(lines, 2):
             try:
-                row = next(reader)
-            except StopIteration:
-                return
+                row = _csv_row(_text(data))
             except csv.Error as error:
-                yield Record(line, {}, MalformedInput(f"not a row of CSV: {error}"))
+                yield Record(line, {}, MalformedInput(f"not a row of CSV: {_csv_words(error)}"))
                 continue
             if not row:
                 continue  # an empty line, as many exports end with
@@ -147,28 +167,37 @@ class Table:
             fields = {name: text.strip() for name, text in zip(header, row, strict=True) if name}
             yield Record(line, fields, None)
 
-    def _header(self, reader: _Reader) -> list[str]:
+    def _header(self, lines: Iterator[bytes]) -> list[str]:
         """Our name of each column, empty where it has none."""
         try:
-            written = next(reader)
-        except (StopIteration, csv.Error) as error:
+            written = _csv_row(next(lines, b"").decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise ConfigurationInvalid(
+                f"{self.name}: the header is not UTF-8 text", str(self._path), "save it as UTF-8"
+            ) from error
+        except csv.Error as error:
+            raise ConfigurationInvalid(
+                f"{self.name}: the header is no row of CSV: {_csv_words(error)}"
+            ) from error
+        if not any(written):
             raise ConfigurationInvalid(
                 f"{self.name}: has no header row; the first line names the columns"
-            ) from error
+            )
         header = [self._ours.get(_plain(name), "") for name in written]
         named = [name for name in header if name]
-        twice = sorted({name for name in named if named.count(name) > 1})
+        for name in named:
+            if named.count(name) > 1:
+                raise ConfigurationInvalid(
+                    f"{self.name}: column {name} stands twice in the header",
+                    str(self._path),
+                    "rename or remove one of the two in the file",
+                )
         missing = [name for name in self._needed if name not in named]
-        if missing or twice:
-            problem = (
-                f"has no column {', '.join(missing)}"
-                if missing
-                else f"has two columns {', '.join(twice)}"
-            )
+        if missing:
             raise ConfigurationInvalid(
-                f"{self.name}: {problem}; the header is {','.join(written)[:300]!r}. Separate"
-                " columns by commas, and say what a column is called here by"
-                f" --column {(missing or twice)[0]}=ITS-NAME"
+                f"{self.name}: has no column {', '.join(missing)}; the header is"
+                f" {','.join(written)[:300]!r}. Separate columns by commas, and say what a column"
+                f" is called here by --column {missing[0]}=ITS-NAME"
             )
         self.unused = tuple(
             name for name, ours in zip(written, header, strict=True) if not ours and name
@@ -178,7 +207,8 @@ class Table:
     # -- JSON Lines ----------------------------------------------------------------------------
 
     def _json_lines(self) -> Iterator[Record]:
-        for line, text in enumerate(self._lines(), 1):
+        for line, data in enumerate(self._lines(), 1):
+            text = _text(data)
             if not text.strip():
                 continue
             try:
@@ -202,8 +232,33 @@ class Table:
                 raise MalformedInput(f"{ours}: is neither text nor a number", ours)
             if ours in found:
                 raise MalformedInput(f"{ours}: is there twice", ours)
+            if "\n" in part or "\r" in part:
+                raise MalformedInput(f"{ours}: has a line break in it", ours)
             found[ours] = part.strip()
         return found
+
+
+def _text(data: bytes) -> str:
+    """A line as text. Bytes that are not UTF-8 become characters that no column allows."""
+    return data.decode("utf-8", errors="replace")
+
+
+def _csv_row(line: str) -> list[str]:
+    """The fields of one line; none of an empty one. Raises ``csv.Error``."""
+    (row,) = csv.reader((line.rstrip("\r\n"),), strict=True)
+    if any("\r" in text for text in row):
+        raise csv.Error("a line break inside a field")
+    return row
+
+
+def _csv_words(error: csv.Error) -> str:
+    """What is wrong with a line, where the library's own words would not help."""
+    text = str(error)
+    if text.startswith("unexpected end of data"):
+        return "a quote is opened and not closed on this line"
+    if text.startswith("new-line character"):
+        return "a line break that is no end of the line; end lines by LF or CR LF"
+    return text
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -228,15 +283,17 @@ def _plain(name: str) -> str:
 
 def _reversed(columns: tuple[str, ...], names: Mapping[str, str]) -> dict[str, str]:
     """The file's name → our name. A column that is called otherwise is not found under ours."""
+    for ours, theirs in names.items():
+        twice = [name for name, other in names.items() if _plain(other) == _plain(theirs)]
+        if len(twice) > 1:
+            raise ConfigurationInvalid(
+                f"--column: one column, {theirs!r}, cannot be both {twice[0]} and {twice[1]}"
+            )
     unknown = sorted(set(names) - set(columns))
     if unknown:
         raise ConfigurationInvalid(
-            f"--column {unknown[0]}: there is no such column; there are {', '.join(columns)}"
+            f"--column {unknown[0]}: orders have no such column; they have {', '.join(columns)}"
         )
     found = {name: name for name in columns if name not in names}
-    for ours, theirs in names.items():
-        other = found.get(_plain(theirs), "")
-        if other in names:
-            raise ConfigurationInvalid(f"--column: {theirs!r} cannot be both {other} and {ours}")
-        found[_plain(theirs)] = ours
+    found |= {_plain(theirs): ours for ours, theirs in names.items()}
     return found

@@ -120,6 +120,8 @@ def load(path: Path, passphrase: bytes) -> SoftwareSigner:
             str(path),
             "name the key's file, and look at its rights",
         ) from error
+    if not text.startswith(b"-----BEGIN "):
+        raise ConfigurationInvalid(f"{path}: is not a key", str(path), "name the key's file")
     if mode & 0o077:
         raise ConfigurationInvalid(
             f"{path}: others can read this key", str(path), f"run: chmod 600 {path}"

@@ -36,6 +36,7 @@ def describe(baseline: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("orders per day", _tenths(read.orders, read.days)),
         ("size, median", _size(factors["size"], 50)),
         ("size, 95 % at most", _size(factors["size"], 95)),
+        ("size, largest", _size(factors["size"], 100)),
         ("orders per hour, 95 % at most", _quantile(factors["frequency"], 95)),
         ("markets", _mix(factors["market"])),
         ("peak hours", _peak(factors["hours"])),

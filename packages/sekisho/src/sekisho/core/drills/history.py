@@ -18,7 +18,15 @@ from sekisho.core.amounts import parse_amount
 from sekisho.core.encoding import canonical
 from sekisho.core.errors import MalformedInput
 from sekisho.core.localtime import LocalTime
-from sekisho.core.terms import CLIENT_ORDER_ID, DAY_S, MARKET, NAME, NS, parse_day
+from sekisho.core.terms import (
+    CLIENT_ORDER_ID,
+    DAY_S,
+    MARKET,
+    NAME,
+    NS,
+    format_instant,
+    parse_day,
+)
 
 Outcome = Literal["filled", "rejected", "canceled", "expired", "open"]
 
@@ -49,7 +57,8 @@ REMEDIES: Final[dict[str, str]] = {
     "market": "write two currencies, like EUR/USD, EUR_USD, EUR-USD or EURUSD",
     "side": "write buy or sell",
     "type": "write limit or market",
-    "quantity": "write digits with a point, at most 18 before and 8 after it, above zero",
+    "quantity": "write digits with a point, at most 18 before and 8 after it, above zero, and no commas\n    "
+    " between thousands",
     "price": "write digits with a point above zero; leave it empty for a market order",
     "currency": "write one of the market's two currencies: the one that the quantity counts",
     "client_order_id": "use up to 36 letters, digits and . _ : - or leave the column out: ids are"
@@ -85,6 +94,8 @@ _STATUSES: Final = {
     "open": "open",
 }
 _FORCES: Final = ("day", "gtc", "ioc", "fok")
+SUSPICIOUS_ROWS: Final = 3
+"""So many rows in a row that lie before one line make that line's time suspicious."""
 _SECOND_MAX: Final = 7_258_118_400
 """2200-01-01. A year further on is a slip, after which every other row would be out of order."""
 _OFFSET_MAX_S: Final = 18 * 3_600
@@ -142,7 +153,7 @@ class BadRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def bad_row(file: str, line: int, error: MalformedInput) -> BadRow:
     """The report of a row that could not be read."""
-    remedy = REMEDIES.get(error.where, "correct the line, or remove it")
+    remedy = error.do or REMEDIES.get(error.where, "correct the line, or remove it")
     return BadRow(file=file, line=line, column=error.where, problem=str(error), do=remedy)
 
 
@@ -165,10 +176,12 @@ def read_row(fields: Mapping[str, str], line: int, defaults: RowDefaults) -> His
     kind = _order_type(fields.get("type", ""), price)
     currency = (fields.get("currency") or base).upper()
     if currency not in (base, quote):
-        raise MalformedInput(f"currency: {currency[:32]!r} is no currency of {market}", "currency")
+        written = fields["currency"]  # not empty: the market's own would do
+        raise MalformedInput(f"currency: {written[:32]!r} is no currency of {market}", "currency")
     force = (fields.get("time_in_force") or defaults.time_in_force).lower()
     if force not in _FORCES:
-        raise MalformedInput(f"time_in_force: {force[:32]!r} is not known", "time_in_force")
+        written = fields.get("time_in_force") or force
+        raise MalformedInput(f"time_in_force: {written[:32]!r} is not known", "time_in_force")
     quantity = read_positive(_needed(fields, "quantity"), "quantity")
     own_price = read_positive(price, "price") if price else ""
     order = {
@@ -245,7 +258,7 @@ def read_market(text: str) -> str:
 
 def read_positive(text: str, where: str) -> str:
     """An amount above zero, without the zeros that exports put behind the point."""
-    shorter = _shorter(text)
+    shorter = _shorter(text, where)
     if parse_amount(shorter, where) == 0:
         raise MalformedInput(f"{where}: must be above zero", where)
     return shorter
@@ -258,8 +271,15 @@ def read_name(text: str, where: str) -> str:
     return text
 
 
-def _shorter(text: str) -> str:
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _shorter(text: str, where: str) -> str:
+    """An amount without the zeros behind the point; what is none is told as it is written."""
+    shorter = text.rstrip("0").rstrip(".") if "." in text else text
+    try:
+        parse_amount(shorter, where)
+    except MalformedInput:
+        parse_amount(text, where)  # an amount by this too would be one without its zeros
+        raise
+    return shorter
 
 
 def _needed(fields: Mapping[str, str], column: str) -> str:
@@ -279,7 +299,7 @@ def _word(text: str, column: str, words: Mapping[str, str]) -> str:
 def _order_type(text: str, price: str) -> str:
     kind = (text or ("limit" if price else "market")).lower()
     if kind not in ("limit", "market"):
-        raise MalformedInput(f"type: {kind[:32]!r} is neither limit nor market", "type")
+        raise MalformedInput(f"type: {text[:32]!r} is neither limit nor market", "type")
     if kind == "limit" and not price:
         raise MalformedInput("price: a limit order has one", "price")
     return kind
@@ -317,10 +337,8 @@ def _outcome(fields: Mapping[str, str], at: int, quantity: str, paid: str) -> Hi
 
 
 def _read_amount(fields: Mapping[str, str], column: str) -> str:
-    text = _shorter(fields.get(column, ""))
-    if text:
-        parse_amount(text, column)
-    return text
+    text = fields.get(column, "")
+    return _shorter(text, column) if text else ""
 
 
 def _executed_at(fields: Mapping[str, str], at: int) -> int:
@@ -331,7 +349,7 @@ def _executed_at(fields: Mapping[str, str], at: int) -> int:
             raise MalformedInput("executed_at: lies before the order's own time", "executed_at")
         return executed
     # 1e-8 of a millisecond are 1e-2 of a nanosecond
-    return at + (parse_amount(_shorter(latency), "latency_ms") // 100 if latency else 0)
+    return at + (parse_amount(_shorter(latency, "latency_ms")) // 100 if latency else 0)
 
 
 def day_end(local: LocalTime, at: int) -> int:
@@ -344,21 +362,37 @@ def day_end(local: LocalTime, at: int) -> int:
 
 
 class RowTimes:
-    """Judges that the times of successive rows do not fall; equal times keep the file's order."""
+    """Judges that the times of successive rows do not fall; equal times keep the file's order.
 
-    __slots__ = ("_last",)
+    Attributes:
+        suspicious: line and time, ns UTC, of the row before which the most rows in a row lie, and
+            how many; None while there are fewer than :data:`SUSPICIOUS_ROWS`. One slip in a year
+            puts every row after it out of order: then this line is wrong, not they.
+    """
+
+    __slots__ = ("_after", "_last", "_line", "suspicious")
 
     def __init__(self) -> None:
         self._last = 0
+        self._line = 0
+        self._after = 0
+        self.suspicious: tuple[int, int, int] | None = None
 
-    def take(self, at: int) -> None:
-        """Take the next row's time, ns UTC.
+    def take(self, at: int, line: int) -> None:
+        """Take the next row's time, ns UTC, and its line.
 
         A row out of order is not taken: the next one is compared with the last that was.
 
         Raises:
-            MalformedInput: it lies before the time of a row that was taken.
+            MalformedInput: it lies before the time of a row that was taken; it names that row.
         """
         if at < self._last:
-            raise MalformedInput("time: lies before that of an earlier row", "time")
-        self._last = at
+            self._after += 1
+            if self._after >= max(SUSPICIOUS_ROWS, self.suspicious[2] if self.suspicious else 0):
+                self.suspicious = (self._line, self._last, self._after)
+            raise MalformedInput(
+                f"time: lies before that of line {self._line}, {format_instant(self._last)}",
+                "time",
+                "if that line's time is wrong, correct it there; else sort the file by time",
+            )
+        self._last, self._line, self._after = at, line, 0
