@@ -173,7 +173,7 @@ def _show_orders(summary: dict[str, Any]) -> None:
         if first["limit"] and first["observed"]:
             limit = measured(first["limit"], first["unit"])
             compared = f": observed {measured(first['observed'], first['unit'])}, limit {limit}"
-        click.echo(f"           first on line {first['line']}, {printable(first['id'])}{compared}")
+        click.echo(f"           first on line {first['line']}, {printable(first['id'] + compared)}")
     if orders["withdrawn"]:
         click.echo(f"withdrawn  {orders['withdrawn']:,}: permitted, then stopped by the watch")
     if orders["repeated"]:

@@ -283,7 +283,7 @@ def _plain(name: str) -> str:
 
 def _reversed(columns: tuple[str, ...], names: Mapping[str, str]) -> dict[str, str]:
     """The file's name → our name. A column that is called otherwise is not found under ours."""
-    for ours, theirs in names.items():
+    for theirs in names.values():
         twice = [name for name, other in names.items() if _plain(other) == _plain(theirs)]
         if len(twice) > 1:
             raise ConfigurationInvalid(

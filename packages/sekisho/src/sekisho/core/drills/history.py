@@ -57,8 +57,8 @@ REMEDIES: Final[dict[str, str]] = {
     "market": "write two currencies, like EUR/USD, EUR_USD, EUR-USD or EURUSD",
     "side": "write buy or sell",
     "type": "write limit or market",
-    "quantity": "write digits with a point, at most 18 before and 8 after it, above zero, and no commas\n    "
-    " between thousands",
+    "quantity": "write digits with a point, at most 18 before and 8 after it, above zero, and no"
+    " commas between thousands",
     "price": "write digits with a point above zero; leave it empty for a market order",
     "currency": "write one of the market's two currencies: the one that the quantity counts",
     "client_order_id": "use up to 36 letters, digits and . _ : - or leave the column out: ids are"
