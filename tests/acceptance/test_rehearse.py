@@ -301,7 +301,7 @@ def test_latch_is_noted_and_taken_back(tmp_path: Path) -> None:
     found = small(tmp_path, [*rows, row("15T09:05:00")])
     assert {"consecutive_failures": 1} == found.summary["incidents"]["latches"]
     assert ["permitted"] * 4 == found.verdicts()
-    assert "latched    consecutive_failures 1 times" in found.out
+    assert "latched    consecutive_failures 1 time\n" in found.out
 
 
 def test_baseline_that_is_not_complete_says_what_is_missing(tmp_path: Path) -> None:
@@ -338,15 +338,76 @@ def test_orders_without_outcome_execute_nothing(tmp_path: Path) -> None:
     assert any("of 24 orders the history does not tell" in note for note in found.summary["notes"])
 
 
+def test_year_that_is_mistyped_is_named_once(tmp_path: Path) -> None:
+    """The rows after it are bad, each for that line; the summary says which line to look at."""
+    rows = [row(f"15T09:0{number}:00") for number in range(8)]
+    rows[2] = rows[2].replace("2026", "2036")
+    found = small(tmp_path, rows)
+    bad = found.lines("bad-rows.jsonl")
+    assert [5, 6, 7, 8, 9] == [one["line"] for one in bad]
+    assert all("line 4, 2036-05-15T09:02:00" in one["problem"] for one in bad)
+    assert 1 == found.out.count("LOOK AT orders.csv line 4")
+    assert "the 5 rows after it lie before that" in found.out
+    (tmp_path / "two").mkdir()
+    two = small(tmp_path / "two", rows[:5])
+    assert (2, 0) == (two.summary["rows"]["bad"], two.out.count("LOOK AT"))
+
+
+def test_rate_with_a_mistyped_year_is_named_too(tmp_path: Path) -> None:
+    """Without it a whole file of rates would be left out, and the orders refused for it."""
+    times = ("2036-05-15T08:00:00", *(f"2026-05-15T08:0{number}:00" for number in range(3)))
+    rates = "".join(f"{time}Z,EUR/USD,1.085,1.085\n" for time in times)
+    (tmp_path / "rates.csv").write_text("time,market,bid,ask\n" + rates, encoding="utf-8")
+    last = row("15T09:00:00").replace("2026", "2037")
+    found = small(tmp_path, [last], "--rates", str(tmp_path / "rates.csv"))
+    assert 1 == found.out.count("LOOK AT rates.csv line 2")
+
+
+def test_page_of_a_rehearsal_says_that_it_is_one(tmp_path: Path) -> None:
+    """Nobody approved it, nothing was traded, and no people took the stop back."""
+    found = small(tmp_path, [*days(4, 5), row("06T10:00:00", quantity=24000)])
+    page = (found.folder / "report.html").read_text("utf-8")
+    for words in (
+        "A rehearsal: nobody approved this, and nothing was traded.",
+        "nobody: signed by keys made for this run (",
+        "<b>released by the rehearsal</b>",
+        "there is no bundle of a rehearsal",
+        "of the history, 24 would have been permitted and 1 refused",
+    ):
+        assert words in page
+    assert "sekisho-verify" not in page
+
+
+def test_counts_of_one_are_told_in_the_singular(tmp_path: Path) -> None:
+    """One order on one day, one hold; shares are told as per cent."""
+    out = small(tmp_path, [row("15T09:00:00")]).out
+    assert "bot: 1 order on 1 day, 2026-05-15" in out
+    assert "incidents  0: 0 holds, 0 breakers" in out
+
+
 def test_history_without_rates_says_so_loudly(tmp_path: Path) -> None:
     """Orders are compared with their own prices: that is no test of prices."""
     found = small(tmp_path, [row("15T09:00:00"), row("15T09:00:30", price="")])
     assert any(note.startswith("NO RATES") for note in found.summary["notes"])
     assert "NO RATES" in found.out
     assert ["permitted", "permitted"] == found.verdicts()
+    assert "had no rate" not in found.out
     (tmp_path / "market").mkdir()
     alone = small(tmp_path / "market", [row("15T09:00:00", price="")])
     assert ["rate_missing"] == alone.reasons(2)
+    assert "1 order had no rate" in alone.out
+
+
+def test_history_of_refused_orders_alone_has_results(tmp_path: Path) -> None:
+    """Without a permitted order there is no baseline, and the rest is told all the same."""
+    found = small(tmp_path, [row("15T09:00:00", quantity=26000)])
+    assert (0, ["refused"], {}) == (
+        found.code, found.verdicts(), found.summary["baseline"]["description"]
+    )  # fmt: skip
+    assert {"baseline.json"} == {
+        "summary.json", "decisions.jsonl", "bad-rows.jsonl", "report.html", "report.json",
+        "baseline.json",
+    } - {path.name for path in found.folder.iterdir()}  # fmt: skip
 
 
 def test_history_longer_than_a_policy_goes_on(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_example_says_what_a_risk_officer_needs(example: Run) -> None:
     for words in (
         "refused    6 (",
         "observed 31,000.00 EUR, limit 25,000.00 EUR",
-        "incidents  1: 1 holds, 0 breakers",
+        "incidents  1: 1 hold, 0 breakers",
         "baseline   complete, ",
         "BAD ROWS   1",
         "orders.csv line 521",

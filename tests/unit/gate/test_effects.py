@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Literal
 
+import msgspec
 import pytest
 
 from sekisho.core.errors import OutcomeUnknown, StorageFailed
@@ -23,7 +24,8 @@ from sekisho.core.gate.permit import load_public_key, read_permit, split
 from sekisho.core.terms import parse_instant
 from sekisho.services.gatelog import GateLog
 from sekisho.services.journal import Journal
-from tests.gate_world import CERTIFICATE, POLICY, GateWorld, codes, order
+from sekisho.services.stopping import REPORTED_MAX
+from tests.gate_world import CERTIFICATE, POLICY, GateWorld, codes, order, scope_of
 
 
 class FirstFace:
@@ -540,5 +542,60 @@ def test_good_of_an_epoch_that_is_not_newer_lifts_no_hold() -> None:
                 )
             )
             assert world.log.state.agents["bot"].status == "hold"
+
+    asyncio.run(story())
+
+
+def test_stop_with_very_many_resting_orders_is_reported_in_parts() -> None:
+    """No entry is too large for the log; only the last part says complete."""
+
+    async def story() -> None:
+        world = await GateWorld.start(
+            scope_of(daily_notional_max="none", message_rate="none", order_notional_max="none")
+        )
+        for number in range(REPORTED_MAX + 1):
+            world.venue.resting[f"o{number}"] = None  # type: ignore[assignment]  # a name is enough
+        world.venue.cancel_silent = True
+        stop = await world.stopping.stop("bot", CERTIFICATE, "revoked", "test", 1)
+        entries = [decode_gate_entry(data) for _, data in world.log.journal.entries()]
+        parts = [entry for entry in entries if isinstance(entry, StopReported)]
+        assert (stop.complete, len(stop.unconfirmed)) == (False, REPORTED_MAX + 1)
+        assert [len(part.unconfirmed) for part in parts] == [REPORTED_MAX, 1]
+
+    asyncio.run(story())
+
+
+def test_report_that_names_no_order_is_left_out_and_counted() -> None:
+    """A venue's rejection of what it never took names nobody: it would poison the log."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        await world.ask(client_order_id="a")
+        permit = world.venue.permits[0]
+        report = world.venue.report(permit, "rejected")
+        before = world.log.journal.size
+        for changes in ({"agent": ""}, {"client_order_id": ""}):
+            world.release.take("PAPER", (msgspec.structs.replace(report, **changes),))
+        assert (world.log.journal.size, world.release.odd_reports) == (before, 2)
+
+    asyncio.run(story())
+
+
+def test_breaker_that_latches_while_the_key_is_waited_for_withdraws() -> None:
+    """New exposure is refused up to the last look before the key is used."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+
+        async def latch() -> None:
+            world.log.state.agents["bot"].latches.add("circuit_breaker")
+
+        world.signer.before = latch
+        answer = await world.ask(client_order_id="a")
+        assert (answer.kind, answer.detail.split(";")[0]) == (
+            "withdrawn",
+            "circuit_breaker_active",
+        )
+        assert world.venue.permits == []
 
     asyncio.run(story())

@@ -356,3 +356,106 @@ def test_baseline_window_is_over_at_its_last_midnight() -> None:
         assert before.sha256 == after.sha256
 
     run(story)
+
+
+def test_baseline_learns_nothing_from_what_the_scope_refuses() -> None:
+    """Orders of any size to a venue that is not allowed leave no trace in the baseline."""
+
+    async def story() -> None:
+        live = LiveWorld(await GateWorld.start(quick_policy(), at=MONDAY))
+        for number in range(25):
+            await live.ask(str(18_000 + 40 * number))
+        midnight = parse_instant("2026-05-05T00:00:00.000000000Z")
+        before = live.world.log.watch.baseline("bot", midnight)
+        refused = await live.ask("900000000", venue="NOWHERE")
+        after = live.world.log.watch.baseline("bot", midnight)
+        assert codes(refused) == ["venue_not_allowed"]
+        assert (after.sha256, after.baseline["orders"]) == (before.sha256, 25)
+
+    run(story)
+
+
+def test_baseline_learns_from_orders_refused_for_want_of_it() -> None:
+    """A policy that refuses everything before a baseline still gets one."""
+
+    async def story() -> None:
+        policy = quick_policy()
+        policy["behaviour"]["without_baseline"] = "refuse"
+        live = LiveWorld(await GateWorld.start(policy, at=MONDAY))
+        for number in range(25):
+            assert codes(await live.ask(str(18_000 + number))) == ["baseline_missing"]
+        midnight = parse_instant("2026-05-05T00:00:00.000000000Z")
+        assert live.world.log.watch.baseline("bot", midnight).complete
+
+    run(story)
+
+
+def test_lease_that_was_on_its_way_when_an_incident_opened_lifts_nothing() -> None:
+    """Newer by its number, older by its making: heard of or not, the hold stays."""
+
+    async def story() -> None:
+        live = await LiveWorld.start()
+        world = live.world
+        world.authority.epoch = 7
+        asked = world.authority.lease
+
+        async def late(request: Any) -> Any:
+            answer = await asked(request)
+            log = world.log
+            opened = IncidentOpened(
+                at=log.at(), incident="a" * 32, agent="bot", certificate_sha256=CERTIFICATE,
+                incident_kind="hold", score="risk", factor="size", observed="0.900000",
+                threshold="0.85", trigger=log.journal.size - 1,
+            )  # fmt: skip
+            log.record(opened)
+            log.heard(opened.incident)
+            return answer
+
+        world.authority.lease = late  # type: ignore[method-assign]  # the answer takes its time
+        await world.leasing.renew()
+        assert live.status == "hold"
+        assert live.kinds(AccumulationRestarted) == []
+
+    run(story)
+
+
+def test_authority_that_hangs_does_not_keep_resting_orders_alive() -> None:
+    """After a second the gate cancels on its own word; the report goes on waiting."""
+
+    async def story() -> None:
+        live = await LiveWorld.start()
+        live.world.venue.fill = False
+        await live.ask()
+        never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def hang(_report: IncidentReport) -> None:
+            await never
+
+        live.told.report_incident = hang  # type: ignore[method-assign]  # as a network can
+        await live.ask("180000")
+        await live.world.clock.play(2)
+        assert live.world.venue.resting == {}
+        never.set_result(None)
+        await live.watch.settled()
+
+    run(story)
+
+
+def test_authority_that_fails_in_an_unknown_way_is_told_again() -> None:
+    """Whatever the link raises, the incident is not forgotten."""
+
+    async def story() -> None:
+        live = await LiveWorld.start()
+        told = live.told.report_incident
+
+        async def broken(_report: IncidentReport) -> None:
+            live.told.report_incident = told  # type: ignore[method-assign]  # it works again
+            raise ConnectionResetError("reset by peer")
+
+        live.told.report_incident = broken  # type: ignore[method-assign]  # once
+        await live.ask("180000")
+        await live.world.clock.play(5)
+        await live.watch.settled()
+        assert len(live.told.reports) == 1
+
+    run(story)

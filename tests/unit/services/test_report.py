@@ -246,6 +246,72 @@ def test_page_signs_that_cannot_be_seen_are_spelled_out() -> None:
     assert ["a\\u202eb"] == [text for _, text in page.of("h1")]
 
 
+def rehearsal(environment: str = "rehearsal", gate: str = "rehearsal") -> Page:
+    """The page of a month at a gate of this name and environment."""
+    figures = monthly()
+    figures["standing"] |= {"environment": environment, "gate": gate}
+    return Page(render(figures, title="t"))
+
+
+def test_page_of_a_rehearsal_does_not_read_as_fact() -> None:
+    """At the top, with the approvals, at each outcome and with the check it says what it is."""
+    page = rehearsal()
+    (_, banner), *more = page.of("aside", **{"class": "rehearsed"})
+    assert ([], True) == (more, "nobody approved this, and nothing was traded" in banner)
+    assert "nobody: signed by keys made for this run (" in page.section("summary")
+    assert "would have been permitted" in page.section("summary")
+    assert "by the rehearsal" in page.section("incidents")
+    assert "keys made for this run: " in page.section("incidents")
+    assert "there is no bundle of a rehearsal" in page.section("check")
+    assert "sekisho-verify" not in page.section("check")
+
+
+@pytest.mark.parametrize(("environment", "gate"), [("test", "gate-1"), ("rehearsal", "gate-1")])
+def test_page_of_a_gate_in_earnest_is_not_called_a_rehearsal(environment: str, gate: str) -> None:
+    """A gate may run in the environment of this name: there people did approve."""
+    page = rehearsal(environment, gate)
+    assert [] == list(page.of("aside", **{"class": "rehearsed"}))
+    assert "made for this run" not in page.section("summary")
+    assert "by the rehearsal" not in page.section("incidents")
+    assert "sekisho-verify" in page.section("check")
+
+
+def test_page_order_that_is_called_order_is_not_called_so_twice() -> None:
+    """An id that says the word stands alone; another one has it before it."""
+    for name, shown in (("order-7", ", order-7"), ("x", ", order x")):
+        text = page_of(admitted(at(1, 7)), decided(at(2, 9), name)).section("limits")
+        assert shown in text
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("message_rate", {"count_max": 1000, "window_s": 60}, "1,000 in 60 s"),
+        ("price_collar", {"deviation_max": "0.05", "range_max": "0.1", "window_s": 300},
+         "5 % from the reference rate; 10 % between prices within 300 s"),
+        ("concentration", {"share_max": "0.6", "window_s": 86400, "notional_min": "10000"},
+         "60 % in 86,400 s, from 10,000 EUR on"),
+        ("market_stress",
+         {"action": "refuse", "spread_max": "0.005", "move_max": "0.03", "window_s": 3600},
+         "spread above 0.5 %, or a move above 3 % in 3,600 s: refused"),
+    ],
+)  # fmt: skip
+def test_limits_of_several_parts_are_said_in_words(field: str, value: Any, expected: str) -> None:
+    """A reader need not know what the parts are called in the policy."""
+    figures = chronicle([admitted(at(1, 7))]).figures()
+    figures["standing"]["scope"][field] = value
+    assert expected == {line.field: line.limit for line in limit_lines(figures)}[field]
+
+
+def test_style_shows_plots_whole_and_leaves_no_empty_tile_on_a_narrow_screen() -> None:
+    """A plot shrinks with the page; tiles fill their row; a wide table says that it goes on."""
+    plot = css().split(".plot svg:not(.key) {")[1].split("}")[0]
+    assert (True, False) == ("max-width: 100%" in plot, "min-width" in plot)
+    strip = css().split(".strip {")[1].split("}")[0]
+    assert ("display: flex" in strip, "grid" in strip) == (True, False)
+    assert "goes on to the right" in css()[css().index("max-width: 40rem") :]
+
+
 def test_page_fetches_nothing(html: str) -> None:
     """No address, no import, no script, no form; links lead inside the page."""
     assert [] == re.findall(r"https?:|//[a-z]|@import|@font-face|url\(|<script|\bsrc\s*=", html)

@@ -13,8 +13,10 @@ from sekisho.services.report_scales import (
     Axis,
     amount_axis,
     amount_ticks,
+    counted,
     grouped,
     machine_time,
+    measured,
     percent,
     pixel,
     round_up,
@@ -142,3 +144,29 @@ def test_pixel_has_one_decimal_and_no_negative_zero() -> None:
 def test_shade_is_none_for_none_and_full_for_the_most() -> None:
     """Four shades by the share of the fullest cell."""
     assert [0, 1, 1, 2, 4, 4] == [shade(count, 100) for count in (0, 1, 25, 26, 76, 100)]
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "expected"),
+    [
+        ("0.206633", "fraction", "20.6633 %"),
+        ("0.05", "fraction", "5 %"),
+        ("0.1", "fraction", "10 %"),
+        ("1", "fraction", "100 %"),
+        ("12.500000", "fraction", "1,250 %"),
+        ("0.49999999", "fraction", "49.999999 %"),
+        ("x\u202e", "fraction", "x\\u202e"),
+        ("0.880527", "score", "0.880527"),
+        ("31000.00", "EUR", "31,000.00 EUR"),
+        ("1000000", "", "1000000"),
+        ("", "orders", ""),
+    ],
+)
+def test_measured_value_is_told_as_people_say_it(text: str, unit: str, expected: str) -> None:
+    """Shares as per cent with every digit, scores bare, names as they are, others by their unit."""
+    assert expected == measured(text, unit)
+
+
+def test_counted_noun_is_singular_for_one_alone() -> None:
+    """None and many have the plural."""
+    assert ["0 holds", "1 hold", "1,000 holds"] == [counted(n, "hold") for n in (0, 1, 1000)]

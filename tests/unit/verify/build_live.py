@@ -110,7 +110,8 @@ class Recorder:
             "policy_sha256": agent.policy.sha256,
             "epoch": agent.epoch,
         }
-        self.watch.decided(index, AGENT, case, permitted=not reasons)
+        learned = all(one.code == "baseline_missing" for one in reasons)
+        self.watch.decided(index, AGENT, case, permitted=not reasons, learned=learned)
         self.entries.append(entry)
         return entry
 

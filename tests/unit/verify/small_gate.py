@@ -156,7 +156,8 @@ class SmallGate:
             made = _as_new(case, given) or {}
             fold.permit(self.agent, asked, made, self.index, self.now, case.notional or 0)
         self.scores = case.scores
-        self.watch.decided(self.index, AGENT, case, permitted=not found)
+        learned = all(one.code == "baseline_missing" for one in found)
+        self.watch.decided(self.index, AGENT, case, permitted=not found, learned=learned)
         self.entries.append(entry)
         return [(one.code, one.limit, one.observed, one.unit) for one in found]
 

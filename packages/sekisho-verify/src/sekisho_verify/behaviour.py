@@ -108,7 +108,7 @@ class Behaviour:
         Args:
             now: its time.
             day: the agent's policy day.
-            length: of the baseline's window, by the policy in force.
+            length: of the baseline's window, by the policy in force; 0: it does not count there.
         """
         shown: list[Observation] = []
         if self._in_hour and now // _HOUR > self._last // _HOUR:
@@ -117,7 +117,7 @@ class Behaviour:
         self._last = now
         self._in_hour += 1
         self._orders.append(now)
-        if self.baseline is None:
+        if self.baseline is None and length:
             self._habits.order(day, length)
         return shown
 

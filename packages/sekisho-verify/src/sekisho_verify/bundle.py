@@ -331,7 +331,7 @@ class Verification:
     def _incidents(self) -> str:
         opened, handled = self.watch.opened, self.word.procedure.incidents
         size = self.gate.tree.size
-        missing = reconciled.incidents(opened, handled, self.gate.origin, size)
+        missing = reconciled.incidents(opened, handled, self.gate.origin, size, self.watch.lifted)
         unfinished = [one for one in handled.values() if one.outcome == ""]
         return (
             f"{len(opened)} opened, each for its crossing; {len(missing)} not recorded by the "

@@ -150,7 +150,8 @@ def _apply(case: Case, entry: Entry, watch: Watch) -> Decided:
     cancel_or_unknown = asked.action == "cancel" or case.notional is None
     notional = "" if cancel_or_unknown else money(case.notional or 0)
     _compare(entry, reasons, notional, before, after)
-    watch.decided(index, str(entry["agent"]), case, permitted=not reasons)
+    learned = all(one.code == "baseline_missing" for one in reasons)
+    watch.decided(index, str(entry["agent"]), case, permitted=not reasons, learned=learned)
     return Decided(
         index,
         now,

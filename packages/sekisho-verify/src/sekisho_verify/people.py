@@ -48,6 +48,7 @@ _LATCHES = ("circuit_breaker", "repeated_executions", "consecutive_failures")
 _APPROVAL = frozenset("policy_sha256 roster_sha256 seat approved_at expires_at signature".split())
 _RESOLUTION = frozenset("schema policy_sha256 roster_sha256 required resolved_at approvals".split())
 _COMMAND = frozenset("command reason_code seat roster_sha256 nonce commanded_at".split())
+_NARROWING = ("kill", "hold", "revoke")
 _WIDENING = ("release", "rearm", "go_live")
 
 
@@ -231,7 +232,7 @@ def command(text: object, people: Roster, now: int) -> Command:
     reason = _matches(given["reason_code"], _CODE)
     require(given["roster_sha256"] == people.sha256, "command is by another roster")
     at = canonical.instant(given["commanded_at"])
-    fresh = now - _COMMAND_AGE_MAX <= at <= now + _COMMAND_EARLY_MAX
+    fresh = at <= now + _COMMAND_EARLY_MAX and (what in _NARROWING or now - _COMMAND_AGE_MAX <= at)
     require(fresh, "command was given at another time")
     seat = people.seat(given["seat"])
     message = b"sekisho/command/v1\n" + canonical.encode(given)

@@ -7,7 +7,7 @@ and what was done about the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sekisho_verify import canonical
 from sekisho_verify.canonical import SECOND
@@ -47,7 +47,11 @@ def baselines(adopted: Iterable[Adopted], locked: Mapping[str, Locked], origin: 
 
 
 def incidents(
-    opened: Mapping[int, Entry], handled: Mapping[str, Handled], origin: str, size: int
+    opened: Mapping[int, Entry],
+    handled: Mapping[str, Handled],
+    origin: str,
+    size: int,
+    lifted: Sequence[tuple[int, str]],
 ) -> set[str]:
     """Every incident of the one log is that of the other; returns what is not recorded yet.
 
@@ -56,6 +60,7 @@ def incidents(
         handled: id → incident of the authority's log.
         origin: of the gate's log.
         size: number of its entries.
+        lifted: index and certificate of each `status_acted` of `good` in it.
 
     Raises:
         VerificationFailed: names the entry that differs, or that only the authority knows.
@@ -66,6 +71,11 @@ def incidents(
         one = handled.get(name)
         if one is None:
             missing.add(name)
+            for later, certificate in lifted:
+                again = later > index and certificate == entry["certificate_sha256"]
+                if again and entry["incident_kind"] == "hold":
+                    what = f"calls good what incident {name} holds, of which nobody was told"
+                    raise VerificationFailed(what, f"gate log, entry {later}")
             continue
         place = f"gate log, entry {index}"
         recorded = one.recorded

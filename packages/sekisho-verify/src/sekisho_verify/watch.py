@@ -60,6 +60,7 @@ class Watch:
         self._before: tuple[str, str] | None = None
         self.adopted: dict[str, Adopted] = {}
         self.opened: dict[int, Entry] = {}
+        self.lifted: list[tuple[int, str]] = []
         self.due: _Due | None = None
 
     def arrives(self, index: int, entry: Entry) -> None:
@@ -86,6 +87,8 @@ class Watch:
             raise VerificationFailed(told, concern="incidents")
         if kind == "incident_opened":
             self.opened[index] = entry
+        elif kind == "status_acted" and entry["status"] == "good":
+            self.lifted.append((index, str(entry["certificate_sha256"])))
 
     def _agent(self, entry: Entry) -> Agent | None:
         name = entry.get("agent")
@@ -125,7 +128,7 @@ class Watch:
         elif kind in {"execution", "outcome_unresolved"}:
             self._judge(index, str(entry["agent"]), agent, None)
 
-    def decided(self, index: int, name: str, case: Case, *, permitted: bool) -> None:
+    def decided(self, index: int, name: str, case: Case, *, permitted: bool, learned: bool) -> None:
         """After a decision of a known agent about a well-formed order was folded.
 
         Args:
@@ -133,6 +136,7 @@ class Watch:
             name: of the agent.
             case: as it was judged, with the state before it but for what it reserves.
             permitted: the verdict.
+            learned: whether it counts for a baseline.
         """
         agent, order = case.agent, case.order
         behaviour, policy = agent.behaviour, agent.policy
@@ -140,13 +144,15 @@ class Watch:
         stands_out = None if anomaly is None else anomaly > policy.stops.breaker
         shown: list[Observation] = []
         if order.action == "new" and case.scores is not None:
-            shown = behaviour.new_decision(case.now, agent.day, policy.learning.days)
+            days = policy.learning.days if learned else 0
+            shown = behaviour.new_decision(case.now, agent.day, days)
             shown += scores.observed(case, case.scores.stressed)
             if permitted:
                 behaviour.permitted(index, order.order_id)
         elif order.action == "amend" and permitted:
             behaviour.amended(order.original)
-        behaviour.show(index, agent.day, shown, stands_out=stands_out)
+        if learned or behaviour.baseline is not None:
+            behaviour.show(index, agent.day, shown, stands_out=stands_out)
         self._judge(index, name, agent, case)
 
     def _adopt(self, agent: Agent, index: int, entry: Entry, now: int) -> None:

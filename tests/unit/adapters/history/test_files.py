@@ -55,6 +55,8 @@ def test_orders_row_out_of_order_is_bad_and_not_sorted(tmp_path: Path) -> None:
     assert ["1", "2", "4"] == [one.quantity for one in found if isinstance(one, HistoryRow)]
     (bad,) = (one for one in found if isinstance(one, BadRow))
     assert ("orders.csv", 4, "time") == (bad.file, bad.line, bad.column)
+    assert "time: lies before that of line 3, 2026-05-04T10:00:00.000000000Z" == bad.problem
+    assert "if that line's time is wrong, correct it there; else sort the file by time" == bad.do
 
 
 def test_orders_row_that_cannot_be_read_moves_no_time(tmp_path: Path) -> None:

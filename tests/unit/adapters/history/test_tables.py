@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,83 @@ def faults(records: list[Record]) -> list[int]:
     return [line for line, _, fault in records if fault is not None]
 
 
-def test_csv_quotes_newlines_and_empty_lines_are_read(tmp_path: Path) -> None:
-    """RFC 4180: commas, quotes and line ends inside quotes; a record counts from its first line."""
-    records, _ = table(
-        tmp_path, 'time,market,note\r\n1,"a,""b""","x\r\ny"\r\n\r\n 2 ,c,\r\n', "o.csv"
-    )
+def test_csv_quotes_and_empty_lines_are_read(tmp_path: Path) -> None:
+    """RFC 4180: commas and quotes inside quotes, lines that end by CR LF, empty lines."""
+    records, _ = table(tmp_path, 'time,market,note\r\n1,"a,""b""","x"\r\n\r\n 2 ,c,\r\n', "o.csv")
     assert [
-        (2, {"time": "1", "market": 'a,"b"', "note": "x\r\ny"}),
-        (5, {"time": "2", "market": "c", "note": ""}),
+        (2, {"time": "1", "market": 'a,"b"', "note": "x"}),
+        (4, {"time": "2", "market": "c", "note": ""}),
     ] == fields(records)
     assert [] == faults(records)
+
+
+def test_csv_quote_that_is_not_closed_takes_no_other_line_with_it(tmp_path: Path) -> None:
+    """Nineteen rows, an open quote in the third: it is bad, the eighteen others are read."""
+    rows = [f"{number},m" for number in range(1, 20)]
+    rows[2] = '3,"m'
+    records, _ = table(tmp_path, "\n".join(("time,market", *rows)))
+    assert [4] == faults(records)
+    assert [str(number) for number in range(1, 20) if number != 3] == [
+        found["time"] for _, found in fields(records)
+    ]
+    (fault,) = (one.fault for one in records if one.fault is not None)
+    assert "a quote is opened and not closed on this line" in str(fault)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_csv_line_break_inside_a_field_is_a_fault(tmp_path: Path, end: str) -> None:
+    """A field ends with its line: what goes on over it is no value, and none is made of it."""
+    records, _ = table(tmp_path, f'time,market\n"1{end}",a\n2,a\n')
+    assert 2 in faults(records)
+    assert {"time": "2", "market": "a"} == fields(records)[-1][1]
+    assert [] == [found for _, found in fields(records) if found["time"].startswith("1")]
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "orders.jsonl"])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("time,market\n1,a\n".encode("utf-16"), "is not UTF-8 text: it is UTF-16"),
+        ("time,market\n1,a\n".encode("utf-16-be"), "is not UTF-8 text"),
+        (b"\xfe\xff\0t", "is not UTF-8 text: it is UTF-16"),
+        (b"\x1f\x8b\x08\xe2\x82", "is packed"),
+        (b"PK\x03\x04\xe2\x82", "is packed, or a workbook"),
+    ],
+)
+def test_file_that_is_no_utf8_text_is_said_to_be_that(
+    tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    """Another encoding, or a packed file: named for what it is, and none of its bytes shown."""
+    with pytest.raises(ConfigurationInvalid, match=words) as caught:
+        table(tmp_path, data, name)
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+    assert caught.value.do
+
+
+def test_csv_header_that_is_not_utf8_is_refused_and_not_shown(tmp_path: Path) -> None:
+    """A header in another encoding names no column for certain."""
+    with pytest.raises(ConfigurationInvalid, match="header is not UTF-8 text") as caught:
+        table(tmp_path, b"time,market,W\xe4hrung\n")
+    assert "hrung" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["orders.csv", "orders.jsonl"])
+def test_file_that_is_no_ordinary_file_is_refused_before_it_is_opened(
+    tmp_path: Path, name: str
+) -> None:
+    """A pipe that nobody writes to would be waited for without end; a directory is none either."""
+    path = tmp_path / name
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)  # so that whoever opens it all the same does not wait
+    os.write(held, b"time,market\n")
+    with pytest.raises(ConfigurationInvalid, match="is no ordinary file") as caught:
+        Table(path, COLUMNS, NEEDED)
+    os.close(held)
+    assert "write into one first" in caught.value.do
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ConfigurationInvalid, match="is no ordinary file"):
+        Table(tmp_path / "folder.csv", COLUMNS, NEEDED)
 
 
 def test_csv_header_case_blanks_order_and_mark_do_not_matter(tmp_path: Path) -> None:
@@ -68,8 +136,8 @@ def test_csv_column_called_otherwise_is_found_under_that_name_alone(tmp_path: Pa
         ("", "no header row"),
         ("time,price\n", "no column market"),
         ("time;market\n1;a\n", "no column time"),
-        ("time,market,Market\n", "two columns market"),
-        ('time,"market\n', "no header row"),
+        ("time,market,Market\n", "column market stands twice"),
+        ('time,"market\n', "a quote is opened and not closed"),
     ],
 )
 def test_csv_header_that_does_not_do_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -83,6 +151,7 @@ def test_csv_header_that_does_not_do_is_refused(tmp_path: Path, text: str, words
     [
         ({"colour": "x"}, "no such column"),
         ({"time": "a", "market": "A"}, "cannot be both"),
+        ({"bid": "price", "ask": "price"}, "one column, 'price', cannot be both bid and ask"),
     ],
 )
 def test_column_names_that_contradict_are_refused(
@@ -137,6 +206,7 @@ def test_json_numbers_are_their_text(tmp_path: Path) -> None:
         '{"time": {"a": 1}}',
         '{"time": true}',
         '{"time": NaN}',
+        '{"time": "1\\n"}',
         "[" * 10_000,
     ],
 )

@@ -241,6 +241,7 @@ def test_describe_tells_what_a_person_signs() -> None:
         ("orders per day", "4.0"),
         ("size, median", "1.00"),
         ("size, 95 % at most", "5.04"),
+        ("size, largest", "5.04"),
         ("orders per hour, 95 % at most", "2"),
         ("markets", "EUR/USD 75.0 %, AUD/USD 25.0 %"),
         ("peak hours", "09:00-11:00, 62.5 % of orders"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -271,15 +272,55 @@ def test_market_spellings_are_one_market(text: str) -> None:
     assert "EUR/USD" == read_market(text)
 
 
-def test_times_falling_is_refused_and_not_taken() -> None:
+def test_times_falling_is_refused_and_names_the_line_before() -> None:
     """A row before an earlier one is out; the next is compared with the last that was taken."""
     times = RowTimes()
-    times.take(NOON)
-    times.take(NOON)
-    with pytest.raises(MalformedInput) as caught:
-        times.take(NOON - 1)
+    times.take(NOON, 2)
+    times.take(NOON, 3)
+    with pytest.raises(MalformedInput, match="before that of line 3, 2026-05-04T12:00") as caught:
+        times.take(NOON - 1, 4)
     assert "time" == caught.value.where
-    times.take(NOON)
+    assert "if that line's time is wrong, correct it there" in bad_row("f", 4, caught.value).do
+    times.take(NOON, 5)
+    assert times.suspicious is None
+
+
+def test_times_three_rows_before_one_line_make_it_suspicious() -> None:
+    """Two do not; a good row in between begins anew; the line with the most rows is kept."""
+    times = RowTimes()
+
+    def falls(at: int, *lines: int) -> None:
+        for line in lines:
+            with pytest.raises(MalformedInput):
+                times.take(at, line)
+
+    times.take(NOON, 2)
+    falls(NOON - 1, 3, 4)
+    assert times.suspicious is None
+    times.take(NOON + 1, 5)
+    falls(NOON, 6, 7, 8, 9)
+    assert (5, NOON + 1, 4) == times.suspicious
+    times.take(NOON + 2, 10)
+    falls(NOON, 11, 12, 13)
+    assert (5, NOON + 1, 4) == times.suspicious
+    falls(NOON, 14, 15)
+    assert (10, NOON + 2, 5) == times.suspicious
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("quantity", "1,000.50"),
+        ("price", "1.0850x0"),
+        ("currency", "chf"),
+        ("time_in_force", "GTX"),
+        ("type", "Stop"),
+    ],
+)
+def test_row_fault_shows_the_text_of_the_file(column: str, text: str) -> None:
+    """Whoever looks for the value in the file finds it as it stands there."""
+    with pytest.raises(MalformedInput, match=re.escape(repr(text))):
+        read(**{column: text})
 
 
 def test_day_end_is_the_next_local_midnight() -> None:

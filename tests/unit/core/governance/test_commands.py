@@ -216,12 +216,21 @@ def test_command_under_another_roster_or_seat_fails() -> None:
 
 def test_command_is_fresh_for_five_minutes() -> None:
     """At both bounds it holds, a nanosecond outside it does not."""
-    given = signed(command("hold", "risk_lead"))
+    given = signed(command("release", "risk_lead", epoch=1))
     for moment in (NOW + COMMAND_AGE_MAX_S * NS, NOW - COMMAND_AHEAD_MAX_S * NS):
         assert seat("risk_lead") == verify_command(given, ROSTER, moment)
     for moment in (NOW + COMMAND_AGE_MAX_S * NS + 1, NOW - COMMAND_AHEAD_MAX_S * NS - 1):
         with pytest.raises(VerificationFailed, match="not fresh"):
             verify_command(given, ROSTER, moment)
+
+
+@pytest.mark.parametrize("kind", ["kill", "hold", "revoke"])
+def test_command_that_only_stops_counts_however_old_it_is(kind: str) -> None:
+    """Log time may be hours ahead of people's clocks: they can stop all the same, not foretell."""
+    given = signed(command(kind, "risk_lead"))
+    assert seat("risk_lead") == verify_command(given, ROSTER, NOW + 86_400 * NS)
+    with pytest.raises(VerificationFailed, match="not fresh"):
+        verify_command(given, ROSTER, NOW - COMMAND_AHEAD_MAX_S * NS - 1)
 
 
 @pytest.mark.parametrize("kind", ["release", "rearm"])

@@ -71,7 +71,7 @@ async def write_bundle(home: Home, agent: str, begin_ns: int, end_ns: int, out: 
             agent,
             begin_ns,
             end_ns,
-            now_ns=home.around.clock.now_ns(),
+            now_ns=home.authority.log.now(),
             oid_cnf=openssl_names(home.names.arc),
         )
     finally:

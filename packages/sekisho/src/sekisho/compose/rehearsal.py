@@ -159,6 +159,7 @@ class _Run:
         )
         if document is not None:
             self._results.write_json("baseline.json", document)
+        if first is not None:
             told_of = chronicle.figures()
             self._results.write_json("report.json", told_of)
             title = f"{self._figures.agent}: rehearsal"

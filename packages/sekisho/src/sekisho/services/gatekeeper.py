@@ -175,6 +175,8 @@ class Gatekeeper:
             return "certificate_replaced"
         if held.status != "good":
             return "certificate_held" if held.status == "hold" else "certificate_revoked"
+        if "circuit_breaker" in held.latches:
+            return "circuit_breaker_active"
         if lease is None or self._clock.monotonic_ns() >= lease.deadline:
             return "lease_expired"
         if self.log.clocks().now >= self.leasing.ends_at_ns(lease.grant):

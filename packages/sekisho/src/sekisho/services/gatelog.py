@@ -153,6 +153,14 @@ class GateLog:
         """
         return frozenset(self._unheard.values())
 
+    def held_since(self, index: int) -> frozenset[str]:
+        """Certificates that incidents hold which were opened at ``index`` or later."""
+        return frozenset(
+            entry.certificate_sha256
+            for at, entry in self.incidents.items()
+            if at >= index and entry.incident_kind == "hold"
+        )
+
     async def durable(self, index: int) -> None:
         """Return when the entry is on stable storage; many callers share one flush.
 

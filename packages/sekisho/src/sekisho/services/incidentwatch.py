@@ -16,12 +16,15 @@ import asyncio
 from itertools import chain, repeat
 from typing import Protocol
 
-from sekisho.core.errors import OutcomeUnknown, SekishoError, StorageFailed
+from sekisho.core.errors import OutcomeUnknown, StorageFailed
 from sekisho.core.events import IncidentOpened
 from sekisho.ports import Clock, IncidentReport
 from sekisho.services.gatelog import GateLog
 from sekisho.services.stopping import Stopping
+from sekisho.services.waiting import settle
 
+REPORT_WAIT_S = 1.0
+"""So long the authority is waited for before the gate cancels on its own word."""
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
@@ -76,7 +79,10 @@ class IncidentWatch:
         if not await self._durable(index, entry):
             await self._stop_here(entry)  # this log takes nothing more; the next start tells
             return
-        if await self._report(index, entry):
+        reporting = asyncio.ensure_future(self._report(index, entry))
+        if not await settle(self._clock, [reporting], REPORT_WAIT_S):
+            await self._stop_here(entry)  # it hangs: what rests does not wait for it
+        if await reporting:
             # The authority's own stop comes with the report, unless it was lost on its way, or
             # came to a process that died of it.
             await self._stop_here(entry, what_rests=True)
@@ -110,8 +116,8 @@ class IncidentWatch:
         )
         try:
             await self._authority.report_incident(report)
-        except SekishoError as error:
-            self.unreported[entry.incident] = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from the authority: try again
+            self.unreported[entry.incident] = str(error) or repr(error)
             return False
         self.unreported.pop(entry.incident, None)
         self._log.heard(entry.incident)

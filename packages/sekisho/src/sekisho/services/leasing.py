@@ -122,7 +122,7 @@ class Leasing:
         """
         state = self._log.state
         sent = self._clock.monotonic_ns()
-        unheard = self._log.unheard()
+        unheard, mark = self._log.unheard(), self._log.journal.size
         known = await self._authority.last_seen(state.gate)
         journal = self._log.journal
         size = journal.durable_size
@@ -145,7 +145,8 @@ class Leasing:
         )
         granted = await self._authority.lease(request)
         terms = self._verify(granted.grant, request)
-        unheard |= self._log.unheard()
+        # What was opened while the answer was on its way is newer than the answer, heard or not.
+        unheard |= self._log.unheard() | self._log.held_since(mark)
         changes = self._changes(terms, dict(granted.status), unheard)
         self._log.record(
             LeaseHeld(

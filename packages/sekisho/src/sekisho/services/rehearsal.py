@@ -148,14 +148,16 @@ class Rehearsal:
         """The baseline that the history yields so far, as the summary shows it."""
         held = self._held
         found = self._gate.log.watch.baseline(self._agent, self._gate.log.clocks().now)
+        # Of a history without a permitted order there is none: it would begin on no day.
+        made = found.baseline if found.baseline and found.baseline["from"] else None
         return {
             "complete": found.complete,
             "missing": list(found.missing),
             "sha256": found.sha256,
             "in_force": bool(held.baseline_sha256),
             "adopted_before_line": self.figures.adopted_line,
-            "description": dict(describe(found.baseline)) if found.baseline else {},
-            "document": found.baseline,
+            "description": dict(describe(made)) if made else {},
+            "document": made,
         }
 
     @property

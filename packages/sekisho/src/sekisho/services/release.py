@@ -22,7 +22,7 @@ from sekisho.core.events import (
     decode_gate_entry,
 )
 from sekisho.core.gate.working import WorkingOrder
-from sekisho.core.terms import NS, parse_instant
+from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, NS, parse_instant
 from sekisho.ports import Clock, Venue, VenueReport
 from sekisho.services.gatelog import GateLog
 
@@ -205,6 +205,10 @@ def _execution(at: str, venue: str, report: VenueReport) -> Execution:
     for name in ("last_quantity", "last_price", "cum_quantity", "leaves_quantity"):
         parse_amount(getattr(report, name), name)
     parse_instant(report.transact_at, "transact_at")
+    # A rejection of what was no order of ours names nobody: it is no report about an order.
+    for name, pattern in (("agent", AGENT_NAME), ("client_order_id", CLIENT_ORDER_ID)):
+        if pattern.fullmatch(getattr(report, name)) is None:
+            raise MalformedInput(f"{name}: the venue's report names no {name}", name)
     return Execution(
         at=at,
         agent=report.agent,

@@ -241,6 +241,14 @@ def verdict(figures: dict[str, Any]) -> str:
     orders, incidents = figures["orders"], figures["incidents"]
     if not orders["asked"]:
         return "No order was asked in this period."
+    if rehearsed(figures):
+        first = (
+            f"Of {counted(orders['asked'], 'order')} of the history,"
+            f" {grouped(orders['permitted'])} would have been permitted and"
+            f" {grouped(orders['refused'])} refused; {grouped(orders['withdrawn'])} of the"
+            " permitted would have been withdrawn before anything was sent."
+        )
+        return f"{first} {counted(incidents['count'], 'incident')} would have been opened."
     first = (
         f"Of {counted(orders['asked'], 'order')} asked, {grouped(orders['permitted'])}"
         f" {_were(orders['permitted'])} permitted and {grouped(orders['refused'])} refused;"

@@ -20,6 +20,8 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.release import Release
 
 FLIGHT_WAIT_S = 2.0
+REPORTED_MAX = 500
+"""Orders of each kind in one entry, which has at most 65,535 bytes; more take several entries."""
 
 
 class StopOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,17 +138,20 @@ class Stopping:
         unconfirmed: tuple[str, ...],
         complete: bool,
     ) -> bool:
+        parts, index = max(len(confirmed), len(unconfirmed), 1), -1
         try:
-            index = self._log.record(
-                StopReported(
-                    at=self._log.at(),
-                    agent=agent,
-                    epoch=epoch,
-                    confirmed=confirmed,
-                    unconfirmed=unconfirmed,
-                    complete=complete,
+            for first in range(0, parts, REPORTED_MAX):
+                last = first + REPORTED_MAX
+                index = self._log.record(
+                    StopReported(
+                        at=self._log.at(),
+                        agent=agent,
+                        epoch=epoch,
+                        confirmed=confirmed[first:last],
+                        unconfirmed=unconfirmed[first:last],
+                        complete=complete and last >= parts,
+                    )
                 )
-            )
         except StorageFailed:
             return False
         return await self._durable(index)

@@ -29,6 +29,7 @@ from sekisho.core.events import (
 )
 from sekisho.core.localtime import LocalTime, read_offsets
 from sekisho.core.scope import ZoneOffset
+from sekisho.core.terms import Code
 
 
 class _Scope(msgspec.Struct, frozen=True):
@@ -133,10 +134,17 @@ class AgentWatch:
 
     def _observe(self, index: int, at: int, entry: GateEntry) -> None:
         comparison = self.comparison
-        if isinstance(entry, Decision) and entry.order and entry.order["action"] == "new":
+        counts = not isinstance(entry, Decision) or _learned_from(entry)
+        if (
+            counts
+            and isinstance(entry, Decision)
+            and entry.order
+            and entry.order["action"] == "new"
+        ):
             self._collecting.new_decision(self.day, self._rules.baseline_days)
         for observation in self.activity.observe(index, at, entry, self.local):
-            self._collecting.observe(self.day, observation)
+            if counts:
+                self._collecting.observe(self.day, observation)
             if comparison is not None:
                 comparison.observe(self.day, observation)
         if comparison is not None and isinstance(entry, Decision | Execution | OutcomeUnresolved):
@@ -160,3 +168,11 @@ class AgentWatch:
                 comparison.judged(self.day, stands_out=stands_out)
                 own = self.thresholds.of_order(scores, index)
         self.crossing = own or self.thresholds.of_risk(comparison.risks(), index)
+
+
+def _learned_from(decision: Decision) -> bool:
+    """Whether a decision tells what is normal: permitted, or refused for want of a baseline alone.
+
+    What the scope refuses is not how the agent trades, and could be anything.
+    """
+    return all(reason.code == Code.BASELINE_MISSING for reason in decision.reasons)

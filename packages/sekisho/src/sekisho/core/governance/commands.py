@@ -32,6 +32,8 @@ CommandKind = Literal["kill", "hold", "revoke", "acknowledge", "release", "rearm
 CommandLatch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures"]
 Disposition = Literal["investigating", "fault", "false_alarm"]
 DISPOSITIONS: tuple[Disposition, ...] = ("investigating", "fault", "false_alarm")
+NARROWING = ("kill", "hold", "revoke")
+"""What only stops counts however old it is: log time may be ahead of the people's clocks."""
 WIDENING = ("release", "rearm", "go_live")
 """What makes more possible than before: needs the epoch that the person saw."""
 _REACHING = ("kill", "hold")
@@ -200,7 +202,8 @@ def verify_command(signed: SignedCommand, roster: Roster, now_ns: int) -> Seat:
     if seat is None:
         raise VerificationFailed(f"the roster has no seat {command.seat!r}")
     age = now_ns - parse_instant(command.commanded_at)
-    if not -COMMAND_AHEAD_MAX_S * NS <= age <= COMMAND_AGE_MAX_S * NS:
+    old = age > COMMAND_AGE_MAX_S * NS and command.command not in NARROWING
+    if old or age < -COMMAND_AHEAD_MAX_S * NS:
         raise VerificationFailed(f"the command of {command.commanded_at} is not fresh")
     verify_signature(unb64(seat.public_key), message, unb64(signed.signature))
     return seat
