@@ -428,7 +428,7 @@ def test_authority_that_hangs_does_not_keep_resting_orders_alive() -> None:
         await live.ask()
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        async def hang(_report: IncidentReport) -> None:
+        async def hang(report: IncidentReport) -> None:
             await never
 
         live.told.report_incident = hang  # type: ignore[method-assign]  # as a network can
@@ -448,7 +448,7 @@ def test_authority_that_fails_in_an_unknown_way_is_told_again() -> None:
         live = await LiveWorld.start()
         told = live.told.report_incident
 
-        async def broken(_report: IncidentReport) -> None:
+        async def broken(report: IncidentReport) -> None:
             live.told.report_incident = told  # type: ignore[method-assign]  # it works again
             raise ConnectionResetError("reset by peer")
 

@@ -145,9 +145,9 @@ def test_command_without_right_or_fresh_signature_changes_nothing() -> None:
         await give(two)
         await give(world.commands("hold"))
         await refused("used before", *two)
-        stale = signed("hold", "risk_lead")
+        stale = world.commands("release")
         world.clock.advance(301)
-        await refused("not fresh", stale, error=VerificationFailed)
+        await refused("not fresh", *stale, error=VerificationFailed)
 
     play(story())
 

@@ -110,7 +110,7 @@ class Recorder:
             "policy_sha256": agent.policy.sha256,
             "epoch": agent.epoch,
         }
-        learned = all(one.code == "baseline_missing" for one in reasons)
+        learned = all(one.code in decisions.NOT_ABOUT_THE_ORDER for one in reasons)
         self.watch.decided(index, AGENT, case, permitted=not reasons, learned=learned)
         self.entries.append(entry)
         return entry

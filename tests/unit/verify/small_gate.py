@@ -70,6 +70,7 @@ class SmallGate:
         self.now = FRIDAY
         self.entries: list[dict[str, Any]] = []
         self.reports = 0
+        self.learns = True  # whether refused orders count for a baseline too, against section 3
         self.scores: Scores | None = None  # of the last order judged
         known = read(self.document)
         self.state = fold.State({known.sha256: known})
@@ -156,8 +157,7 @@ class SmallGate:
             made = _as_new(case, given) or {}
             fold.permit(self.agent, asked, made, self.index, self.now, case.notional or 0)
         self.scores = case.scores
-        learned = all(one.code == "baseline_missing" for one in found)
-        self.watch.decided(self.index, AGENT, case, permitted=not found, learned=learned)
+        self.watch.decided(self.index, AGENT, case, permitted=not found, learned=self.learns)
         self.entries.append(entry)
         return [(one.code, one.limit, one.observed, one.unit) for one in found]
 

@@ -161,7 +161,7 @@ STATUS: list[tuple[Change, int, str]] = [
     (commands(9, told_by("trader_t", "hold"), seats=["trader_t"]), 9, "may not sign hold"),
     (commands(9, told_by("risk_r", "kill"), seats=["risk_r"]), 9, "is not for it"),
     (
-        commands(9, told_by("risk_r", "hold", commanded_at=at(14)), seats=["risk_r"]),
+        commands(9, told_by("risk_r", "hold", commanded_at=at(59)), seats=["risk_r"]),
         9,
         "given at another time",
     ),

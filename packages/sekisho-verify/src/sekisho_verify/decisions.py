@@ -26,6 +26,14 @@ from sekisho_verify.watch import Watch
 _BODY_BYTES_MAX = 8192
 _MESSAGE_MAX = 200
 
+NOT_ABOUT_THE_ORDER = frozenset(
+    "certificate_not_yet_valid certificate_expired certificate_held certificate_revoked "
+    "policy_not_in_force review_overdue environment_mismatch lease_expired region_not_allowed "
+    "rate_missing rate_stale rate_crossed rate_outlier rate_sources_disagree "
+    "execution_throttle_latched consecutive_failures_latched baseline_missing".split()
+)
+"""Refusals that any order would meet at that moment: a baseline learns from such orders too."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Decided:
@@ -150,7 +158,7 @@ def _apply(case: Case, entry: Entry, watch: Watch) -> Decided:
     cancel_or_unknown = asked.action == "cancel" or case.notional is None
     notional = "" if cancel_or_unknown else money(case.notional or 0)
     _compare(entry, reasons, notional, before, after)
-    learned = all(one.code == "baseline_missing" for one in reasons)
+    learned = all(one.code in NOT_ABOUT_THE_ORDER for one in reasons)
     watch.decided(index, str(entry["agent"]), case, permitted=not reasons, learned=learned)
     return Decided(
         index,

@@ -241,3 +241,13 @@ def test_signer_key_gives_no_private_number_away(signer: software.SoftwareSigner
     ):
         with pytest.raises(NotImplementedError):
             ask()
+
+
+def test_software_file_that_is_no_key_and_open_to_others_is_not_to_be_changed(
+    tmp_path: Path,
+) -> None:
+    """Who names a wrong file is not told to change its rights."""
+    path = write(tmp_path / "passwd", b"root:x:0:0:root:/root:/bin/bash\n", 0o644)
+    with pytest.raises(ConfigurationInvalid, match="is not a key") as told:
+        software.load(path, b"secret")
+    assert "chmod" not in told.value.do

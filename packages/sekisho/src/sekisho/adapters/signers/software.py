@@ -120,7 +120,8 @@ def load(path: Path, passphrase: bytes) -> SoftwareSigner:
             str(path),
             "name the key's file, and look at its rights",
         ) from error
-    if not text.startswith(b"-----BEGIN "):
+    if mode & 0o077 and not text.startswith(b"-----BEGIN "):
+        # Nobody should change the rights of a file that only was named by mistake.
         raise ConfigurationInvalid(f"{path}: is not a key", str(path), "name the key's file")
     if mode & 0o077:
         raise ConfigurationInvalid(

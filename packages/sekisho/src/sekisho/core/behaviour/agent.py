@@ -8,7 +8,7 @@ never back.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -74,6 +74,30 @@ def read_terms(policy: dict[str, Any]) -> tuple[LocalTime, Thresholds, _Behaviou
         hold_on_single_order=controls.hold_on_single_order,
     )
     return read_offsets(terms.scope.zone_offsets), thresholds, terms.behaviour
+
+
+NOT_ABOUT_THE_ORDER: Final = frozenset(
+    {
+        Code.CERTIFICATE_NOT_YET_VALID,
+        Code.CERTIFICATE_EXPIRED,
+        Code.CERTIFICATE_HELD,
+        Code.CERTIFICATE_REVOKED,
+        Code.POLICY_NOT_IN_FORCE,
+        Code.REVIEW_OVERDUE,
+        Code.ENVIRONMENT_MISMATCH,
+        Code.LEASE_EXPIRED,
+        Code.RATE_MISSING,
+        Code.RATE_STALE,
+        Code.RATE_CROSSED,
+        Code.RATE_OUTLIER,
+        Code.RATE_SOURCES_DISAGREE,
+        Code.REGION_NOT_ALLOWED,
+        Code.EXECUTION_THROTTLE_LATCHED,
+        Code.CONSECUTIVE_FAILURES_LATCHED,
+        Code.BASELINE_MISSING,
+    }
+)
+"""Refusals that would meet any order at that moment."""
 
 
 class AgentWatch:
@@ -171,8 +195,8 @@ class AgentWatch:
 
 
 def _learned_from(decision: Decision) -> bool:
-    """Whether a decision tells what is normal: permitted, or refused for want of a baseline alone.
+    """Whether a decision tells what is normal: nothing about the order itself refuses it.
 
     What the scope refuses is not how the agent trades, and could be anything.
     """
-    return all(reason.code == Code.BASELINE_MISSING for reason in decision.reasons)
+    return all(reason.code in NOT_ABOUT_THE_ORDER for reason in decision.reasons)
