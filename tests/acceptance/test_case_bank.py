@@ -136,7 +136,8 @@ def test_auditors_bad_rates_refuse_the_order(
     async def story(world: LivingWorld) -> None:
         at = MONDAY + (SECOND_WEEK * 86_400 + 9 * 3600) * 10**9
         await world.trade(at, FX, market="EUR/USD")
-        world.quote = lambda: world.rates.set("EUR/USD", bid, ask)  # type: ignore[method-assign]  # the injection
+        inject = lambda: world.rates.set("EUR/USD", bid, ask)  # noqa: E731 - what is injected
+        world.quote = inject  # type: ignore[method-assign]  # rates that somebody changed
         refused = await world.trade(at + 10**9, FX, market="EUR/USD")
         assert code in codes(refused)
 
