@@ -30,7 +30,9 @@ async def fortnight(folder: Path) -> LivingWorld:
     world = LivingWorld(folder, clock)
     await world.open()
     await world.gate.admit(AGENT)
-    await world.trade_until(0, 14, BOT)
+    await world.trade_until(0, 12, BOT)
+    # Refused by the scope, so that it is no part of what is learned.
+    await world.trade(at(11, "16:59"), BOT, quantity="180000")
     clock.advance_to(at(GO_LIVE, "08:00"))
     await world.close()
     return world

@@ -450,3 +450,14 @@ def test_adopting_what_does_not_follow_fails() -> None:
         early.learn(count)
         with pytest.raises(VerificationFailed, match="before it is complete"):
             early.adopt()
+
+
+def test_order_that_the_scope_refused_is_not_learned_from() -> None:
+    """Neither counted nor shown: the baseline is as if it had not been asked."""
+    gate = SmallGate()
+    gate.judge(new())
+    gate.learns = False
+    gate.judge(new("order-2", quantity="99"))
+    gate.learns = True
+    gate.judge(new("order-3"))
+    assert [["EUR/USD", 2]] == gate.factor("market")
