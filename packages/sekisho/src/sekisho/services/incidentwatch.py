@@ -135,6 +135,5 @@ class IncidentWatch:
             and held.status == "hold"
             and (held.working or not what_rests)
         ):
-            await self._stopping.stop(
-                entry.agent, entry.certificate_sha256, "hold", "incident", held.epoch
-            )
+            # No status is recorded: the incident's entry holds, and a status is the authority's.
+            await self._stopping.carry_out(entry.agent, "incident", held.epoch)

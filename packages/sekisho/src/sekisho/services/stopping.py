@@ -75,9 +75,23 @@ class Stopping:
             recorded, index = False, -1
             if held is not None and held.certificate_sha256 == certificate_sha256:
                 held.status = status
-        stopped_at = self._clock.now_ns()
-        last = -1 if held is None else held.last_permit
+        moment = self._moment(agent)
         recorded = await self._durable(index) and recorded
+        return await self._carry_out(agent, reason, epoch, moment, recorded)
+
+    async def carry_out(self, agent: str, reason: str, epoch: int) -> StopOutcome:
+        """Cancel what rests of an agent that an entry of this log has stopped already."""
+        return await self._carry_out(agent, reason, epoch, self._moment(agent), recorded=True)
+
+    def _moment(self, agent: str) -> tuple[int, int]:
+        """The present time, ns, and the agent's last permit so far."""
+        held = self._log.state.agents.get(agent)
+        return self._clock.now_ns(), -1 if held is None else held.last_permit
+
+    async def _carry_out(
+        self, agent: str, reason: str, epoch: int, moment: tuple[int, int], recorded: bool
+    ) -> StopOutcome:
+        stopped_at, last = moment
         landed = await self._release.landed(agent, FLIGHT_WAIT_S)
         confirmed, unconfirmed = await self._cancel(agent, reason)
         complete = landed and not unconfirmed
