@@ -10,7 +10,7 @@ from sekisho_verify.agent import Agent
 from sekisho_verify.behaviour import Scores
 from sekisho_verify.canonical import SECOND, instant, instant_text
 from sekisho_verify.case import case_of
-from sekisho_verify.decisions import _as_new, counters
+from sekisho_verify.decisions import NOT_ABOUT_THE_ORDER, _as_new, counters
 from sekisho_verify.policy import read
 from sekisho_verify.watch import Watch
 from tests.unit.verify.build_policy import AGENT, policy
@@ -70,7 +70,6 @@ class SmallGate:
         self.now = FRIDAY
         self.entries: list[dict[str, Any]] = []
         self.reports = 0
-        self.learns = True  # whether refused orders count for a baseline too, against section 3
         self.scores: Scores | None = None  # of the last order judged
         known = read(self.document)
         self.state = fold.State({known.sha256: known})
@@ -157,7 +156,8 @@ class SmallGate:
             made = _as_new(case, given) or {}
             fold.permit(self.agent, asked, made, self.index, self.now, case.notional or 0)
         self.scores = case.scores
-        self.watch.decided(self.index, AGENT, case, permitted=not found, learned=self.learns)
+        learned = all(one.code in NOT_ABOUT_THE_ORDER for one in found)
+        self.watch.decided(self.index, AGENT, case, permitted=not found, learned=learned)
         self.entries.append(entry)
         return [(one.code, one.limit, one.observed, one.unit) for one in found]
 

@@ -227,6 +227,7 @@ def test_order_that_is_amended_or_interrupted_is_not_waited_for(what: str, when:
 def test_order_that_was_refused_is_not_waited_for() -> None:
     """Whatever is signed after it."""
     gate = SmallGate()
+    gate.judge(new("order-0"))
     decision = gate.index
     gate.judge(new(quantity="99000"))
     gate.entry("permit_signed", agent=AGENT, decision=decision)
@@ -456,8 +457,7 @@ def test_order_that_the_scope_refused_is_not_learned_from() -> None:
     """Neither counted nor shown: the baseline is as if it had not been asked."""
     gate = SmallGate()
     gate.judge(new())
-    gate.learns = False
-    gate.judge(new("order-2", quantity="99"))
-    gate.learns = True
+    refused = gate.judge(new("order-2", quantity="26000"))
     gate.judge(new("order-3"))
+    assert ["exceeds_scope_size"] == [code for code, *_ in refused]
     assert [["EUR/USD", 2]] == gate.factor("market")

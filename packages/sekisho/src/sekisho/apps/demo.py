@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import click
 
-from sekisho.apps.messages import refusal_line
+from sekisho.apps.messages import refusal_line, refusal_text
 from sekisho.apps.story import FIRST_DAY, Request, Story
 from sekisho.compose import (
     Gate,
@@ -95,15 +95,23 @@ async def tell(story: Story) -> Told:
     _say_stop(story, oversize)
     await story.answer()
     after = await story.saturday(gate)
-    story.say("", f"order {after.number}: {_reasons(after)}")
+    _say_refusal(story, after)
     await story.replace(gate)
     await story.trade_day(gate)
     return Told(oversize, after, _highest(gate))
 
 
+def _say_refusal(story: Story, asked: Request) -> None:
+    """Every reason in full: what, where, limit and observed, what to do."""
+    story.say("refused", f"order {asked.number}")
+    for reason in asked.reasons:
+        for line in refusal_text(reason).splitlines():
+            story.say("", line)
+
+
 def _say_stop(story: Story, oversize: Request) -> None:
     """What the gate, the venue and the authority did about the large order."""
-    story.say("refused", f"order {oversize.number}: {_reasons(oversize)}")
+    _say_refusal(story, oversize)
     incident = story.home.authority.incidents.open_incident(story.policy.agent)
     if incident is not None:
         story.say(

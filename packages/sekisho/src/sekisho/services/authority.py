@@ -351,11 +351,6 @@ class Authority:
         """The agent's locked baseline and its entry; None before there is one."""
         return self._signoff.baseline_lock(agent)
 
-    def baseline_of(self, agent: str) -> str:
-        """Digest of the agent's locked baseline; ``""`` before there is one."""
-        locked = self._signoff.baseline_lock(agent)
-        return "" if locked is None else locked.baseline_sha256
-
     # -- gates: the AuthorityLink port -----------------------------------------------------------
 
     async def last_seen(self, gate: str) -> int:
