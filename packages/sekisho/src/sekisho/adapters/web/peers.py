@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography import x509
+
 EXTENSION = "sekisho.peer"
 _UCRED = struct.Struct("3i")
 
@@ -66,3 +68,14 @@ def peer_in(scope: Mapping[str, Any]) -> Peer:
     """The peer of a request; ``UNKNOWN`` where the server did not say: to be refused."""
     found = scope.get("extensions", {}).get(EXTENSION)
     return found if isinstance(found, Peer) else UNKNOWN
+
+
+def subject_uris(certificate: bytes) -> tuple[str, ...]:
+    """URIs among the subject alternative names of a certificate, DER; none where it has none."""
+    try:
+        names = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        )
+    except (ValueError, x509.ExtensionNotFound):
+        return ()
+    return tuple(names.value.get_values_for_type(x509.UniformResourceIdentifier))

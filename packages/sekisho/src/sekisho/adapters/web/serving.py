@@ -64,7 +64,7 @@ class Serving:
         sockets = []
         try:
             for listener in self._listeners:
-                sockets.append(bind(listener))
+                sockets.append(bind(listener))  # noqa: PERF401 - what is bound must be closed
         except Exception:
             for bound in sockets:
                 bound.close()

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's interface for agents and monitors over HTTP (docs/spec/gate-api.md).
+
+Thin: it authenticates, bounds and translates. Nothing is decided here, and no path leads to a
+permit but the intake's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sekisho.apps.problems import json_response, problem, problem_of, problem_of_status
+from sekisho.core.encoding import parse_plain
+from sekisho.core.errors import MalformedInput, SekishoError
+from sekisho.core.gate.order import ORDER_BYTES_MAX
+from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID
+from sekisho.services.callers import Caller, Denied, Role
+from sekisho.services.gatekeeper import Answer
+from sekisho.services.inquiry import PAGE_MAX, Inquiry
+
+BODY_WAIT_S = 10.0
+Identify = Callable[[Mapping[str, Any]], Caller | Denied]
+"""Who sent a request, by its ASGI scope."""
+Submit = Callable[[str, bytes], Awaitable[Answer]]
+
+
+class Advising(Protocol):
+    """Says whether an order would pass."""
+
+    async def advise(self, agent: str, body: bytes) -> Any:
+        """``would_pass`` and ``reasons``."""
+        ...
+
+
+class GateApi:
+    """What the interface needs of a gate."""
+
+    def __init__(
+        self,
+        *,
+        identify: Identify,
+        submit: Submit,
+        inquiry: Inquiry,
+        advice: Advising,
+        missing: Callable[[], list[str]],
+        openapi: bytes,
+    ) -> None:
+        self._identify = identify
+        self._submit = submit
+        self._inquiry = inquiry
+        self._advice = advice
+        self._missing = missing
+        self._openapi = openapi
+
+    # -- orders --------------------------------------------------------------------------------
+
+    async def orders(self, request: Request) -> Response:
+        """``POST /v1/orders``."""
+        caller = self._caller(request, "agent")
+        body = await _body(request)
+        return answer_response(await self._submit(caller.name, body))
+
+    async def check(self, request: Request) -> Response:
+        """``POST /v1/orders/check``."""
+        caller = self._caller(request, "agent")
+        found = await self._advice.advise(caller.name, await _body(request))
+        reasons = [msgspec.to_builtins(reason) for reason in found.reasons]
+        return json_response({"advice": True, "would_pass": found.would_pass, "reasons": reasons})
+
+    async def cancel_all(self, request: Request) -> Response:
+        """``POST /v1/orders/cancel-all``."""
+        caller = self._caller(request, "agent")
+        plain = parse_plain(await _body(request), numbers=False)
+        if not isinstance(plain, dict) or set(plain) != {"client_order_id"}:
+            raise MalformedInput('a body {"client_order_id": …} is wanted', "client_order_id")
+        prefix = plain["client_order_id"]
+        if not isinstance(prefix, str) or CLIENT_ORDER_ID.fullmatch(prefix) is None:
+            raise MalformedInput("client_order_id: not like order-0001", "client_order_id")
+        return json_response(await self._inquiry.cancel_all(caller.name, prefix, self._submit))
+
+    async def open_orders(self, request: Request) -> Response:
+        """``GET /v1/orders``."""
+        caller = self._caller(request, "agent")
+        _only(request, "after", "limit")
+        after = request.query_params.get("after", "")
+        limit = request.query_params.get("limit", str(PAGE_MAX))
+        if after and CLIENT_ORDER_ID.fullmatch(after) is None:
+            raise MalformedInput("after: an order's id is wanted", "after")
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and int(limit) >= 1):
+            raise MalformedInput(f"limit: 1 to {PAGE_MAX} is wanted", "limit")
+        return _found(self._inquiry.open_orders(caller.name, after, int(limit)))
+
+    async def order(self, request: Request) -> Response:
+        """``GET /v1/orders/{client_order_id}``."""
+        caller = self._caller(request, "agent")
+        name = request.path_params["client_order_id"]
+        if CLIENT_ORDER_ID.fullmatch(name) is None:
+            return problem("not-found", "this agent has no order of this id")
+        found = await self._inquiry.order(caller.name, name)
+        if found is None:
+            return problem("not-found", "this agent has no order of this id")
+        return json_response(found)
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def of_caller(self, ask: Callable[[str], Any]) -> Callable[[Request], Awaitable[Response]]:
+        """A question of an agent about itself."""
+
+        async def answer(request: Request) -> Response:
+            return _found(ask(self._caller(request, "agent").name))
+
+        return answer
+
+    def of_named(self, ask: Callable[[str], Any]) -> Callable[[Request], Awaitable[Response]]:
+        """A question of a monitor about an agent."""
+
+        async def answer(request: Request) -> Response:
+            self._caller(request, "monitor")
+            name = request.path_params["agent"]
+            found = None if AGENT_NAME.fullmatch(name) is None else ask(name)
+            return _found(found)
+
+        return answer
+
+    async def health(self, _request: Request) -> Response:
+        """``GET /v1/health``: the process answers."""
+        return json_response({"status": "alive"})
+
+    async def ready(self, _request: Request) -> Response:
+        """``GET /v1/ready``: it may permit."""
+        return ready_response(self._missing())
+
+    async def openapi(self, _request: Request) -> Response:
+        """``GET /openapi.json``."""
+        return Response(self._openapi, media_type="application/json")
+
+    def _caller(self, request: Request, role: Role) -> Caller:
+        found = self._identify(request.scope)
+        if isinstance(found, Denied):
+            raise _Refused(found.word, found.detail)
+        if found.role != role:
+            raise _Refused("forbidden", f"this is for callers of the role {role}")
+        return found
+
+
+class _Refused(Exception):
+    """The caller may not ask this."""
+
+    def __init__(self, word: str, detail: str) -> None:
+        super().__init__(detail)
+        self.word = word
+        self.detail = detail
+
+
+def gate_application(api: GateApi, inquiry: Inquiry) -> Starlette:
+    """The ASGI application."""
+    named = "/v1/agents/{agent}/"
+    routes = [
+        Route("/v1/orders", api.orders, methods=["POST"]),
+        Route("/v1/orders", api.open_orders, methods=["GET"]),
+        Route("/v1/orders/check", api.check, methods=["POST"]),
+        Route("/v1/orders/cancel-all", api.cancel_all, methods=["POST"]),
+        Route("/v1/orders/{client_order_id}", api.order, methods=["GET"]),
+        Route("/v1/positions", api.of_caller(inquiry.positions), methods=["GET"]),
+        Route("/v1/agent", api.of_caller(inquiry.agent), methods=["GET"]),
+        Route("/v1/agent/scope", api.of_caller(inquiry.scope), methods=["GET"]),
+        Route("/v1/agent/volume", api.of_caller(inquiry.volume), methods=["GET"]),
+        Route(named + "baseline", api.of_named(inquiry.baseline), methods=["GET"]),
+        Route(named + "scores", api.of_named(inquiry.scores), methods=["GET"]),
+        Route(named + "volume", api.of_named(inquiry.volume), methods=["GET"]),
+        Route("/v1/health", api.health, methods=["GET"]),
+        Route("/v1/ready", api.ready, methods=["GET"]),
+        Route("/openapi.json", api.openapi, methods=["GET"]),
+    ]
+    handlers: dict[Any, Any] = {
+        _Refused: _on_refused,
+        SekishoError: _on_failure,
+        HTTPException: _on_routing,
+        ClientDisconnect: _on_gone,
+        Exception: _on_defect,
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def answer_response(answer: Answer) -> Response:
+    """An answer as HTTP says it: only ``permitted`` and ``possibly_issued`` are no problems."""
+    if answer.kind in {"permitted", "possibly_issued"}:
+        content = {
+            "kind": answer.kind,
+            "decision": answer.decision,
+            "order_state": answer.order_state,
+            "permit": answer.permit,
+            "detail": answer.detail,
+        }
+        return json_response(content, 200 if answer.kind == "permitted" else 202)
+    reasons = [msgspec.to_builtins(reason) for reason in answer.reasons]
+    codes = ", ".join(reason.code for reason in answer.reasons)
+    return problem(
+        answer.kind,
+        answer.detail or codes,
+        kind=answer.kind,
+        decision=answer.decision,
+        reasons=reasons,
+    )
+
+
+def ready_response(missing: list[str]) -> Response:
+    """200 when nothing is missing."""
+    if missing:
+        return problem("unavailable", "; ".join(missing), missing=missing)
+    return json_response({"status": "ready"})
+
+
+async def _body(request: Request) -> bytes:
+    """The body, bounded in size and in time.
+
+    Raises:
+        _Refused: too large, of another type, or not complete in time.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise _Refused("unsupported-media-type", "send Content-Type: application/json")
+    taken = bytearray()
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):
+            async for part in request.stream():
+                taken += part
+                if len(taken) > ORDER_BYTES_MAX:
+                    raise _Refused("too-large", f"a body has at most {ORDER_BYTES_MAX} bytes")
+    except TimeoutError as error:
+        raise _Refused("malformed", f"no complete request within {BODY_WAIT_S} s") from error
+    return bytes(taken)
+
+
+def _only(request: Request, *names: str) -> None:
+    for name in request.query_params:
+        if name not in names or len(request.query_params.getlist(name)) > 1:
+            raise MalformedInput(f"{name[:32]!r}: unknown or doubled parameter", name[:32])
+
+
+def _found(content: Any) -> Response:
+    if content is None:
+        return problem("not-found", "no such agent is admitted at this gate")
+    return json_response(content)
+
+
+async def _on_refused(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, _Refused):
+        raise error
+    return problem(error.word, error.detail)
+
+
+async def _on_failure(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, SekishoError):
+        raise error
+    return problem_of(error)
+
+
+async def _on_routing(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return problem_of_status(error.status_code, error.detail)
+
+
+async def _on_gone(_request: Request, _error: Exception) -> Response:
+    """Nobody is there to read it."""
+    return problem("malformed", "the request ended before it was complete")
+
+
+async def _on_defect(_request: Request, _error: Exception) -> Response:
+    """A defect of the gate: the caller learns that it has no answer, and nothing of the inside.
+
+    The server logs the failure itself.
+    """
+    return problem("unavailable", "the gate failed on this request; ask for the order's state")

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of one gate process: ``gate.toml`` (docs/reference/gate-configuration.md).
+
+Read once, whole, before anything is opened; unknown settings are refused, every path is relative to
+the file, and no secret is in it. All faults that can be seen from the file alone are found here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from sekisho.adapters.regular_file import read_regular
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.terms import AGENT_NAME, NAME
+from sekisho.services.callers import Caller, Role
+
+WHERE = "correct the file as docs/reference/gate-configuration.md says"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SECRET_MODES = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: closed."""
+
+
+class TlsSettings(Section, frozen=True):
+    """Files of a TLS server, PEM."""
+
+    certificate: str
+    key: str
+    client_ca: str
+
+
+class ApiSettings(Section, frozen=True):
+    """Where agents and monitors ask: a Unix socket, TCP with client certificates, or both."""
+
+    socket: str = ""
+    socket_group: str = ""
+    listen: str = ""
+    tls: TlsSettings | None = None
+
+
+class OperationsSettings(Section, frozen=True):
+    """Where health, readiness, metrics and people's commands are: a socket or loopback."""
+
+    socket: str = "operations.sock"
+    listen: str = ""
+
+
+class CallerSettings(Section, frozen=True):
+    """One agent or monitor. ``uid``: of its process; ``"own"`` in environment ``test`` alone."""
+
+    name: str
+    uid: int | Literal["own"] | None = None
+    token_sha256: str = ""
+    certificate_uri: str = ""
+
+
+class AuthorityTls(Section, frozen=True):
+    """How the gate shows itself to an authority on TCP, PEM files."""
+
+    certificate: str
+    key: str
+    ca: str
+
+
+class RateSettings(Section, frozen=True):
+    """One feed of reference rates.
+
+    ``address``: a URL for ``http`` (or ``unix:PATH``), a file for ``file``; ``silent_s``: a feed
+    that is not heard for longer answers nothing.
+    """
+
+    source: str
+    kind: Literal["http", "file"]
+    address: str
+    credential_file: str = ""
+    silent_s: int = 10
+
+
+class VenueSettings(Section, frozen=True):
+    """One venue with the gate's credential for it."""
+
+    name: str
+    kind: Literal["paper", "fix", "kraken"]
+    address: str
+    credential_file: str
+    account: str = ""
+    sender: str = ""
+    target: str = ""
+    takes_permits: bool = False
+    timeout_ms: int = 2000
+
+
+class FixSettings(Section, frozen=True):
+    """The FIX 4.4 side for bots: loopback, a Unix socket, or TLS."""
+
+    listen: str
+    sender: str = "SEKISHO"
+    tls: TlsSettings | None = None
+
+
+class KrakenCaller(Section, frozen=True):
+    """A key pair that a bot uses instead of the venue's; ``secret_file`` holds base64."""
+
+    agent: str
+    key: str
+    secret_file: str
+
+
+class KrakenSettings(Section, frozen=True):
+    """The Kraken-shaped side for bots."""
+
+    listen: str
+    venue: str
+    account: str
+    callers: tuple[KrakenCaller, ...]
+    tls: TlsSettings | None = None
+
+
+class Limits(Section, frozen=True):
+    """Bounds of one gate (docs/spec/gate-api.md section 4)."""
+
+    connections: int = 512
+    waiting: int = 256
+    waiting_per_agent: int = 64
+    messages_per_s: int = 1000
+    messages_burst: int = 2000
+    bytes_per_s: int = 4_000_000
+    drain_s: int = 10
+
+
+class GateConfig(Section, frozen=True):
+    """One gate."""
+
+    gate: str
+    region: str
+    environment: Literal["test", "rehearsal", "production"]
+    origin: str
+    log: str = "gate"
+    log_key: str = "file:keys/gate-log.key"
+    passphrase_file: str = "keys/passphrase"  # noqa: S105 - a file's name
+    agent_keys: str = "keys/agents"
+    root: str = "root.pem"
+    oid_arc: str = "1.3.6.1.4.1.32473"
+    authority: str = "unix:authority.sock"
+    authority_tls: AuthorityTls | None = None
+    venue_silent_s: int = 30
+    api: ApiSettings = ApiSettings(socket="gate.sock")
+    operations: OperationsSettings = OperationsSettings()
+    agents: tuple[CallerSettings, ...] = ()
+    monitors: tuple[CallerSettings, ...] = ()
+    rates: tuple[RateSettings, ...] = ()
+    venues: tuple[VenueSettings, ...] = ()
+    fix: FixSettings | None = None
+    kraken: KrakenSettings | None = None
+    limits: Limits = Limits()
+
+
+class Located(msgspec.Struct, frozen=True):
+    """A configuration and the folder from which its paths count."""
+
+    path: Path
+    config: GateConfig
+
+    def file(self, name: str) -> Path:
+        """A path of the file, made absolute."""
+        return (self.path.parent / name).absolute()
+
+    def address(self, address: str) -> str:
+        """An address whose socket path, if it has one, is absolute."""
+        if address.startswith("unix:"):
+            return f"unix:{self.file(address.removeprefix('unix:'))}"
+        return address
+
+    def uri(self, uri: str) -> str:
+        """A key's URI whose file, if it has one, is absolute."""
+        if uri.startswith("file:"):
+            return f"file:{self.file(uri.removeprefix('file:'))}"
+        return uri
+
+    def callers(self) -> list[Caller]:
+        """Everybody who may ask."""
+        rows: tuple[tuple[Role, tuple[CallerSettings, ...]], ...] = (
+            ("agent", self.config.agents),
+            ("monitor", self.config.monitors),
+        )
+        return [
+            Caller(
+                name=one.name,
+                role=role,
+                uid=os.getuid() if one.uid == "own" else one.uid,
+                token_sha256=one.token_sha256,
+                certificate_uri=one.certificate_uri,
+            )
+            for role, settings in rows
+            for one in settings
+        ]
+
+    def secret(self, name: str) -> bytes:
+        """Content of a secret's file, without the line's end.
+
+        Raises:
+            ConfigurationInvalid: not there, empty, or readable by others.
+        """
+        path = self.file(name)
+        try:
+            content, mode = read_regular(path)
+        except OSError as error:
+            raise ConfigurationInvalid(
+                f"{path}: cannot be read ({error.strerror})", str(path), WHERE
+            ) from error
+        if mode & _SECRET_MODES:
+            raise ConfigurationInvalid(
+                f"{path}: others than its owner can read it", str(path), f"chmod 600 {path}"
+            )
+        if not content.strip():
+            raise ConfigurationInvalid(f"{path}: empty", str(path), WHERE)
+        return content.strip()
+
+
+def read_gate_config(path: Path) -> Located:
+    """Read and check a gate's configuration.
+
+    Raises:
+        ConfigurationInvalid: with every fault that the file alone shows.
+    """
+    try:
+        plain = tomllib.loads(read_regular(path)[0].decode("utf-8"))
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{path}: cannot be read ({error.strerror})", str(path), "name a gate.toml"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeError) as error:
+        raise ConfigurationInvalid(f"{path}: not TOML: {error}", str(path), WHERE) from error
+    try:
+        config = msgspec.convert(plain, GateConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigurationInvalid(f"{path}: {error}", str(path), WHERE) from error
+    faults = list(_faults(config))
+    if faults:
+        raise ConfigurationInvalid(
+            "\n".join([f"{path}: not a configuration of a gate", *faults]), str(path), WHERE
+        )
+    return Located(path, config)
+
+
+def _faults(config: GateConfig) -> Iterator[str]:
+    for name in ("gate", "region"):
+        if NAME.fullmatch(getattr(config, name)) is None:
+            yield f"{name}: not a name"
+    if not config.api.socket and not config.api.listen:
+        yield "api: a socket or an address to listen on is wanted"
+    if config.api.listen and config.api.tls is None:
+        yield "api.tls: an address needs TLS with client certificates"
+    if config.authority.startswith("unix:") == (config.authority_tls is not None):
+        yield "authority_tls: wanted for https://HOST:PORT, and for nothing else"
+    if not config.agents:
+        yield "agents: at least one is wanted"
+    yield from _caller_faults(config)
+    yield from _doubled("rates.source", [one.source for one in config.rates])
+    yield from _doubled("venues.name", [one.name for one in config.venues])
+    yield from _venue_faults(config)
+    for field, value in msgspec.structs.asdict(config.limits).items():
+        if not 1 <= value <= 10**9:
+            yield f"limits.{field}: 1 to 10^9"
+
+
+def _venue_faults(config: GateConfig) -> Iterator[str]:
+    for venue in config.venues:
+        if NAME.fullmatch(venue.name) is None:
+            yield f"venues: {venue.name[:64]!r} is not a name"
+        if not 50 <= venue.timeout_ms <= 60_000:
+            yield f"venues.{venue.name}.timeout_ms: 50 to 60,000 ms"
+    agents = {one.name for one in config.agents}
+    if config.kraken is not None:
+        for caller in config.kraken.callers:
+            if caller.agent not in agents:
+                yield f"kraken.callers: {caller.agent[:64]!r} is no agent of this gate"
+        if config.kraken.venue not in {one.name for one in config.venues}:
+            yield "kraken.venue: no venue of this gate"
+
+
+def _caller_faults(config: GateConfig) -> Iterator[str]:
+    everybody = [*config.agents, *config.monitors]
+    yield from _doubled("agents.name", [one.name for one in config.agents])
+    yield from _doubled("monitors.name", [one.name for one in config.monitors])
+    yield from _doubled("token_sha256", [one.token_sha256 for one in everybody if one.token_sha256])
+    yield from _doubled(
+        "certificate_uri", [o.certificate_uri for o in everybody if o.certificate_uri]
+    )
+    for one in everybody:
+        where = f"{one.name[:64]!r}"
+        if one in config.agents and AGENT_NAME.fullmatch(one.name) is None:
+            yield f"agents: {where} is not an agent's name"
+        if one.token_sha256 and _SHA256.fullmatch(one.token_sha256) is None:
+            yield f"{where}: token_sha256 is 64 lower-case hexadecimal digits"
+        if not one.certificate_uri and not (one.token_sha256 and one.uid is not None):
+            yield f"{where}: a uid with a token_sha256, or a certificate_uri, is wanted"
+        if one.uid == "own" and config.environment != "test":
+            yield f"{where}: the gate's own user is for environment test alone"
+        if isinstance(one.uid, int) and one.uid in {0, os.getuid()}:
+            yield f"{where}: uid {one.uid} is root or the gate's own; a bot runs as another user"
+
+
+def _doubled(where: str, values: list[str]) -> Iterator[str]:
+    for value in sorted({one for one in values if values.count(one) > 1}):
+        yield f"{where}: {value[:80]!r} stands twice"

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gate tells of itself to those who keep it running: metrics and log lines."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+from sekisho.adapters.json_log import JsonLine, Teller, log_to
+from sekisho.adapters.metrics import GAUGES, Measures
+
+
+def test_metrics_show_counts_stages_and_readings() -> None:
+    """Counters as they happened, gauges as they are at the moment of the scrape."""
+    lease = [12.5]
+    measures = Measures(
+        lambda: {"sekisho_lease_left_seconds": lease[0], "sekisho_working_orders": {"bot": 3.0}}
+    )
+    measures.answered("refused", ["exceeds_scope_size", "venue_not_allowed"])
+    measures.recorded("decision")
+    measures.stage("durable", 1_500_000)
+    lease[0] = 7.0
+    text = measures.text().decode()
+    for line in (
+        'sekisho_answers_total{kind="refused"} 1.0',
+        'sekisho_refusals_total{reason="exceeds_scope_size"} 1.0',
+        'sekisho_entries_total{kind="decision"} 1.0',
+        'sekisho_stage_seconds_bucket{le="0.0025",stage="durable"} 1.0',
+        "sekisho_lease_left_seconds 7.0",
+        'sekisho_working_orders{agent="bot"} 3.0',
+    ):
+        assert line in text.splitlines()
+
+
+def test_metrics_leave_out_what_is_not_known() -> None:
+    """A reading that is not there is no zero."""
+    text = Measures(dict).text().decode()
+    assert not [name for name in GAUGES if name in text]
+
+
+def test_log_lines_are_json_and_cannot_be_forged() -> None:
+    """A text with line breaks stays within its line; failures say their type and place."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    try:
+        log_to(stream)
+        Teller("gate").tell("started", gate="g-1", text='x"\n{"event":"forged"}', n=[1, 2])
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            logging.getLogger("sekisho.gate").exception("failed")
+    finally:
+        root.handlers[:], root.level = before
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert ["started", "failed"] == [line["event"] for line in lines]
+    assert ([1, 2], "ValueError") == (lines[0]["n"], lines[1]["failure"])
+
+
+def test_log_line_bounds_its_texts() -> None:
+    """No text from outside fills the disk."""
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "e" * 5000, None, None)
+    record.facts = {"long": "y" * 5000}
+    line = json.loads(JsonLine().format(record))
+    assert (500, 500) == (len(line["event"]), len(line["long"]))
