@@ -251,7 +251,7 @@ class Listener:
         fields: dict[str, Any] = {
             "gate": self.gate,
             "agent": push.agent,
-            "stopped_at": 0,
+            "stopped_at": "2026-05-15T09:00:00.000000000Z",
             "last_permit": -1,
             "confirmed": (),
             "unconfirmed": (),

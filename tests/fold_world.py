@@ -12,6 +12,7 @@ from sekisho.core.encoding import b64, canonical
 from sekisho.core.errors import MalformedInput
 from sekisho.core.events import (
     AgentAdmitted,
+    ClockObserved,
     Decision,
     Execution,
     GateEntry,
@@ -22,6 +23,7 @@ from sekisho.core.events import (
     RateObserved,
     Rearmed,
     StatusActed,
+    VenueReconciled,
     Withdrawn,
 )
 from sekisho.core.gate.agent import AgentState
@@ -34,6 +36,7 @@ from sekisho.core.terms import NS, format_instant, parse_instant
 from tests.gate_world import CERTIFICATE, MORNING, ORDER, POLICY
 
 MONOTONIC = 1_000 * NS
+VENUES = ("PAPER", "X")
 DEADLINE = MONOTONIC + 15 * NS
 
 
@@ -66,6 +69,7 @@ class FoldWorld:
         self.admit(policy or POLICY, **admitted)
         if lease:
             self.lease()
+        self.observe()
         if quoted:
             self.rate("EUR/USD", "1.0849", "1.0851")
             self.rate("EUR/GBP", "0.85", "0.8502")
@@ -95,6 +99,17 @@ class FoldWorld:
 
     def lease(self, deadline: int = DEADLINE) -> int:
         return self.add(LeaseHeld, epoch=0, grant="{}", deadline_monotonic=str(deadline), status={})
+
+    def observe(
+        self, *, difference: int = 0, step: int = 0, venues: tuple[str, ...] = VENUES
+    ) -> int:
+        """A clock that goes right, and venues that were read, unless told otherwise."""
+        for name in venues:
+            self.add(VenueReconciled, venue=name, open_orders=0, unknown=0)
+        return self.add(
+            ClockObserved, wall=format_instant(self.now), monotonic=str(self.monotonic),
+            authority_difference_ns=str(difference), step_ns=str(step), within=True,
+        )  # fmt: skip
 
     def status(self, status: str, epoch: int = 1, certificate: str = CERTIFICATE) -> int:
         return self.add(

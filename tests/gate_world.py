@@ -33,6 +33,7 @@ from sekisho.services.leasing import CONTEXT, LeaseTerms, Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 from sekisho.services.stopping import Stopping
+from sekisho.services.venuewatch import VenueWatch
 from tests.ledger_doubles import SoftwareSigner
 
 MORNING = "2026-05-15T09:00:00.000000000Z"  # a Friday
@@ -47,6 +48,7 @@ POLICY: dict[str, Any] = {
     "risk_controls": {
         "hold_threshold": "0.85",
         "breaker_threshold": "0.75",
+        "clock_difference_max_s": 5,
         "hold_on_single_order": True,
         "permit_lifetime_s": 2,
         "lease_s": 15,
@@ -300,6 +302,7 @@ class GateWorld:
         self.venue = StubVenue()
         self.signer = P256Signer()
         self.release = Release(log, {"PAPER": self.venue}, clock)
+        self.venue_watch = VenueWatch(log, self.release, clock)
         self.leasing = Leasing(
             log,
             self.authority,
@@ -315,6 +318,7 @@ class GateWorld:
             self.release,
             clock,
             {CERTIFICATE: self.signer},
+            self.venue_watch,
         )
         self.stopping = Stopping(log, self.release, clock)
 

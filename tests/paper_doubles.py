@@ -84,12 +84,13 @@ class Agent:
 class Desk:
     """The paper venue with one known agent, ``fx``, and one open session."""
 
-    def __init__(self, limits: Scope | None = None, **terms: Any) -> None:
-        self.clock = SteppedClock(NOW)
+    def __init__(self, limits: Scope | None = None, *, now: int = NOW, **terms: Any) -> None:
+        self.now = now
+        self.clock = SteppedClock(now)
         self.market = StaticRates(self.clock)
         self.market.set("EUR/USD", "1.1648", "1.165")
         self.market.set("EUR/GBP", "0.8692", "0.8694")
-        self.issuer = Issuer(NOW)
+        self.issuer = Issuer(now)
         self.venue = self.open_venue("PAPER")
         self.agent = self.new_agent("fx", limits, **terms)
         self.venue.know_certificate(self.agent.certificate)
@@ -111,9 +112,9 @@ class Desk:
         days: tuple[int, int] = (-1, 30),
         **terms: Any,
     ) -> Agent:
-        """Certify an agent, ``days`` around NOW; ``terms`` replace what is certified."""
+        """Certify an agent, ``days`` around its now; ``terms`` replace what is certified."""
         key = ec.generate_private_key(ec.SECP256R1())
-        bounds = (NOW + days[0] * 86_400 * NS, NOW + days[1] * 86_400 * NS)
+        bounds = (self.now + days[0] * 86_400 * NS, self.now + days[1] * 86_400 * NS)
         carried: dict[str, Any] = {
             "agent": name,
             "environment": "test",

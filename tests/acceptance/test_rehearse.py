@@ -454,3 +454,15 @@ def test_order_that_is_held_before_its_signature_is_withdrawn(tmp_path: Path) ->
     assert (place + 2, "hold", "risk") == (opened["line"], opened["kind"], opened["score"])
     assert found.summary["orders"]["withdrawn"] == found.summary["incidents"]["hold"]
     assert "withdrawn  " in found.out
+
+
+def test_rehearse_execution_beyond_the_order_is_a_break_that_people_take_back(
+    tmp_path: Path,
+) -> None:
+    """The history filled more than was asked for: told as an incident, and the rest is judged."""
+    header = f"{HEADER},filled_quantity"
+    rows = [f"{row('11T10:00:00', 'over')},1500", f"{row('11T10:10:00', 'next')},1000"]
+    done = small(tmp_path, rows, header=header)
+    assert done.code == 0, done.err
+    assert done.verdicts() == ["permitted", "permitted"]
+    assert done.summary["incidents"]["break"] == 1

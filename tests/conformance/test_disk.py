@@ -77,6 +77,26 @@ def test_disk_missing_names_are_answers_not_failures(play: Callable[[Story], Non
     play(story)
 
 
+def test_disk_read_range_gives_the_part_that_there_is(play: Callable[[Story], None]) -> None:
+    """A part at once: shorter at the end, empty behind it, an answer for a missing name."""
+
+    async def story(disk: Disk) -> None:
+        await disk.append("a/b", b"0123")
+        await disk.append("a/b", b"4567")
+        assert [disk.read_range("a/b", *part) for part in ((0, 4), (3, 2), (6, 9), (8, 1))] == [
+            b"0123",
+            b"34",
+            b"67",
+            b"",
+        ]
+        with pytest.raises(FileNotFoundError):
+            disk.read_range("a/c", 0, 1)
+        with pytest.raises(MalformedInput):
+            disk.read_range("../a", 0, 1)
+
+    play(story)
+
+
 def test_disk_write_new_on_a_taken_name_refuses_and_keeps_the_content(
     play: Callable[[Story], None],
 ) -> None:

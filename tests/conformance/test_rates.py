@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sekisho.adapters.rates.bridge import Fixing
 from sekisho.adapters.rates.ecb import EcbPath
+from sekisho.adapters.rates.file_feed import FileFeed
+from sekisho.adapters.rates.http_feed import HttpFeed
+from sekisho.adapters.rates.several import SeveralFeeds
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.core.amounts import parse_amount
 from sekisho.core.markets import pair_of
-from sekisho.core.terms import MARKET, NAME, NS, parse_day, parse_instant
+from sekisho.core.terms import MARKET, NAME, NS, format_instant, parse_day, parse_instant
 from sekisho.ports import RateSource
 
 NOW = parse_instant("2026-05-15T09:15:03.000000000Z")
@@ -44,11 +50,44 @@ def clock() -> SteppedClock:
     return SteppedClock(NOW)
 
 
-@pytest.fixture(params=["static", "path", "faulty"])
-def rates(request: pytest.FixtureRequest, clock: SteppedClock) -> RateSource:
-    if request.param == "static":
-        return static(clock)
-    return path(clock) if request.param == "path" else FaultyRates(static(clock))
+def lines(clock: SteppedClock) -> list[dict[str, str]]:
+    """What the sources of the feeds say."""
+    at = format_instant(clock.now_ns())
+    return [
+        {"market": "EUR/USD", "bid": "1.1648", "ask": "1.165", "quoted_at": at},
+        {"market": "GBP/EUR", "bid": "1.15", "ask": "1.1502", "quoted_at": at},
+    ]
+
+
+def files(clock: SteppedClock, folder: Path) -> SeveralFeeds:
+    text = "".join(json.dumps(line) + "\n" for line in lines(clock))
+    feeds = [FileFeed(name, folder / name, clock, 100) for name in ("ONE", "TWO")]
+    for feed in feeds:
+        (folder / feed.name).write_text(text, encoding="ascii")
+        feed.poll()
+    return SeveralFeeds(feeds)
+
+
+def answers(clock: SteppedClock, _folder: Path) -> SeveralFeeds:
+    body = json.dumps({"quotations": lines(clock)}).encode()
+    feeds = [HttpFeed(name, "127.0.0.1:1", clock, 100) for name in ("ONE", "TWO")]
+    for feed in feeds:
+        feed._answer(body)
+    return SeveralFeeds(feeds)
+
+
+SOURCES: dict[str, Callable[[SteppedClock, Path], RateSource]] = {
+    "answers": answers,
+    "faulty": lambda clock, _folder: FaultyRates(static(clock)),
+    "files": files,
+    "path": lambda clock, _folder: path(clock),
+    "static": lambda clock, _folder: static(clock),
+}
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def rates(request: pytest.FixtureRequest, clock: SteppedClock, tmp_path: Path) -> RateSource:
+    return SOURCES[request.param](clock, tmp_path)
 
 
 def test_rates_known_pair_is_quoted_once_by_each_source(rates: RateSource) -> None:

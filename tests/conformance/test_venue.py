@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Venue port's contract, on a session of the paper venue."""
+"""The Venue port's contract, on every connection to the paper venue (tests/venue_connections.py).
+
+Calls run on one event loop a test, so that a connection and what serves it live from call to call.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -13,12 +17,15 @@ from sekisho.core.amounts import parse_amount
 from sekisho.core.terms import NAME, parse_instant
 from sekisho.ports import Venue, VenueReport
 from tests.paper_doubles import Desk, order, resting
+from tests.venue_connections import CONNECTIONS
 
-T = TypeVar("T")
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-def run(call: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(call)
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with asyncio.Runner() as runner:
+        yield runner.run
 
 
 @pytest.fixture
@@ -26,9 +33,13 @@ def desk() -> Desk:
     return Desk()
 
 
-@pytest.fixture
-def venue(desk: Desk) -> Venue:
-    return desk.session
+@pytest.fixture(params=sorted(CONNECTIONS))
+def venue(request: pytest.FixtureRequest, desk: Desk, run: Run) -> Iterator[Venue]:
+    connection = CONNECTIONS[request.param](desk)
+    with ExitStack() as stack:
+        found = run(connection.__aenter__())
+        stack.callback(lambda: run(connection.__aexit__(None, None, None)))
+        yield found
 
 
 def kinds(reports: tuple[VenueReport, ...]) -> list[str]:
@@ -40,14 +51,14 @@ def test_venue_has_a_name(venue: Venue) -> None:
     assert NAME.fullmatch(venue.name)
 
 
-def test_venue_good_permit_is_acknowledged(desk: Desk, venue: Venue) -> None:
+def test_venue_good_permit_is_acknowledged(desk: Desk, venue: Venue, run: Run) -> None:
     """A resting order is acknowledged and stands among the open orders."""
     reports = run(venue.submit(desk.permit(resting())))
     assert kinds(reports) == ["new"]
     assert run(venue.open_orders("fx")) == ("o-1",)
 
 
-def test_venue_reports_are_well_formed(desk: Desk, venue: Venue) -> None:
+def test_venue_reports_are_well_formed(desk: Desk, venue: Venue, run: Run) -> None:
     """Amounts and instants are in the one spelling, ids are there, quantities add up."""
     for report in run(venue.submit(desk.permit(order()))):
         assert (report.agent, report.client_order_id) == ("fx", "o-1")
@@ -60,14 +71,14 @@ def test_venue_reports_are_well_formed(desk: Desk, venue: Venue) -> None:
         assert parse_instant(report.transact_at) == desk.clock.now_ns()
 
 
-def test_venue_unsigned_order_is_rejected(desk: Desk, venue: Venue) -> None:
+def test_venue_unsigned_order_is_rejected(desk: Desk, venue: Venue, run: Run) -> None:
     """Without a permit there is a single rejected report, and no order."""
     for text in ("", "no permit", "a.b.c", str(order())):
         assert kinds(run(venue.submit(text))) == ["rejected"]
     assert run(venue.open_orders("fx")) == ()
 
 
-def test_venue_permit_is_taken_once(desk: Desk, venue: Venue) -> None:
+def test_venue_permit_is_taken_once(desk: Desk, venue: Venue, run: Run) -> None:
     """The second time it is rejected, and the order lives on as it was."""
     permit = desk.permit(resting())
     run(venue.submit(permit))
@@ -77,7 +88,7 @@ def test_venue_permit_is_taken_once(desk: Desk, venue: Venue) -> None:
     assert run(venue.open_orders("fx")) == ("o-1",)
 
 
-def test_venue_cancel_ends_a_resting_order(desk: Desk, venue: Venue) -> None:
+def test_venue_cancel_ends_a_resting_order(desk: Desk, venue: Venue, run: Run) -> None:
     """A cancel needs no permit and leaves nothing to execute."""
     run(venue.submit(desk.permit(resting())))
     reports = run(venue.cancel("fx", "o-1"))
@@ -86,7 +97,7 @@ def test_venue_cancel_ends_a_resting_order(desk: Desk, venue: Venue) -> None:
     assert run(venue.open_orders("fx")) == ()
 
 
-def test_venue_open_orders_are_sorted_and_of_one_agent(desk: Desk, venue: Venue) -> None:
+def test_venue_open_orders_are_sorted_and_of_one_agent(desk: Desk, venue: Venue, run: Run) -> None:
     """What another agent has is not told, what is filled neither."""
     for name in ("o-2", "o-10", "o-1"):
         run(venue.submit(desk.permit(resting(name))))
@@ -95,14 +106,14 @@ def test_venue_open_orders_are_sorted_and_of_one_agent(desk: Desk, venue: Venue)
     assert run(venue.open_orders("other")) == ()
 
 
-def test_venue_order_reports_are_all_of_the_order(desk: Desk, venue: Venue) -> None:
+def test_venue_order_reports_are_all_of_the_order(desk: Desk, venue: Venue, run: Run) -> None:
     """What came at once comes again, and what came later too."""
     first = run(venue.submit(desk.permit(resting())))
     second = run(venue.cancel("fx", "o-1"))
     assert run(venue.order_reports("fx", "o-1")) == first + second
 
 
-def test_venue_order_never_seen_is_exactly_one_not_found(venue: Venue) -> None:
+def test_venue_order_never_seen_is_exactly_one_not_found(venue: Venue, run: Run) -> None:
     """Asked twice it is the same report, with the same exec_id."""
     reports = run(venue.order_reports("fx", "o-9"))
     assert kinds(reports) == ["not_found"]
@@ -110,7 +121,7 @@ def test_venue_order_never_seen_is_exactly_one_not_found(venue: Venue) -> None:
     assert run(venue.order_reports("fx", "o-9")) == reports
 
 
-def test_venue_not_found_is_a_proof(desk: Desk, venue: Venue) -> None:
+def test_venue_not_found_is_a_proof(desk: Desk, venue: Venue, run: Run) -> None:
     """A permit that arrives after the venue denied its order is never executed."""
     permit = desk.permit(order())
     run(venue.order_reports("fx", "o-1"))
@@ -118,7 +129,7 @@ def test_venue_not_found_is_a_proof(desk: Desk, venue: Venue) -> None:
     assert kinds(run(venue.order_reports("fx", "o-1"))) == ["rejected"]
 
 
-def test_venue_drop_copy_has_every_report_in_order(desk: Desk, venue: Venue) -> None:
+def test_venue_drop_copy_has_every_report_in_order(desk: Desk, venue: Venue, run: Run) -> None:
     """From zero everything comes, from a later sequence what came since."""
     first = run(venue.submit(desk.permit(order("o-1"))))
     sequence, copied = run(venue.reports_since(0))
@@ -130,7 +141,7 @@ def test_venue_drop_copy_has_every_report_in_order(desk: Desk, venue: Venue) -> 
     assert run(venue.reports_since(0))[1] == first + second
 
 
-def test_venue_exec_ids_are_unique(desk: Desk, venue: Venue) -> None:
+def test_venue_exec_ids_are_unique(desk: Desk, venue: Venue, run: Run) -> None:
     """No two reports of the venue share an exec_id, denials and rejections included."""
     reports = [*run(venue.submit("nonsense")), *run(venue.order_reports("fx", "o-7"))]
     for number in range(5):
@@ -138,7 +149,7 @@ def test_venue_exec_ids_are_unique(desk: Desk, venue: Venue) -> None:
     assert len({report.exec_id for report in reports}) == len(reports) == 12
 
 
-def test_venue_amendment_replaces_the_order(desk: Desk, venue: Venue) -> None:
+def test_venue_amendment_replaces_the_order(desk: Desk, venue: Venue, run: Run) -> None:
     """The order has the new id and quantity; both ids lead to its whole history."""
     run(venue.submit(desk.permit(resting())))
     reports = run(venue.submit(desk.permit(resting("o-2", quantity="8000"), replaces="o-1")))

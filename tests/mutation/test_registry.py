@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sekisho.core.gate import behaviour_checks, checks, decide, rates
+from sekisho.core.gate import behaviour_checks, checks, decide, rates, shutdown_checks
 from sekisho.core.gate.checks import Check
 from tests.mutation.mutants import mutants
 from tests.mutation.running import ROOT, Case, cases_of, install
@@ -26,11 +26,12 @@ from tests.unit.gate import (
     test_prices,
     test_reasons,
     test_scores,
+    test_shutdown,
     test_windows,
 )
 
 QUICK = [case for module in (test_reasons, test_fold, test_memory, test_prices, test_windows,
-                                   test_scores)
+                                   test_scores, test_shutdown)
          for case in cases_of(module)]  # fmt: skip
 """Together under a second; a dropped check must be noticed by one of them."""
 
@@ -69,7 +70,7 @@ def test_registry_holds_every_check_that_is_written() -> None:
     """A function that answers with reasons and is in no registry checks nothing."""
     written = {
         name
-        for module in (checks, rates, behaviour_checks)
+        for module in (checks, rates, behaviour_checks, shutdown_checks)
         for name, function in vars(module).items()
         if is_check(module, function)
     }

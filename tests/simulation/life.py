@@ -28,6 +28,7 @@ from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
 from sekisho.services.stopping import Stopping
+from sekisho.services.venuewatch import VenueWatch
 from tests.ledger_doubles import SoftwareSigner
 from tests.simulation.outside import (
     BEGIN,
@@ -261,8 +262,15 @@ class Gate:
             one.sha256: WatchedKey(world, one.sha256, FixedKey(one.key_number), boot)
             for one in world.certificates
         }
+        self.venue_watch = VenueWatch(log, self.release, clock)
         self.keeper = parts.keeper(
-            log, self.leasing, RateWatch(log, WatchedRates(world)), self.release, clock, keys
+            log,
+            self.leasing,
+            RateWatch(log, WatchedRates(world)),
+            self.release,
+            clock,
+            keys,
+            self.venue_watch,
         )
         self.stopping = Stopping(log, self.release, clock)
         self.incident_watch = parts.incident_watch(log, self.stopping, link, clock)

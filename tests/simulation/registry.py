@@ -298,7 +298,7 @@ class Registry(Stage):
                 name,
                 request.boot,
                 terms.epoch,
-                request.certificates,
+                tuple(granted.status),  # of what it asked for: an agent is one gate's
                 terms.not_good,
                 self.look().state.gates[name].boot == request.boot,
                 forged,

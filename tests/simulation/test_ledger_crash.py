@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ from sekisho.core.ledger.merkle import leaf_hash
 from sekisho.services.journal import Journal
 from tests.ledger_doubles import KEY, naive_root, opened, read_log
 
-SEGMENT_BYTES = 9_000
+OPTIONS: dict[str, Any] = {"segment_bytes_max": 9_000, "kept_entries": 0}
+"""Several segments; what is published in full bundles is read from them."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Run:
 
     async def play(self, disk: SimulatedDisk) -> None:
         """Batches, checkpoints within and across tiles, several segments, a clean reopening."""
-        journal = await opened(disk, segment_bytes_max=SEGMENT_BYTES)
+        journal = await opened(disk, **OPTIONS)
         await self.append(journal, 1)
         await self.publish(journal)
         await self.append(journal, 100)
@@ -58,7 +60,7 @@ class Run:
         self.sequenced.append(b"never waited for")
         await journal.close()
         self.published = self.acknowledged = journal.published_size
-        journal = await opened(disk, segment_bytes_max=SEGMENT_BYTES)
+        journal = await opened(disk, **OPTIONS)
         await self.append(journal, 260)
         await self.publish(journal)
 
@@ -96,13 +98,13 @@ async def check(run: Run, disk: SimulatedDisk) -> None:
         checkpoint_size = checkpoint.size
         assert entries == run.sequenced[: checkpoint.size]
     assert checkpoint_size >= run.published
-    journal = await opened(disk, segment_bytes_max=SEGMENT_BYTES)
+    journal = await opened(disk, **OPTIONS)
     recovered = [entry for _, entry in journal.entries()]
     assert recovered == run.sequenced[: len(recovered)]
     assert len(recovered) >= run.acknowledged
     assert journal.published_size == checkpoint_size
     settled = disk.files()
-    again = await opened(disk, segment_bytes_max=SEGMENT_BYTES)
+    again = await opened(disk, **OPTIONS)
     assert [entry for _, entry in again.entries()] == recovered
     assert disk.files() == settled
     again.append(b"after the crash")
@@ -158,7 +160,7 @@ def test_journal_crashed_while_recovering_recovers_to_the_same_log() -> None:
 
                 disk.point = point
                 try:
-                    await opened(disk, segment_bytes_max=SEGMENT_BYTES)
+                    await opened(disk, **OPTIONS)
                     break
                 except _PowerLost:
                     disk.point = None

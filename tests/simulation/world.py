@@ -160,7 +160,9 @@ class World(Stage):
     async def reconcile(self, gate: Gate) -> None:
         """The gate asks the venue what it does not know."""
         try:
-            await gate.release.reconcile()
+            gate.leasing.clocks.look()
+            await gate.venue_watch.reconcile()
+            await gate.log.durable(gate.log.journal.size - 1)
         except (StorageFailed, OutcomeUnknown) as error:
             self.log_failed(error)
 

@@ -71,8 +71,9 @@ def spec_rows(spec: str) -> dict[str, list[Row]]:
     ]
     assert '`agent_not_active` ("", "", "")' in " ".join(table.split())
     rows["agent_not_active"] = [Row("–", "the agent is known", "—", "—", "—")]
-    # No decision, so the specification of decisions does not name it.
-    rows["control_unavailable"] = [Row("–", "–", "—", "what failed, cut to 200 characters", "—")]
+    # No decision, so the specification of decisions does not name it; what it names comes after.
+    unrecorded = Row("–", "–", "—", "what failed, cut to 200 characters", "—")
+    rows["control_unavailable"].insert(0, unrecorded)
     return rows
 
 
@@ -160,7 +161,7 @@ def test_reasons_page_says_what_the_command_says(code: Code) -> None:
 def test_reasons_page_has_an_example_of_its_code(code: Code) -> None:
     """The example is a reason as programs get it, of this code."""
     blocks = re.findall(r"```json\n(.*?)\n```", part(page(code), "Example"), re.DOTALL)
-    assert [code] == [msgspec.json.decode(block, type=Reason).code for block in blocks]
+    assert {code} == {msgspec.json.decode(block, type=Reason).code for block in blocks}
 
 
 @pytest.mark.parametrize("code", list(Code))
@@ -199,6 +200,6 @@ def test_spec_rows_follow_the_specification() -> None:
     assert ("age", "`ms`") == before["rate_stale"][0][3:]
     assert ("years", "`a`") == changed["rate_stale"][0][3:]
     assert before["exceeds_scope_size"] == changed["exceeds_scope_size"]
-    assert ["actions joined by `,`", "`no price`"] == [
+    assert ["actions joined by `,`", "`no price`", "the mode"] == [
         row.limit for row in before["action_not_permitted"]
     ]

@@ -17,7 +17,8 @@ def test_metrics_show_counts_stages_and_readings() -> None:
     measures = Measures(
         lambda: {"sekisho_lease_left_seconds": lease[0], "sekisho_working_orders": {"bot": 3.0}}
     )
-    measures.answered("refused", ["exceeds_scope_size", "venue_not_allowed"])
+    measures.answered("refused")
+    measures.refused("exceeds_scope_size")
     measures.recorded("decision")
     measures.stage("durable", 1_500_000)
     lease[0] = 7.0

@@ -83,7 +83,7 @@ def test_order_refused_is_a_problem_with_all_reasons() -> None:
         assert "application/problem+json" == got.headers["content-type"]
         content = got.json()
         assert "urn:sekisho:problem:refused" == content["type"]
-        assert ["exceeds_scope_size", "venue_not_allowed"] == [
+        assert ["exceeds_scope_size", "venue_not_allowed", "control_unavailable"] == [
             reason["code"] for reason in content["reasons"]
         ]
         assert {"code": "exceeds_scope_size", "limit": "25000.00", "observed": "180000.00",
@@ -261,6 +261,7 @@ def test_paths_and_methods_unknown_are_problems() -> None:
             ("DELETE", "/v1/orders", 405),
             ("GET", "/v1/orders?after=%00", 400),
             ("GET", "/v1/orders?limit=0", 400),
+            ("GET", "/v1/orders?limit=501", 400),
             ("GET", "/v1/orders?limit=1&limit=2", 400),
             ("GET", "/v1/orders?agent=other", 400),
             ("GET", "/v1/orders/never-sent", 404),

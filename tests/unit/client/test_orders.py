@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, parse_order
+from sekisho.core.gate.order import DecisionContext as GateContext
 from sekisho_client import OrderError, amend_order, amount, cancel_order, new_order
+from sekisho_client.orders import (
+    Amendment,
+    Cancellation,
+    DecisionDigests,
+    LimitOrder,
+    MarketOrder,
+)
 
 NEW: dict[str, Any] = {
     "market": "EUR/USD",
@@ -54,3 +62,75 @@ def test_amount_that_is_not_exact_is_refused(value: Any) -> None:
 def test_decimal_with_an_exponent_is_written_out() -> None:
     """Decimal("1E+3") means 1000 and says so on the wire."""
     assert amount(Decimal("1E+3")) == "1000"
+
+
+def test_typed_orders_are_the_bytes_of_the_functions() -> None:
+    """The classes and the functions say the same."""
+    common = NEW | {"client_order_id": "a-1"}
+    market = MarketOrder(**common)
+    assert new_order("a-1", **NEW) == market.body()
+    assert new_order("a-1", **NEW, price=2) == market.at(2).body()
+    assert LimitOrder(**common, price=2) == market.at(2)
+    amendment = Amendment(client_order_id="a-2", orig_client_order_id="a-1", quantity=1, price="2")
+    assert amend_order("a-2", "a-1", quantity=1, price="2") == amendment.body()
+    cancellation = Cancellation(client_order_id="a-3", orig_client_order_id="a-1")
+    assert cancel_order("a-3", "a-1") == cancellation.body()
+
+
+def test_decision_context_is_read_by_the_gate() -> None:
+    """Digests that were given, and no others, in new orders and amendments."""
+    context = DecisionDigests(model_sha256="a" * 64, reason_sha256="b" * 64)
+    expected = GateContext(model_sha256="a" * 64, reason_sha256="b" * 64)
+    new = parse_order(
+        MarketOrder(**NEW | {"client_order_id": "a-1", "decision_context": context}).body()
+    )
+    assert isinstance(new, NewOrder)
+    assert expected == new.decision_context
+    given = {"client_order_id": "a-2", "orig_client_order_id": "a-1", "quantity": "1"}
+    amended = parse_order(Amendment(**given, decision_context=context).body())
+    assert isinstance(amended, AmendOrder)
+    assert expected == amended.decision_context
+
+
+@pytest.mark.parametrize("digest", ["", "a" * 63, "A" * 64, "a" * 64 + "\n", 5])
+def test_decision_context_that_is_no_digest_is_refused(digest: Any) -> None:
+    """Raw text never slips in where a digest belongs."""
+    with pytest.raises(OrderError, match="inputs_sha256"):
+        DecisionDigests(inputs_sha256=digest).fields()
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"client_order_id": ""}, "order id"),
+        ({"client_order_id": "a" * 37}, "order id"),
+        ({"client_order_id": ".a"}, "order id"),
+        ({"client_order_id": "a\n"}, "order id"),
+        ({"client_order_id": 5}, "order id"),
+        ({"quantity": "0"}, "above zero"),
+        ({"quantity": "0.00"}, "above zero"),
+        ({"price": 0}, "above zero"),
+        ({"price": 1.5}, "never a float"),
+        ({"market": None}, "market: text"),
+        ({"side": True}, "side: text"),
+        ({"counterparty": 5}, "counterparty: text"),
+        ({"account": "x" * 9000}, "at most 8192 bytes"),
+    ],
+)
+def test_order_that_no_gate_takes_is_refused(changes: dict[str, Any], what: str) -> None:
+    """Found before it is sent, with what is wanted."""
+    order = LimitOrder(**NEW | {"client_order_id": "a-1", "price": "1.1"} | changes)
+    with pytest.raises(OrderError, match=what):
+        order.body()
+
+
+def test_request_about_itself_is_refused() -> None:
+    """An amendment or a cancel has an id of its own."""
+    with pytest.raises(OrderError, match="an id of its own"):
+        amend_order("a", "a", quantity=1)
+    with pytest.raises(OrderError, match="an id of its own"):
+        cancel_order("a", "a")
+    with pytest.raises(OrderError, match="above zero"):
+        amend_order("b", "a", quantity=0)
+    with pytest.raises(OrderError, match="above zero"):
+        amend_order("b", "a", quantity=1, price="0")

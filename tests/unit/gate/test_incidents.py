@@ -369,7 +369,7 @@ def test_baseline_learns_nothing_from_what_the_scope_refuses() -> None:
         before = live.world.log.watch.baseline("bot", midnight)
         refused = await live.ask("900000000", venue="NOWHERE")
         after = live.world.log.watch.baseline("bot", midnight)
-        assert codes(refused) == ["venue_not_allowed"]
+        assert codes(refused) == ["venue_not_allowed", "control_unavailable"]
         assert (after.sha256, after.baseline["orders"]) == (before.sha256, 25)
 
     run(story)

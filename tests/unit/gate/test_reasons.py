@@ -291,7 +291,7 @@ def test_decision_of_a_permitted_order_has_every_field() -> None:
     assert world.bot.epoch == 3
     assert FoldWorld().decide(order()).epoch == 0
     decision = world.ask(quantity="100.001")
-    assert (decision.state, decision.monotonic, decision.at) == (6, str(MONOTONIC), NOW)
+    assert (decision.state, decision.monotonic, decision.at) == (9, str(MONOTONIC), NOW)
     assert (decision.verdict, decision.notional, decision.epoch) == ("permitted", "100.01", 3)
     assert decision.before == Counters(
         day="2026-05-15", gross_permitted="0.00", open_reserved="0.00", orders=0, messages=0

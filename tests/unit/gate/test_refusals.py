@@ -216,6 +216,7 @@ def test_all_reasons_are_given_in_the_order_of_the_specification() -> None:
             "venue_not_allowed",
             "outside_trading_hours",
             "region_not_allowed",
+            "control_unavailable",
         ]
 
     run(story)

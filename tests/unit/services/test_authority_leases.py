@@ -21,7 +21,7 @@ from sekisho.core.events import GateBooted
 from sekisho.core.gate.permit import check_signature, load_public_key
 from sekisho.core.identity.ocsp import verify_ocsp
 from sekisho.core.ledger.merkle import Tree
-from sekisho.core.terms import NS, parse_instant
+from sekisho.core.terms import NS, format_instant, parse_instant
 from sekisho.services.leasing import CONTEXT, parse_grant
 from tests.authority_world import (
     GATE_ORIGIN,
@@ -351,9 +351,10 @@ def test_lease_granted_before_counts_until_its_end() -> None:
         await world.lease(gate, issued.certificate_sha256)
         await world.lease(gate)
         world.clock.advance(29)
-        assert (await world.order("hold")).unreached == ("g1",)
+        end = format_instant(world.clock.now_ns() + NS)
+        assert (await world.order("hold")).lease_ends == {"g1": end}
         world.clock.advance(1)
-        assert (await world.order("hold")).unreached == ()
+        assert (await world.order("hold")).lease_ends == {"g1": ""}
 
     play(story())
 

@@ -19,7 +19,7 @@ from sekisho.core.errors import (
 from sekisho.core.events import ApprovalGiven, CrlIssued, StatusChanged
 from sekisho.core.governance.commands import Reach, signed_command_text
 from sekisho.core.identity.crl import read_crl
-from sekisho.core.terms import DAY_S, NS, parse_instant
+from sekisho.core.terms import DAY_S, NS, format_instant, parse_instant
 from sekisho.services.certification import IssuedCertificate
 from sekisho.services.status import KillReport
 from tests.authority_world import (
@@ -309,7 +309,7 @@ def test_kill_reports_orders_that_were_and_were_not_cancelled() -> None:
 
 
 def test_stop_gate_with_a_lease_that_does_not_report_is_unreached() -> None:
-    """While a lease may live, silence is no success; afterwards there is nothing to stop."""
+    """Silence is no success: first it may sign, and later something of it may still rest."""
 
     async def story() -> None:
         world = await AuthorityWorld.start()
@@ -324,8 +324,11 @@ def test_stop_gate_with_a_lease_that_does_not_report_is_unreached() -> None:
         listener.achieved = {}
         assert (await world.order("hold")).complete
         listener.gate = "another"
+        end = format_instant(world.clock.now_ns() + 15 * NS)
+        assert (await world.order("hold")).lease_ends == {"g1": end}
         world.clock.advance(15)
-        assert (await world.order("hold")).unreached == ()
+        silent = await world.order("hold")
+        assert (silent.unreached, silent.lease_ends) == (("g1",), {"g1": ""})
 
     play(story())
 
@@ -342,9 +345,10 @@ def test_stop_after_restart_counts_leases_that_may_be_out() -> None:
         world.clock.advance(59)
         after = await world.again()
         world.clock.advance(59)
-        assert (await after.order("hold")).unreached == ("g1",)
+        end = format_instant(world.clock.now_ns() + NS)
+        assert (await after.order("hold")).lease_ends == {"g1": end}
         world.clock.advance(1)
-        assert (await after.order("hold")).unreached == ()
+        assert (await after.order("hold")).lease_ends == {"g1": ""}
 
     play(story())
 

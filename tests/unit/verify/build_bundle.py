@@ -232,6 +232,9 @@ class Draft:
         self.lease(3, 0)
         rate = {"market": "EUR/USD", "source": "primary", "quoted_at": at(3)}
         self.add("rate_observed", 3, bid="1.1", ask="1.1002", **rate)
+        self.add("venue_reconciled", 3, venue="PAPER", open_orders=0, unknown=0)
+        watch = {"authority_difference_ns": "0", "step_ns": "-1000", "within": True}
+        self.add("clock_observed", 3, wall=at(3), monotonic="0", **watch)
         none, one = counters(0, 0, 0, 0), counters(10000, 10000, 1, 1)
         first = self.decision(3, self.order("order-1", "10000"), none, one)
         self.sign(first)

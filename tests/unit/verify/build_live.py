@@ -5,9 +5,9 @@ Orders, times and people are written out here; verdicts, counters and scores are
 verifier's own functions, whose numbers other tests pin by hand. What tests of the bundle show is
 that nothing of it can be otherwise.
 
-The gate's log: 0 opened, 1 admitted, 2 rate, 3 to 12 and 13 to 22 the baseline's orders on two
-days, 23 baseline, 24 to 29 six orders that stand out, 30 breaker, 31 a seventh, 32 hold, 33 held,
-34 good, 35 restart, 36 re-armed, 37 restart, 38 an ordinary order.
+The gate's log: 0 opened, 1 admitted, 2 rate, 3 venue, 4 to 13 and 14 to 23 the baseline's orders on
+two days, 24 baseline, 25 to 30 six orders that stand out, 31 breaker, 32 a seventh, 33 hold, 34
+held, 35 good, 36 restart, 37 re-armed, 38 restart, 39 an ordinary order.
 
 The authority's: 0 to 6 as in `Draft`, 7 issued, 8 booted, 9 CRL, 10 baseline locked, 11 breaker
 recorded, 12 alert, 13 hold recorded, 14 held, 15 breaker closed, 16 and 17 alerts, 18 grace,
@@ -32,7 +32,7 @@ from tests.unit.verify.build_policy import AGENT
 from tests.unit.verify.build_signed import AUTHORITY, BOOT, GATE, LATER, canonical, sha
 
 USUAL, BIG = "10000", "100000"
-HEAD = 23  # entries of the gate's log before the baseline
+HEAD = 24  # entries of the gate's log before the baseline
 
 
 def on(day: int, minute: int, second: int = 0) -> str:
@@ -54,7 +54,7 @@ class Recorder:
         entry = {"kind": kind, "at": at} | members
         index = len(self.entries)
         self.watch.arrives(index, entry)
-        self.state.apply(entry, instant(at))
+        self.state.apply(entry, instant(at), index)
         self.watch.folded(index, entry, instant(at))
         self.entries.append(entry)
         return entry
@@ -140,6 +140,7 @@ class LiveDraft(Draft):
         add("agent_admitted", on(15, 2), **self._certified(), **more)
         rate = {"market": "EUR/USD", "source": "primary", "bid": "1.1", "ask": "1.1002"}
         add("rate_observed", on(15, 2), **rate, quoted_at=on(15, 2))
+        add("venue_reconciled", on(15, 2), venue="PAPER", open_orders=0, unknown=0)
         for day in (15, 16):
             for minute in range(3, 13):
                 decides(on(day, minute), self.order(f"d{day}-{minute}", USUAL))

@@ -72,7 +72,7 @@ def checkpoint(leaves: list[bytes], origin: str, key: ed25519.Ed25519PrivateKey)
 
 
 class People:
-    """Seats with keys: two approvers, compliance, risk, a trader."""
+    """Seats with keys: two approvers, compliance, risk, a trader, an operator."""
 
     def __init__(self) -> None:
         roles = {
@@ -81,6 +81,7 @@ class People:
             "compliance_c": "compliance",
             "risk_r": "risk",
             "trader_t": "trader",
+            "operator_o": "operator",
         }
         self.keys: dict[str, Any] = {
             seat: ec.generate_private_key(ec.SECP256R1())

@@ -77,6 +77,7 @@ class SmallGate:
         self.opened()
         self.admit()
         self.entry("lease_held", deadline_monotonic="1000")
+        self.outside()
         self.rate()
 
     @property
@@ -93,7 +94,7 @@ class SmallGate:
         """Apply one entry."""
         entry = {"kind": kind, **members}
         self.watch.arrives(self.index, entry)
-        self.state.apply(entry, self.now)
+        self.state.apply(entry, self.now, self.index)
         self.watch.folded(self.index, entry, self.now)
         self.entries.append(entry)
 
@@ -110,6 +111,18 @@ class SmallGate:
             policy_sha256=read(self.document).sha256,
             not_before=times.get("not_before", "2026-05-01T00:00:00.000000000Z"),
             not_after=times.get("not_after", "2027-05-01T00:00:00.000000000Z"),
+        )
+
+    def outside(self, *venues: str, difference: int = 0, step: int = 0) -> None:
+        """Venues are read, and the clock is compared."""
+        for name in venues or ("PAPER", "OTHER", "Z"):
+            self.entry("venue_reconciled", venue=name)
+        most = SECOND * min(one.policy.clock_difference_max_s for one in self.state.agents.values())
+        self.entry(
+            "clock_observed",
+            authority_difference_ns=str(difference),
+            step_ns=str(step),
+            within=max(abs(difference), abs(step)) <= most,
         )
 
     def status(self, status: str, epoch: int = 1, certificate: str = "aa" * 32) -> None:
@@ -165,14 +178,15 @@ class SmallGate:
         """The venue reports on an order."""
         self.reports += 1
         given = {
+            "agent": AGENT,
             "exec_id": f"e{self.reports}",
             "last_quantity": "0",
             "last_price": "0",
             "counterparty": "",
+            "transact_at": instant_text(self.now),
         } | members
         self.entry(
             "execution",
-            agent=AGENT,
             venue="PAPER",
             client_order_id=order_id,
             exec_type=exec_type,
@@ -204,7 +218,7 @@ class SmallGate:
 
     def due(self) -> dict[str, Any]:
         """Kind and fields of what must follow now; empty if nothing must."""
-        due = self.watch.due
+        due = self.watch.broken or self.watch.due
         return {} if due is None else {"kind": due.kind} | due.fields
 
     def follow(self, **changes: Any) -> None:

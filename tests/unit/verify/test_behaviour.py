@@ -163,6 +163,8 @@ def test_order_that_ends_otherwise_is_not_waited_for(exec_type: str) -> None:
     signed(gate, "order-1")
     gate.report("order-1", exec_type)
     gate.report("order-1", "trade", last_quantity="1", last_price="1")
+    if exec_type == "not_found":
+        gate.follow()  # what the venue never saw was executed: a break
     gate.report("order-1", "rejected")
     assert ([], []) == (gate.factor("latency"), gate.factor("success"))
 
@@ -277,6 +279,7 @@ def test_scores_of_a_counterparty_come_from_the_order() -> None:
     """Where counterparties are established, an order that names none is not scored for one."""
     gate = SmallGate(daily_notional_max="none")
     for number in range(20):
+        gate.rate()
         signed(gate, f"o-{number}", quantity=str(number + 1))
         gate.report(f"o-{number}", "trade", last_quantity="1", last_price="1", counterparty="BANK")
         gate.wait(6000)

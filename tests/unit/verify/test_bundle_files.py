@@ -109,9 +109,9 @@ def test_files_swapped_are_named(draft: Draft, tmp_path: Path) -> None:
         ("certificates/log-gate.pem", "certificates/log-authority.pem", "files"),
         ("logs/gate/entries.jsonl", "logs/authority/entries.jsonl", "logs"),
         ("logs/gate/checkpoint", "logs/authority/checkpoint", "logs"),
-        ("logs/gate/tile/0/000.p/22", "logs/gate/tile/entries/000.p/22", "logs"),
-        ("permits/00000004.input", "permits/00000011.input", "permits"),
-        ("permits/00000004.sig", "permits/00000011.sig", "permits"),
+        ("logs/gate/tile/0/000.p/24", "logs/gate/tile/entries/000.p/24", "logs"),
+        ("permits/00000006.input", "permits/00000011.input", "permits"),
+        ("permits/00000006.sig", "permits/00000011.sig", "permits"),
     ]
     for number, (one, other, step) in enumerate(pairs):
         assert {one, other} <= files.keys(), sorted(files)
@@ -138,7 +138,7 @@ def test_entry_changed_is_named_by_its_index(draft: Draft, tmp_path: Path) -> No
     folder = draft.seal(tmp_path / "bundle")
     path = folder / "logs/gate/entries.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"180000"', b'"180001"'))
-    expected = "differs from its digest; the first entry that differs is 7"
+    expected = "differs from its digest; the first entry that differs is 9"
     assert ("files", "logs/gate/entries.jsonl", expected) == failure(verify(folder, draft))
 
 
@@ -225,12 +225,12 @@ def test_agent_certificates_are_exactly_those_issued(draft: Draft, tmp_path: Pat
 def test_log_files_missing_are_named(draft: Draft, tmp_path: Path) -> None:
     """Tiles and bundles of the checkpoint's size are all there; no entry more or less."""
     files = draft.files()
-    for number, path in enumerate(("logs/gate/tile/0/000.p/22", "logs/gate/tile/entries/000.p/22")):
+    for number, path in enumerate(("logs/gate/tile/0/000.p/24", "logs/gate/tile/entries/000.p/24")):
         without = {name: data for name, data in files.items() if name != path}
         assert (path, "is missing") == told(tmp_path / str(number), without, draft)
     path = "logs/gate/entries.jsonl"
     cut = files | {path: files[path].rpartition(b"\n{")[0] + b"\n"}
-    expected = (path, "has 21 entries, the checkpoint 22")
+    expected = (path, "has 23 entries, the checkpoint 24")
     assert expected == told(tmp_path / "cut", cut, draft)
 
 

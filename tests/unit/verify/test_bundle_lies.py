@@ -73,11 +73,11 @@ def issuing_ocsp(draft: Draft) -> str:
 TOO_BIG = reason("exceeds_scope_size", "25000.00", "180000.00", "EUR")
 
 ENTRIES: list[tuple[Change, str, str]] = [
-    (gate(4, more="x"), "gate log, entry 4", "lacks or has unasked the field more"),
-    (gate(4, kind="wish"), "gate log, entry 4", "is of no known kind"),
-    (gate(4, at=at(2)), "gate log, entry 4", "lies before"),
-    (gate(4, at="2026-05-15T09:03:00Z"), "gate log, entry 4", "is no instant"),
-    (gate(4, body_bytes=True), "gate log, entry 4", "is not an integer"),
+    (gate(6, more="x"), "gate log, entry 6", "lacks or has unasked the field more"),
+    (gate(6, kind="wish"), "gate log, entry 6", "is of no known kind"),
+    (gate(6, at=at(2)), "gate log, entry 6", "lies before"),
+    (gate(6, at="2026-05-15T09:03:00Z"), "gate log, entry 6", "is no instant"),
+    (gate(6, body_bytes=True), "gate log, entry 6", "is not an integer"),
     (gate(3, bid=1), "gate log, entry 3", "is no amount"),
     (gate(3, bid="1.10\n"), "gate log, entry 3", "is no amount"),
     (gate(2, deadline_monotonic="01"), "gate log, entry 2", "is no number"),
@@ -99,33 +99,33 @@ def test_entry_of_another_form_fails_step_3(
 
 
 VERDICTS: list[tuple[Change, int, str]] = [
-    (gate(4, verdict="refused"), 4, "is recorded as refused but nothing refuses it"),
-    (gate(7, verdict="permitted"), 7, "is recorded as permitted, computed refused"),
-    (gate(7, reasons=[TOO_BIG]), 7, "has 1 reasons, computed 2"),
-    (gate(7, reasons=[TOO_BIG, TOO_BIG]), 7, "reason 1 is recorded as"),
-    (gate(7, notional="180000.01"), 7, "`notional` is recorded as"),
-    (gate(4, before=counters(1, 0, 0, 0)), 4, "`before` is recorded as"),
-    (gate(4, after=counters(10000, 9999, 1, 1)), 4, "`after` is recorded as"),
-    (gate(4, after=None), 4, "`after` is recorded as"),
-    (gate(4, state=3), 4, "`state` is not the number"),
-    (gate(4, epoch=1), 4, "has epoch 1, computed 0"),
-    (gate(4, certificate_sha256="0" * 64), 4, "another certificate"),
-    (gate(4, policy_sha256=""), 4, "another policy"),
-    (gate(4, agent="nobody"), 4, "another certificate"),
-    (gate(4, monotonic="1000"), 4, "lease_expired"),
-    (gate(8, reasons=[reason("malformed_order", "", "x" * 201)]), 8, "more than 200"),
-    (gate(8, reasons=[reason("market_not_allowed")]), 8, "reason 0 is recorded as"),
-    (gate(8, notional="1.00"), 8, "`notional`"),
-    (lambda d: d.gate[4]["order"].update(quantity="0"), 4, "`quantity` is zero"),
-    (lambda d: d.gate[4]["order"].update(quantity="10000.0000"), 4, ""),
-    (lambda d: d.gate[4]["order"].update(side="both"), 4, "`side` is none of"),
-    (lambda d: d.gate[4]["order"].update(note="x"), 4, "unasked the field note"),
-    (lambda d: d.gate[4]["order"].update(market="EUR/EUR"), 4, "one currency twice"),
-    (lambda d: d.gate[4]["order"].update(currency="GBP"), 4, "no leg"),
-    (gate(4, body_bytes=8193), 4, "such a length is malformed"),
-    (gate(0, region="us-east-1"), 4, "region_not_allowed"),
-    (gate(3, bid="0"), 4, "rate_crossed"),
-    (gate(6, exec_type="new"), 7, "`before`"),
+    (gate(6, verdict="refused"), 6, "is recorded as refused but nothing refuses it"),
+    (gate(9, verdict="permitted"), 9, "is recorded as permitted, computed refused"),
+    (gate(9, reasons=[TOO_BIG]), 9, "has 1 reasons, computed 2"),
+    (gate(9, reasons=[TOO_BIG, TOO_BIG]), 9, "reason 1 is recorded as"),
+    (gate(9, notional="180000.01"), 9, "`notional` is recorded as"),
+    (gate(6, before=counters(1, 0, 0, 0)), 6, "`before` is recorded as"),
+    (gate(6, after=counters(10000, 9999, 1, 1)), 6, "`after` is recorded as"),
+    (gate(6, after=None), 6, "`after` is recorded as"),
+    (gate(6, state=3), 6, "`state` is not the number"),
+    (gate(6, epoch=1), 6, "has epoch 1, computed 0"),
+    (gate(6, certificate_sha256="0" * 64), 6, "another certificate"),
+    (gate(6, policy_sha256=""), 6, "another policy"),
+    (gate(6, agent="nobody"), 6, "another certificate"),
+    (gate(6, monotonic="1000"), 6, "lease_expired"),
+    (gate(10, reasons=[reason("malformed_order", "", "x" * 201)]), 10, "more than 200"),
+    (gate(10, reasons=[reason("market_not_allowed")]), 10, "reason 0 is recorded as"),
+    (gate(10, notional="1.00"), 10, "`notional`"),
+    (lambda d: d.gate[6]["order"].update(quantity="0"), 6, "`quantity` is zero"),
+    (lambda d: d.gate[6]["order"].update(quantity="10000.0000"), 6, ""),
+    (lambda d: d.gate[6]["order"].update(side="both"), 6, "`side` is none of"),
+    (lambda d: d.gate[6]["order"].update(note="x"), 6, "unasked the field note"),
+    (lambda d: d.gate[6]["order"].update(market="EUR/EUR"), 6, "one currency twice"),
+    (lambda d: d.gate[6]["order"].update(currency="GBP"), 6, "no leg"),
+    (gate(6, body_bytes=8193), 6, "such a length is malformed"),
+    (gate(0, region="us-east-1"), 6, "region_not_allowed"),
+    (gate(3, bid="0"), 6, "rate_crossed"),
+    (gate(8, exec_type="new"), 9, "`before`"),
 ]
 
 
@@ -162,44 +162,44 @@ def test_verdict_of_unknown_agent_is_computed(original: Draft, tmp_path: Path) -
 
 
 PERMITS: list[tuple[Change, str]] = [
-    (signed(4, permit_id="0" * 64), "permit_id"),
-    (signed(4, venue="DARK"), "venue"),
-    (signed(4, account="other"), "account"),
-    (signed(4, environment="production"), "environment"),
-    (signed(4, log_index=3), "log_index"),
-    (signed(4, log_origin="else/log"), "log_origin"),
-    (signed(4, leaf_hash=b64(bytes(32))), "leaf_hash"),
-    (signed(4, policy_sha256="0" * 64), "policy_sha256"),
-    (signed(4, certificate_sha256="0" * 64), "certificate_sha256"),
-    (signed(4, agent="other"), "agent"),
-    (signed(4, replaces="order-0"), "replaces"),
-    (signed(11, replaces=None), "replaces"),
-    (signed(11, replaces="order-1"), "replaces"),
-    (signed(4, more="x"), "unasked the field more"),
-    (signed(4, ocsp=None), "lacks or has unasked the field ocsp"),
-    (signed(4, issued_at=at(2)), "another time than recorded"),
-    (signed(4, issued_at=at(3, 1), expires_at=at(3, 2)), "another time than recorded"),
-    (signed(4, expires_at=at(3, 3)), "lasts longer than the policy allows"),
-    (signed(4, expires_at=at(3)), "lasts longer than the policy allows"),
-    (lambda d: signed(4, ocsp=revoked_ocsp(d))(d), "OCSP response is not good"),
+    (signed(6, permit_id="0" * 64), "permit_id"),
+    (signed(6, venue="DARK"), "venue"),
+    (signed(6, account="other"), "account"),
+    (signed(6, environment="production"), "environment"),
+    (signed(6, log_index=5), "log_index"),
+    (signed(6, log_origin="else/log"), "log_origin"),
+    (signed(6, leaf_hash=b64(bytes(32))), "leaf_hash"),
+    (signed(6, policy_sha256="0" * 64), "policy_sha256"),
+    (signed(6, certificate_sha256="0" * 64), "certificate_sha256"),
+    (signed(6, agent="other"), "agent"),
+    (signed(6, replaces="order-0"), "replaces"),
+    (signed(13, replaces=None), "replaces"),
+    (signed(13, replaces="order-1"), "replaces"),
+    (signed(6, more="x"), "unasked the field more"),
+    (signed(6, ocsp=None), "lacks or has unasked the field ocsp"),
+    (signed(6, issued_at=at(2)), "another time than recorded"),
+    (signed(6, issued_at=at(3, 1), expires_at=at(3, 2)), "another time than recorded"),
+    (signed(6, expires_at=at(3, 3)), "lasts longer than the policy allows"),
+    (signed(6, expires_at=at(3)), "lasts longer than the policy allows"),
+    (lambda d: signed(6, ocsp=revoked_ocsp(d))(d), "OCSP response is not good"),
     (
-        lambda d: signed(4, ocsp=b64(d.pki.status(d.log_gate, "good", LATER)))(d),
+        lambda d: signed(6, ocsp=b64(d.pki.status(d.log_gate, "good", LATER)))(d),
         "another certificate's status",
     ),
     (
-        lambda d: signed(4, ocsp=b64(d.pki.status(d.certificate, "good", LATER)))(d),
+        lambda d: signed(6, ocsp=b64(d.pki.status(d.certificate, "good", LATER)))(d),
         "does not cover",
     ),
     (
-        lambda d: signed(4, ocsp=b64(d.pki.status(d.certificate, "good", START, 1)))(d),
+        lambda d: signed(6, ocsp=b64(d.pki.status(d.certificate, "good", START, 1)))(d),
         "does not cover",
     ),
-    (lambda d: signed(4, ocsp=forged_ocsp(d))(d), "bad signature"),
-    (lambda d: signed(4, ocsp=issuing_ocsp(d))(d), "another responder"),
-    (lambda d: d.gate[12].update(decision=7), "names a refused decision"),
-    (lambda d: d.gate[5].update(decision=3), "names no earlier decision"),
-    (lambda d: d.gate[5].update(decision=9), "names no earlier decision"),
-    (lambda d: d.gate[5].update(agent="other"), "names a decision of another agent"),
+    (lambda d: signed(6, ocsp=forged_ocsp(d))(d), "bad signature"),
+    (lambda d: signed(6, ocsp=issuing_ocsp(d))(d), "another responder"),
+    (lambda d: d.gate[14].update(decision=9), "names a refused decision"),
+    (lambda d: d.gate[7].update(decision=3), "names no earlier decision"),
+    (lambda d: d.gate[7].update(decision=11), "names no earlier decision"),
+    (lambda d: d.gate[7].update(agent="other"), "names a decision of another agent"),
 ]
 
 
@@ -219,9 +219,9 @@ def test_permit_that_differs_from_its_decision_fails_step_7(
 def test_permit_signed_by_another_key_fails(original: Draft, tmp_path: Path) -> None:
     """The signature is verified with the certificate in force, and the entry is named."""
     draft = original.copy()
-    permit = draft.jws(draft.payload(4), ec.generate_private_key(ec.SECP256R1()))
-    draft.gate[5]["permit"] = draft.permits[4] = permit
-    expected = ("permits", "gate log, entry 5", "has a permit whose signature does not verify")
+    permit = draft.jws(draft.payload(6), ec.generate_private_key(ec.SECP256R1()))
+    draft.gate[7]["permit"] = draft.permits[6] = permit
+    expected = ("permits", "gate log, entry 7", "has a permit whose signature does not verify")
     assert expected == outcome(draft, tmp_path)
 
 
@@ -230,10 +230,10 @@ def test_permit_bad_signature_before_another_fault_is_named_first(
 ) -> None:
     """Signatures are verified in parallel; still the first bad entry is the one that is named."""
     draft = original.copy()
-    permit = draft.jws(draft.payload(4), ec.generate_private_key(ec.SECP256R1()))
-    draft.gate[5]["permit"] = draft.permits[4] = permit
-    signed(11, venue="DARK")(draft)
-    assert "gate log, entry 5" == outcome(draft, tmp_path)[1]
+    permit = draft.jws(draft.payload(6), ec.generate_private_key(ec.SECP256R1()))
+    draft.gate[7]["permit"] = draft.permits[6] = permit
+    signed(13, venue="DARK")(draft)
+    assert "gate log, entry 7" == outcome(draft, tmp_path)[1]
 
 
 def late(draft: Draft, *acts: Change) -> Draft:
@@ -320,7 +320,7 @@ def test_permit_for_a_cancel_fails(original: Draft, tmp_path: Path) -> None:
         for i, e in enumerate(original.gate)
         if e["kind"] == "decision" and e["order"] and e["order"]["action"] == "cancel"
     )
-    draft = late(original.copy(), lambda d: d.gate.append(dict(d.gate[12], decision=cancel)))
+    draft = late(original.copy(), lambda d: d.gate.append(dict(d.gate[14], decision=cancel)))
     step, _, told = outcome(draft, tmp_path)
     assert ("permits", "names a decision that gets no permit") == (step, told)
 
@@ -438,10 +438,10 @@ def test_gate_booted_of_another_history_fails(original: Draft, tmp_path: Path) -
 
 
 ACTED: list[tuple[Change, int, str]] = [
-    (gate(19, status="revoked"), 19, "acts on revoked"),
-    (gate(19, epoch=9), 19, "epoch that the authority's log lacks"),
-    (gate(19, certificate_sha256="0" * 64), 19, "did not issue"),
-    (gate(21, epoch=1), 21, "acts on good"),
+    (gate(21, status="revoked"), 21, "acts on revoked"),
+    (gate(21, epoch=9), 21, "epoch that the authority's log lacks"),
+    (gate(21, certificate_sha256="0" * 64), 21, "did not issue"),
+    (gate(23, epoch=1), 23, "acts on good"),
 ]
 
 

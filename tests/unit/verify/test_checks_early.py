@@ -145,6 +145,7 @@ def test_row_4_other_environment_refuses() -> None:
     gate = SmallGate()
     gate.opened(environment="rehearsal")
     gate.entry("lease_held", deadline_monotonic="1000")
+    gate.outside()
     assert [("environment_mismatch", "test", "rehearsal", "")] == gate.judge(new())
 
 
@@ -159,6 +160,7 @@ def test_row_5_no_lease_after_opening_refuses() -> None:
     """Opening the gate ends the lease."""
     gate = SmallGate()
     gate.opened()
+    gate.outside()
     assert [("lease_expired", "", "5", "ns")] == gate.judge(new(), 5)
 
 
@@ -288,6 +290,7 @@ def test_row_24_region_outside_scope_refuses() -> None:
     gate = SmallGate(regions=["eu-west-1", "us-east-1"])
     gate.opened(region="ap-east-1")
     gate.entry("lease_held", deadline_monotonic="1000")
+    gate.outside()
     assert [("region_not_allowed", "eu-west-1,us-east-1", "ap-east-1", "")] == gate.judge(new())
 
 

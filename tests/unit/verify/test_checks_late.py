@@ -293,6 +293,7 @@ def test_row_20_and_21_venue_and_counterparty() -> None:
     expected = [
         ("venue_not_allowed", "PAPER", "DARK", ""),
         ("counterparty_not_allowed", "BANK,PAPER", "DARK", ""),
+        ("control_unavailable", "", "venue DARK is not reconciled", ""),
     ]
     assert expected == gate.judge(new("order-3", venue="DARK"))
 
@@ -330,6 +331,7 @@ def test_reasons_all_rows_in_order() -> None:
         "exceeds_quantity",
         "venue_not_allowed",
         "outside_trading_hours",
+        "control_unavailable",
     ] == codes(found)
 
 

@@ -48,7 +48,7 @@ def test_main_good_bundle_prints_steps_refusals_and_trust(
     assert 0 == run(places)
     text = capsys.readouterr().out
     assert "verdicts     5 permitted and 3 refused, all re-computed\n" in text
-    refusal = "7 order-2  exceeds_scope_size: limit 25000.00, observed 180000.00 EUR\n"
+    refusal = "9 order-2  exceeds_scope_size: limit 25000.00, observed 180000.00 EUR\n"
     assert refusal in text
     assert (
         "SELF-ASSERTED: integrity shown, truncation and rewriting not excluded\n"
@@ -107,7 +107,7 @@ def test_main_without_root_exits_2(places: Places) -> None:
     assert 2 == stopped.value.code
 
 
-@pytest.mark.parametrize("size", [1, 5, 22])
+@pytest.mark.parametrize("size", [1, 5, 24])
 def test_main_kept_checkpoint_of_the_log_anchors(
     draft: Draft, places: Places, tmp_path: Path, size: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,7 +116,7 @@ def test_main_kept_checkpoint_of_the_log_anchors(
     (tmp_path / "kept").write_bytes(checkpoint(leaves, GATE, draft.pki.gate_key))
     assert 0 == run(places, "--checkpoint", tmp_path / "kept")
     text = capsys.readouterr().out
-    assert f"completeness anchored: gate log, first {size} of 22 entries\n" in text
+    assert f"completeness anchored: gate log, first {size} of 24 entries\n" in text
     assert "SELF-ASSERTED" not in text
 
 
@@ -153,7 +153,7 @@ def test_main_truncated_log_shows_against_a_kept_checkpoint(
     bundle = cut.seal(tmp_path / "bundle")
     assert 0 == run((bundle, places[1]))
     assert 1 == run((bundle, places[1]), "--checkpoint", tmp_path / "kept")
-    assert "is of size 22: the log was cut" in capsys.readouterr().out
+    assert "is of size 24: the log was cut" in capsys.readouterr().out
 
 
 def test_main_approvers_from_outside_must_hold_every_key(

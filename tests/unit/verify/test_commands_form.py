@@ -35,6 +35,9 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("rearm", {"epoch": 1, "latch": "circuit_breaker", "incident": INCIDENT}),
     ("go_live", {"epoch": 0, "baseline_sha256": DIGEST}),
     ("hold", {"epoch": 3}),
+    ("rearm", {"epoch": 1, "latch": "shutdown"}),
+    ("shutdown", {"mode": "cancel_only"}),
+    ("shutdown", {"mode": "reduce_only", "epoch": 1}),
 ]
 
 
@@ -71,6 +74,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("go_live", {"epoch": 0, "baseline_sha256": "x"}, "is no SHA-256"),
     ("go_live", {"epoch": 0, "baseline_sha256": DIGEST, "incident": INCIDENT}, "a field incident"),
     ("hold", {"incident": INCIDENT}, "has a field incident"),
+    ("hold", {"mode": "cancel_only"}, "has a field mode"),
+    ("shutdown", {}, "lacks the field mode"),
+    ("shutdown", {"mode": "none"}, "no known value"),
     ("kill", {"baseline_sha256": DIGEST}, "has a field baseline_sha256"),
     ("revoke", {"more": "x"}, "unasked the field more"),
 ]

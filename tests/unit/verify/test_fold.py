@@ -126,13 +126,13 @@ def test_trade_repeated_exec_id_has_no_effect() -> None:
 
 @pytest.mark.parametrize("exec_type", ["canceled", "expired", "rejected", "not_found"])
 def test_report_that_ends_an_order_closes_it(exec_type: str) -> None:
-    """Nothing is reserved any more, gross stays, and later reports are orphans."""
+    """Nothing is reserved any more, gross stays, and a fill that is told later is booked."""
     gate = SmallGate()
     gate.judge(new())
     gate.report("order-1", exec_type)
     assert ("10000.00", "0.00", 1, 1) == gate.counters()
     gate.report("order-1", "trade", last_quantity="1", last_price="1")
-    assert (1, 0) == (gate.agent.orphans, gate.position())
+    assert (0, UNIT) == (gate.agent.orphans, gate.position())
 
 
 @pytest.mark.parametrize("exec_type", ["rejected", "not_found"])

@@ -25,7 +25,12 @@ def recorded_alone(kind: str = "hold", certificate: str = "a") -> tuple[Procedur
 
     issued = {"a" * 64: made(1), "b" * 64: made(2)}
     procedure = Procedure(issued, {}, lambda *_: [])
-    told: dict[str, Any] = {"incident": "1" * 32, "agent": AGENT, "incident_kind": kind}
+    told: dict[str, Any] = {
+        "incident": "1" * 32,
+        "agent": AGENT,
+        "incident_kind": kind,
+        "score": "risk",
+    }
     told["certificate_sha256"] = certificate * 64
     procedure.handlers["incident_recorded"](0, told, 0)
     return procedure, issued

@@ -58,7 +58,7 @@ def verify(draft: Draft, permit: str, **changes: Any) -> VerifiedPermit:
 
 def test_verify_permit_good_returns_what_may_be_executed(draft: Draft) -> None:
     """The order, exactly, and where its decision stands."""
-    found = verify(draft, draft.permits[4])
+    found = verify(draft, draft.permits[6])
     assert draft.order("order-1", "10000") == found.order
     assert (AGENT, "test", "PAPER", "main", "") == (
         found.agent,
@@ -67,12 +67,12 @@ def test_verify_permit_good_returns_what_may_be_executed(draft: Draft) -> None:
         found.account,
         found.replaces,
     )
-    assert (4, instant(at(3)), instant(at(3, 2))) == (
+    assert (6, instant(at(3)), instant(at(3, 2))) == (
         found.log_index,
         found.issued_at_ns,
         found.expires_at_ns,
     )
-    assert "order-3" == verify(draft, draft.permits[11]).replaces
+    assert "order-3" == verify(draft, draft.permits[13]).replaces
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_verify_permit_other_circumstances_refuse(
 ) -> None:
     """Venue, clock and environment are the counterparty's own."""
     with pytest.raises(VerificationFailed, match=what):
-        verify(draft, draft.permits[4], **changes)
+        verify(draft, draft.permits[6], **changes)
 
 
 def test_verify_permit_default_accepts_production_only(draft: Draft) -> None:
@@ -99,7 +99,7 @@ def test_verify_permit_default_accepts_production_only(draft: Draft) -> None:
     pki = draft.pki
     with pytest.raises(VerificationFailed, match="is of environment test"):
         verify_permit(
-            draft.permits[4],
+            draft.permits[6],
             certificate=draft.certificate.public_bytes(Encoding.DER),
             issuing=pki.issuing.public_bytes(Encoding.PEM),
             root=pki.root.public_bytes(Encoding.DER),
@@ -132,7 +132,7 @@ def test_verify_permit_other_payload_refuses(
 ) -> None:
     """Signed by the agent's key, and still not to be honoured."""
     with pytest.raises(VerificationFailed, match=what):
-        verify(draft, draft.jws(draft.payload(4, **changes)))
+        verify(draft, draft.jws(draft.payload(6, **changes)))
 
 
 @pytest.mark.parametrize("status", ["hold", "revoked"])
@@ -140,22 +140,22 @@ def test_verify_permit_status_not_good_refuses(draft: Draft, status: str) -> Non
     """The status inside must say good, of this certificate."""
     response = b64(draft.pki.status(draft.certificate, status, LATER.replace(minute=3)))
     with pytest.raises(VerificationFailed, match=f"carries status {status}"):
-        verify(draft, draft.jws(draft.payload(4, ocsp=response)))
+        verify(draft, draft.jws(draft.payload(6, ocsp=response)))
     other = b64(draft.pki.status(draft.log_gate, "good", LATER.replace(minute=3)))
     with pytest.raises(VerificationFailed, match="status of another certificate"):
-        verify(draft, draft.jws(draft.payload(4, ocsp=other)))
+        verify(draft, draft.jws(draft.payload(6, ocsp=other)))
 
 
 def test_verify_permit_signature_of_another_key_refuses(draft: Draft) -> None:
     """Only the certified key signs."""
-    permit = draft.jws(draft.payload(4), ec.generate_private_key(ec.SECP256R1()))
+    permit = draft.jws(draft.payload(6), ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(VerificationFailed, match="signature that does not verify"):
         verify(draft, permit)
 
 
 def test_verify_permit_every_changed_character_refuses(draft: Draft) -> None:
     """No character is without meaning, not even the unused bits of base64url."""
-    permit = draft.permits[4]
+    permit = draft.permits[6]
     for position in [*range(0, len(permit), 37), len(permit) - 1]:
         for other in "AB.":
             if permit[position] != other:
@@ -166,7 +166,7 @@ def test_verify_permit_every_changed_character_refuses(draft: Draft) -> None:
 
 def test_verify_permit_other_header_refuses(draft: Draft) -> None:
     """One header, to the byte: no `none`, no other order of its members."""
-    _, payload, signature = draft.permits[4].split(".")
+    _, payload, signature = draft.permits[6].split(".")
     for header in (b'{"alg":"none"}', b'{"typ":"sekisho-permit","alg":"ES256"}'):
         text = base64.urlsafe_b64encode(header).rstrip(b"=").decode()
         with pytest.raises(VerificationFailed, match="another header"):
@@ -180,7 +180,7 @@ def encoded(data: bytes) -> str:
 
 def test_verify_permit_signed_for_another_purpose_refuses(draft: Draft) -> None:
     """A signature over the same bytes with another context line is no permit."""
-    header, payload, _ = draft.permits[4].split(".")
+    header, payload, _ = draft.permits[6].split(".")
     raw = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
     assert raw.startswith(b"sekisho/permit/v1\n")
     other = f"{header}.{encoded(raw.replace(b'permit/v1', b'permit/v9', 1))}"
@@ -193,7 +193,7 @@ def test_verify_permit_signed_for_another_purpose_refuses(draft: Draft) -> None:
 
 def test_verify_permit_other_spelling_of_the_same_refuses(draft: Draft) -> None:
     """Unused bits of the last character, a longer signature, more than any permit has."""
-    permit = draft.permits[4]
+    permit = draft.permits[6]
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = letters[letters.index(permit[-1]) ^ 1]  # 64 bytes leave four unused bits
     header, payload, signature = permit.split(".")
@@ -215,7 +215,7 @@ def test_verify_permit_carrying_a_cancel_refuses(draft: Draft) -> None:
     cancel = {"action": "cancel", "client_order_id": "x", "orig_client_order_id": "y"}
     changes = {"order": cancel, "venue": "", "account": ""}
     with pytest.raises(VerificationFailed, match="carries no new order"):
-        verify(draft, draft.jws(draft.payload(4, **changes)), venue="")
+        verify(draft, draft.jws(draft.payload(6, **changes)), venue="")
 
 
 CERTIFICATES: list[tuple[dict[str, Any], str]] = [
@@ -235,7 +235,7 @@ def test_verify_permit_certificate_outside_the_profile_refuses(
     """Profile and path of the certificate, before anything else."""
     leaf = draft.pki.agent_certificate(AGENT, "Example Trading", draft.scope_value(), **changes)
     with pytest.raises(VerificationFailed, match=what):
-        verify(draft, draft.permits[4], certificate=leaf.public_bytes(Encoding.DER))
+        verify(draft, draft.permits[6], certificate=leaf.public_bytes(Encoding.DER))
 
 
 def test_verify_permit_unknown_extension_not_critical_passes_the_profile(draft: Draft) -> None:
@@ -243,7 +243,7 @@ def test_verify_permit_unknown_extension_not_critical_passes_the_profile(draft: 
     more = [(x509.OCSPNoCheck(), False)]
     leaf = draft.pki.agent_certificate(AGENT, "Example Trading", draft.scope_value(), more=more)
     with pytest.raises(VerificationFailed, match="names another certificate"):
-        verify(draft, draft.permits[4], certificate=leaf.public_bytes(Encoding.DER))
+        verify(draft, draft.permits[6], certificate=leaf.public_bytes(Encoding.DER))
 
 
 def test_verify_permit_wrong_authorities_refuse(draft: Draft) -> None:
@@ -257,7 +257,7 @@ def test_verify_permit_wrong_authorities_refuse(draft: Draft) -> None:
         {"certificate": draft.log_gate.public_bytes(Encoding.DER)},
     ):
         with pytest.raises(VerificationFailed):
-            verify(draft, draft.permits[4], **changes)
+            verify(draft, draft.permits[6], **changes)
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])

@@ -216,7 +216,7 @@ def ended(
     return at, cause
 
 
-HELD = 34  # entries of the gate's log when the gate has acted on the hold
+HELD = 35  # entries of the gate's log when the gate has acted on the hold
 
 ENDS: list[tuple[int, list[Any], str, str, str]] = [
     (19, [], on(17, 13), "grace_expired", ""),
@@ -417,12 +417,12 @@ def test_incident_that_arrives_while_another_is_open_is_closed_at_once(
 def test_breaker_ends_by_a_rearming_directly_closed(original: LiveDraft, tmp_path: Path) -> None:
     """Without the hold: the re-arming ends the breaker's incident."""
     draft = copied(original)
-    draft.gate[31:] = []
+    draft.gate[32:] = []
     commands = draft.signed(BOTH, "rearm", 13, latch="circuit_breaker", epoch=0)
     draft.recorder.watch.due = None
     rearmed = {"kind": "rearmed", "at": on(17, 13), "agent": AGENT, "latch": "circuit_breaker"}
     restart = {"kind": "accumulation_restarted", "at": on(17, 13), "agent": AGENT}
-    draft.gate += [rearmed | commands, restart | {"first": 23, "last": 31}]
+    draft.gate += [rearmed | commands, restart | {"first": 24, "last": 32}]
     incident = str(draft.authority[11]["incident"])
     given = {"agent": AGENT, "latch": "circuit_breaker", "epoch": 0} | commands
     entries: list[dict[str, Any]] = [

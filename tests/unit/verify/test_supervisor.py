@@ -121,14 +121,14 @@ def at_end(draft: LiveDraft, authority: int, gate: int, at: str = on(17, 12)) ->
 
 
 UNFINISHED: list[tuple[int, int, str, str]] = [
-    (11, 31, on(17, 12), "OPEN: not recorded by the authority"),
-    (12, 31, on(17, 12), "OPEN: latched"),
-    (15, 34, on(17, 12), ""),
-    (17, 34, on(17, 12), "OPEN: alerting"),
-    (19, 34, on(17, 12), "OPEN: grace"),
-    (19, 34, on(17, 13), "OPEN: grace, over since 2026-05-17T09:13:00Z"),
-    (20, 34, on(17, 13), "OPEN: acknowledged"),
-    (11, 30, on(17, 12), "OPEN: the gate's log ends where incident_opened has to follow"),
+    (11, 32, on(17, 12), "OPEN: not recorded by the authority"),
+    (12, 32, on(17, 12), "OPEN: latched"),
+    (15, 35, on(17, 12), ""),
+    (17, 35, on(17, 12), "OPEN: alerting"),
+    (19, 35, on(17, 12), "OPEN: grace"),
+    (19, 35, on(17, 13), "OPEN: grace, over since 2026-05-17T09:13:00Z"),
+    (20, 35, on(17, 13), "OPEN: acknowledged"),
+    (11, 31, on(17, 12), "OPEN: the gate's log ends where incident_opened has to follow"),
 ]
 
 
@@ -149,7 +149,7 @@ def test_incident_ended_and_not_closed_at_the_end_is_named(
     original: LiveDraft, tmp_path: Path
 ) -> None:
     """The process ended between the two entries."""
-    draft = at_end(copied(original), 19, 34, on(17, 12))
+    draft = at_end(copied(original), 19, 35, on(17, 12))
     change = draft.changed(2, "revoked", "grace_expired")
     draft.ends_revoked()
     draft.authority.append({"kind": "status_changed", "at": on(17, 13)} | change)
@@ -169,16 +169,16 @@ def test_failure_shows_in_its_check_and_nothing_after_it_is_passed(
 
     plain = Draft()
     wrong = plain.copy()
-    permit = wrong.jws(wrong.payload(4, venue="DARK"))
-    wrong.permits[4] = wrong.gate[5]["permit"] = permit
-    scores = copied(original).gate[24]["scores"] | {"anomaly": "0.900000"}
+    permit = wrong.jws(wrong.payload(6, venue="DARK"))
+    wrong.permits[6] = wrong.gate[7]["permit"] = permit
+    scores = copied(original).gate[25]["scores"] | {"anomaly": "0.900000"}
     cases = [
         (lie(plain.copy(), "gate", 4, more="x"), "pnnnnnn"),
         (lie(plain.copy(), "authority", 6, resolution_sha256="0" * 64), "pnfnnnn"),
-        (lie(plain.copy(), "gate", 20, epoch=0), "pnpffnn"),
+        (lie(plain.copy(), "gate", 22, epoch=0), "pnpffnn"),
         (wrong, "pfpnnnn"),
-        (lie(copied(original), "gate", 24, scores=scores), "pnpnnfn"),
-        (lie(copied(original), "gate", 30, observed="0.740000"), "pnpnnnf"),
+        (lie(copied(original), "gate", 25, scores=scores), "pnpnnfn"),
+        (lie(copied(original), "gate", 31, observed="0.740000"), "pnpnnnf"),
         (lie(copied(original), "authority", 18, ends_at=on(17, 14)), "pnnnnnf"),
         (lie(copied(original), "authority", 10, seats=["risk_r"]), "pnnnnfn"),
         (lie(copied(original), "authority", 13, observed="0.860000"), "ppppnpf"),
@@ -197,16 +197,16 @@ def test_failure_shows_in_its_check_and_nothing_after_it_is_passed(
 
 
 SCORES: list[tuple[int, Any, str]] = [
-    (24, {"stressed": "no"}, "`scores.stressed` is recorded as"),
-    (24, {"baseline_sha256": ""}, "`scores.baseline_sha256` is recorded as"),
-    (24, {"anomaly": "0.916161"}, "`scores.anomaly` is recorded as"),
-    (24, {"factors": {}}, "`scores.factors` is recorded as"),
-    (25, {"risk": "0.124999"}, "`scores.risk` is recorded as"),
-    (25, {"scored": 24}, "`scores.risk` is recorded as"),
-    (24, {"scored": 25}, "take in later entries"),
-    (24, None, "records no scores"),
-    (3, None, "records no scores"),
-    (3, {"risk": "0.000000"}, "`scores.risk` is recorded as"),
+    (25, {"stressed": "no"}, "`scores.stressed` is recorded as"),
+    (25, {"baseline_sha256": ""}, "`scores.baseline_sha256` is recorded as"),
+    (25, {"anomaly": "0.916161"}, "`scores.anomaly` is recorded as"),
+    (25, {"factors": {}}, "`scores.factors` is recorded as"),
+    (26, {"risk": "0.124999"}, "`scores.risk` is recorded as"),
+    (26, {"scored": 25}, "`scores.risk` is recorded as"),
+    (25, {"scored": 26}, "take in later entries"),
+    (25, None, "records no scores"),
+    (4, None, "records no scores"),
+    (4, {"risk": "0.000000"}, "`scores.risk` is recorded as"),
 ]
 
 
@@ -226,9 +226,9 @@ def test_scores_that_do_not_follow_fail(
 def test_scores_where_there_are_none_fail(tmp_path: Path) -> None:
     """A cancel, a malformed order and an unknown agent have none."""
     plain = Draft()
-    for number, index in enumerate((8, 14)):
+    for number, index in enumerate((10, 16)):
         draft = plain.copy()
-        draft.gate[index]["scores"] = plain.gate[4]["scores"]
+        draft.gate[index]["scores"] = plain.gate[6]["scores"]
         found = outcome(draft, tmp_path / str(number))
         expected = ("baseline", f"gate log, entry {index}", "records scores where there are none")
         assert expected == found
@@ -243,7 +243,7 @@ def test_scores_where_there_are_none_fail(tmp_path: Path) -> None:
 
 def adopted(**members: Any) -> Change:
     """The gate's entry otherwise."""
-    return lambda draft: draft.gate[23].update(members)
+    return lambda draft: draft.gate[24].update(members)
 
 
 def relocked(**told: Any) -> Change:
@@ -283,7 +283,7 @@ def test_baseline_other_than_the_locked_one_fails(
     change(draft)
     step, place, told = outcome(draft, tmp_path)
     if what:
-        assert ("baseline", "gate log, entry 23") == (step, place), told
+        assert ("baseline", "gate log, entry 24") == (step, place), told
         assert what in told
     else:
         assert "" == told
@@ -292,18 +292,18 @@ def test_baseline_other_than_the_locked_one_fails(
 def test_baseline_that_is_not_what_the_log_shows_fails(original: LiveDraft, tmp_path: Path) -> None:
     """Recorded and locked by everybody, and yet not what was observed."""
     draft = copied(original)
-    lie = dict(draft.gate[23]["baseline"], orders=200)
+    lie = dict(draft.gate[24]["baseline"], orders=200)
     digest = sha(canonical(lie))
-    draft.gate[23].update(baseline=lie, baseline_sha256=digest)
+    draft.gate[24].update(baseline=lie, baseline_sha256=digest)
     relocked(baseline_sha256=digest)(draft)
     step, place, told = outcome(draft, tmp_path)
-    assert ("baseline", "gate log, entry 23") == (step, place)
+    assert ("baseline", "gate log, entry 24") == (step, place)
     assert "`orders` is recorded as 200, computed 20" in told
 
 
 RECORDED: list[tuple[dict[str, Any], str]] = [
     ({"origin": "else/log"}, "as of another place"),
-    ({"index": 31}, "as of another place"),
+    ({"index": 32}, "as of another place"),
     ({"score": "anomaly"}, "`score`"),
     ({"factor": "size"}, "`factor`"),
     ({"observed": "0.875001"}, "`observed`"),
@@ -319,16 +319,16 @@ def test_incident_recorded_otherwise_than_opened_fails(
     draft = copied(original)
     draft.authority[13].update(members)
     step, place, told = outcome(draft, tmp_path)
-    assert ("incidents", "gate log, entry 32") == (step, place), told
+    assert ("incidents", "gate log, entry 33") == (step, place), told
     assert what in told
 
 
-@pytest.mark.parametrize(("index", "cut"), [(5, False), (31, True), (77, True)])
+@pytest.mark.parametrize(("index", "cut"), [(5, False), (32, True), (77, True)])
 def test_incident_that_only_the_authority_knows_fails(
     original: LiveDraft, tmp_path: Path, index: int, cut: bool
 ) -> None:
     """The gate's log was changed, or cut before it."""
-    draft = at_end(copied(original), 12, 31)
+    draft = at_end(copied(original), 12, 32)
     invented = draft.authority[11] | {"incident": "f" * 32, "index": index}
     draft.authority[11] = invented
     step, _, told = outcome(draft, tmp_path)

@@ -1,6 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trading agent installs: exact orders for its gate."""
+"""What a trading agent installs: exact orders, and a gate that answers in values."""
 
+from sekisho_client.answers import (
+    Permitted,
+    PossiblyIssued,
+    Refused,
+    Unavailable,
+    Unknown,
+    Withdrawn,
+)
+from sekisho_client.async_gate import AsyncGate, connect_async
+from sekisho_client.failures import NotAuthenticated, ProtocolError
+from sekisho_client.gate import Gate, connect
 from sekisho_client.orders import OrderError, amend_order, amount, cancel_order, new_order
 
-__all__ = ["OrderError", "amend_order", "amount", "cancel_order", "new_order"]
+__all__ = [
+    "AsyncGate",
+    "Gate",
+    "NotAuthenticated",
+    "OrderError",
+    "Permitted",
+    "PossiblyIssued",
+    "ProtocolError",
+    "Refused",
+    "Unavailable",
+    "Unknown",
+    "Withdrawn",
+    "amend_order",
+    "amount",
+    "cancel_order",
+    "connect",
+    "connect_async",
+    "new_order",
+]

@@ -14,6 +14,7 @@ from fractions import Fraction
 from sekisho_verify.behaviour import Behaviour
 from sekisho_verify.canonical import SECOND, cents_up
 from sekisho_verify.limits import Scope
+from sekisho_verify.outside import Ended
 from sekisho_verify.policy import Policy
 
 
@@ -53,6 +54,7 @@ class Working:
     total: int
     reserved: int
     filled: int = 0
+    phase: str = "permitted"
     pending: Pending | None = None
     names: list[str] = dataclasses.field(default_factory=list)
 
@@ -109,6 +111,7 @@ class Agent:
         self.known_ids: set[str] = set()
         self.working: dict[int, Working] = {}
         self.by_name: dict[str, Working] = {}
+        self.ended: dict[str, Ended] = {}
         self.open_reserved = 0
         self.reserved_by_side: dict[tuple[str, int], int] = defaultdict(int)
         self.positions: dict[str, int] = defaultdict(int)
@@ -121,6 +124,9 @@ class Agent:
         self.failures = 0
         self.latches: set[str] = set()
         self.orphans = 0
+        self.unbooked = 0
+        self.shutdown = ""
+        self.narrowed = -1
         self.behaviour = Behaviour()
 
     @property
@@ -152,6 +158,25 @@ class Agent:
         self.working.pop(order.decision, None)
         for name in order.names:
             self.by_name.pop(name, None)
+
+    def end(self, order: Working, at: int) -> None:
+        """The venue's word that the order has ended, by its time: kept until the day after next."""
+        pending = order.pending
+        most = order.quantity if pending is None else max(order.quantity, pending.quantity)
+        ended = Ended(
+            order.market,
+            order.currency,
+            order.pair,
+            order.direction,
+            order.total,
+            order.quantity,
+            most,
+            order.filled,
+            at,
+            self.day,
+        )
+        self.ended |= dict.fromkeys(order.names, ended)
+        self.close(order)
 
     def drop_pending(self, order: Working) -> None:
         """An amendment came to nothing: the order reserves again what it does without it."""

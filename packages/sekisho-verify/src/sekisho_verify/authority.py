@@ -12,8 +12,9 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from sekisho_verify import canonical, certificates, people
+from sekisho_verify import assigned, canonical, certificates, people
 from sekisho_verify import policy as policies
+from sekisho_verify.assigned import Assignments
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.certificates import Authority, Certificate
 from sekisho_verify.entries import Entry
@@ -63,7 +64,8 @@ class AuthorityLog:
         registered: policies by digest.
         issued: certificates by digest, in order.
         log_certificates: digests of certified log keys.
-        epoch: number of status changes so far.
+        epoch: number of status changes and moves to another gate so far.
+        assignments: which gate had which agent.
         approver_keys: SubjectPublicKeyInfo of each key whose approval a certificate rests on,
             with the index of that certificate's entry.
         procedure: incidents, re-armings, locked baselines.
@@ -81,6 +83,7 @@ class AuthorityLog:
         self.boots: list[tuple[int, Entry]] = []
         self.boot_ids: set[tuple[str, str]] = set()
         self.epoch = 0
+        self.assignments = Assignments()
         self.agent_epochs: dict[str, int] = defaultdict(int)
         self.approver_keys: dict[bytes, tuple[str, int]] = {}
         self._environment = ""
@@ -103,6 +106,7 @@ class AuthorityLog:
             "status_changed": self._status_changed,
             "crl_issued": self._crl_issued,
             "gate_booted": self._gate_booted,
+            "agent_assigned": self._agent_assigned,
             **self.procedure.handlers,
         }
 
@@ -145,6 +149,23 @@ class AuthorityLog:
     def _gate_booted(self, index: int, entry: Entry, _now: int) -> None:
         self.boots.append((index, entry))
         self.boot_ids.add((str(entry["gate"]), str(entry["boot"])))
+
+    def _agent_assigned(self, _index: int, entry: Entry, now: int) -> None:
+        agent = str(entry["agent"])
+        known = any(one.agent == agent for one in self.issued.values())
+        require(known, "names an agent that has no certificate")
+        first = entry["before"] == ""
+        self.assignments.take(entry, self.epoch)
+        if first:
+            signed = (entry["seats"], entry["commands"])
+            require(signed == ([], []), "needs nobody's command, and has one")
+            return
+        found = self._signed_by(entry, now, agent, lambda one: assigned.allowed(one, entry))
+        present = self.agent_epochs[agent]
+        for one in found:
+            require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
+        self.epoch += 1
+        self.agent_epochs[agent] = self.epoch
 
     def _read_roster(self, entry: Entry) -> Roster:
         roster = people.roster(entry["roster"])
@@ -247,7 +268,7 @@ class AuthorityLog:
             raise VerificationFailed("names a certificate that was not issued before")
         same = (entry["agent"], entry["serial_number"]) == (issued.agent, issued.certificate.serial)
         require(same, "names another agent or serial number than the certificate")
-        require(entry["epoch"] == self.epoch + 1, "`epoch` is not the number of status changes")
+        require(entry["epoch"] == self.epoch + 1, "`epoch` is not the number of changes and moves")
         cause, status = str(entry["cause"]), str(entry["status"])
         before, after = _CAUSES.get(cause, ((), ""))
         lawful = issued.status.status in before and status == after

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from sekisho_verify import canonical
+from sekisho_verify.crossed import FACTORS
 from sekisho_verify.decades import bucket, bucket_floor, lg
-from sekisho_verify.entries import FACTORS
 
 NUMBERS = frozenset({"size", "frequency", "latency"})
 ONE_SIDED = frozenset({"size", "frequency", "latency", "hours", "stress", "success"})

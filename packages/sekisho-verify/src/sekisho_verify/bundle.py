@@ -381,11 +381,10 @@ class Verification:
 
     def _found_of_incidents(self) -> supervisor.Made:
         agent, procedure = self.manifest.agent, self.word.procedure
-        ours = [one for one in self.watch.opened.values() if one["agent"] == agent]
+        ours = self.watch.told_of(agent)
         opened = [(one, procedure.incidents.get(str(one["incident"]))) for one in ours]
         opened += procedure.elsewhere(agent, self.gate.origin)
-        due = self.watch.due
-        kind = due.kind if due is not None and due.fields["agent"] == agent else ""
+        kind = self.watch.missing(agent)
         end = self.authority_log.times[-1]
         return supervisor.procedure(opened, kind, procedure.ending, end)
 

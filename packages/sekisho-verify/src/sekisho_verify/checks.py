@@ -7,28 +7,16 @@ decision. Nothing here looks at what the gate recorded; `decisions` compares.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
 
-from sekisho_verify import prices
+from sekisho_verify import prices, reducing
 from sekisho_verify.canonical import CENT, DAY, SECOND, instant_text, money, share_up, shortest
 from sekisho_verify.case import Case, amendable
 from sekisho_verify.decades import score_text
 from sekisho_verify.limits import Share, Stress
+from sekisho_verify.outside_rows import row_31, row_32, row_33
 from sekisho_verify.prices import Quotation
-
-
-class Reason(NamedTuple):
-    """Why an order is refused; texts exactly as recorded."""
-
-    code: str
-    limit: str = ""
-    observed: str = ""
-    unit: str = ""
-
-
-Reasons = Iterator[Reason]
+from sekisho_verify.reason import Reason, Reasons
 
 
 def reasons(case: Case) -> list[Reason]:
@@ -48,6 +36,9 @@ def reasons(case: Case) -> list[Reason]:
         found += [reason for row in late for reason in row(case)]
     last = (row_23, row_24, row_25, row_26, row_27, row_28, row_29, row_30)
     found += [reason for row in last for reason in row(case)]
+    if whole:
+        found += [*row_31(case), *row_32(case)]
+    found += row_33(case)
     return list(dict.fromkeys(found))
 
 
@@ -96,12 +87,13 @@ def row_5(case: Case) -> Reasons:
 
 
 def row_6(case: Case) -> Reasons:
-    """Action permitted; an amendment gives no price to a market order."""
+    """Action permitted; no price for a market order; no shutdown order forbids it (4.7)."""
     actions, order = case.agent.scope.actions, case.order
     if order.action not in actions:
         yield Reason("action_not_permitted", ",".join(actions), order.action)
     if order.action == "amend" and order.price_text and case.order_type == "market":
         yield Reason("action_not_permitted", "no price", order.price_text)
+    yield from (Reason("action_not_permitted", *why) for why in reducing.refused(case))
 
 
 def row_7(case: Case) -> Reasons:
@@ -281,14 +273,8 @@ def row_18(case: Case) -> Reasons:
 def row_19(case: Case) -> Reasons:
     """Position (4.4): p in the order's direction, what is open there, and this order."""
     scope, limit = case.agent.scope, case.agent.scope.position_notional_max
-    if limit is None or case.notional is None:
-        return
-    side = case.pair, case.direction
-    others, added = case.agent.reserved_by_side.get(side, 0), case.reservation
-    if case.order.action == "amend" and case.target is not None:
-        others, added = others - case.target.reserved, max(added, case.target.reserved)
-    total = case.direction * case.agent.positions.get(case.pair, 0) + others + added
-    if total > limit:
+    total = reducing.exposure(case)
+    if limit is not None and total is not None and total > limit:
         yield Reason("position_limit_exceeded", money(limit), money(total), scope.currency)
 
 
@@ -382,10 +368,11 @@ def row_29(case: Case) -> Reasons:
 
 
 def row_30(case: Case) -> Reasons:
-    """The breaker: its latch, and the risk score."""
+    """The breaker: its latch, and the risk score; what reduces passes while it is latched."""
     stops = case.agent.policy.stops
     score = None if case.scores is None else case.scores.risk
     above = score is not None and score > stops.breaker
-    if above or "circuit_breaker" in case.agent.latches:
+    latched = "circuit_breaker" in case.agent.latches
+    if (above or latched) and not (latched and reducing.passes_breaker(case)):
         observed = "" if score is None else score_text(score)
         yield Reason("circuit_breaker_active", stops.breaker_text, observed, "score")

@@ -10,17 +10,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from sekisho_verify import canonical, checks, fold, order, scores
+from sekisho_verify import canonical, checks, fold, narrowing, order, scores
 from sekisho_verify.agent import Agent
 from sekisho_verify.behaviour import Scores
 from sekisho_verify.canonical import money
 from sekisho_verify.case import Case, case_of
-from sekisho_verify.checks import Reason
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.fold import State
 from sekisho_verify.order import Order
 from sekisho_verify.policy import Policy
+from sekisho_verify.reason import Reason
 from sekisho_verify.watch import Watch
 
 _BODY_BYTES_MAX = 8192
@@ -91,7 +91,9 @@ def walk(
             if entry["kind"] == "decision":
                 decided[index] = _decide(state, watch, index, entry, times[index])
             else:
-                state.apply(entry, times[index])
+                if entry["kind"] == "permit_signed":
+                    narrowing.not_left(state.agents.get(str(entry["agent"])), entry)
+                state.apply(entry, times[index], index)
                 watch.folded(index, entry, times[index])
         except VerificationFailed as failure:
             raise failure.at(f"gate log, entry {index}") from failure

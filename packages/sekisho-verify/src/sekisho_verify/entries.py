@@ -7,83 +7,39 @@ mean is not judged here.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sekisho_verify import canonical
+from sekisho_verify.crossed import BROKEN, CROSSED, FACTORS, OUTSIDE, SCORED
 from sekisho_verify.findings import VerificationFailed
+from sekisho_verify.forms import (
+    AGENT,
+    AMOUNT,
+    BOOT,
+    DIGEST,
+    HEX32,
+    INSTANT,
+    NAME,
+    OBJECT,
+    ORDER_ID,
+    SCORE,
+    SERIAL,
+    STATUS,
+    TEXT,
+    TEXTS,
+    Form,
+)
+from sekisho_verify.forms import MONEY as _MONEY_TEXT
+from sekisho_verify.forms import NUMBER as _NUMBER
+from sekisho_verify.forms import alone_or as _or
+from sekisho_verify.forms import boolean as _boolean
+from sekisho_verify.forms import closed as _closed
+from sekisho_verify.forms import count as _count
+from sekisho_verify.forms import each as _each
+from sekisho_verify.forms import named as _named
+from sekisho_verify.forms import record as _record
 
 Entry = dict[str, object]
-Form = Callable[[object], object]
-
-_INT_TEXT = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
-_HEX32 = re.compile(r"[0-9a-f]{32}")
-_SERIAL = re.compile(r"(?:[0-9a-f]{2}){1,20}")
-_SCORE = re.compile(r"0\.[0-9]{6}|1\.000000", re.ASCII)
-_MONEY = re.compile(r"-?(0|[1-9][0-9]{0,59})\.[0-9]{2}", re.ASCII)
-
-
-def _matching(pattern: re.Pattern[str], what: str) -> Form:
-    def form(value: object) -> object:
-        if not isinstance(value, str) or pattern.fullmatch(value) is None:
-            raise VerificationFailed(f"is no {what}")
-        return value
-
-    return form
-
-
-def _named(pattern: str) -> Form:
-    return _matching(canonical.PATTERNS[pattern], pattern)
-
-
-def _closed(*words: str) -> Form:
-    allowed = frozenset(words)
-
-    def form(value: object) -> object:
-        if not isinstance(value, str) or value not in allowed:
-            raise VerificationFailed("is none of " + ", ".join(words))
-        return value
-
-    return form
-
-
-def _count(value: object) -> object:
-    if canonical.integer_of(value) < 0:
-        raise VerificationFailed("is negative")
-    return value
-
-
-def _boolean(value: object) -> object:
-    if not isinstance(value, bool):
-        raise VerificationFailed("is neither true nor false")
-    return value
-
-
-def _each(form: Form) -> Form:
-    def all_of(value: object) -> object:
-        for item in canonical.array_of(value):
-            form(item)
-        return value
-
-    return all_of
-
-
-def _or(alone: object, form: Form) -> Form:
-    def either(value: object) -> object:
-        return value if value == alone and type(value) is type(alone) else form(value)
-
-    return either
-
-
-def _record(**forms: Form) -> Form:
-    names = frozenset(forms)
-
-    def form(value: object) -> object:
-        for name, item in canonical.fields(value, names, "it").items():
-            forms[name](item)
-        return value
-
-    return form
 
 
 def _ocsp_by_certificate(value: object) -> object:
@@ -101,20 +57,6 @@ def _scores_by_factor(value: object) -> object:
     return value
 
 
-FACTORS = tuple("size frequency market hours stress counterparty latency success".split())
-"""The factors of behaviour.md section 2, in its order."""
-
-TEXT, OBJECT = canonical.text_of, canonical.object_of
-INSTANT, AMOUNT, DIGEST = canonical.instant, canonical.amount, canonical.digest_text
-AGENT, NAME, ORDER_ID = _named("agent"), _named("name"), _named("order_id")
-SERIAL = _matching(_SERIAL, "serial number in lower-case hex")
-BOOT = _matching(_HEX32, "boot id of 32 hex digits")
-HEX32 = _matching(_HEX32, "id of 32 hex digits")
-SCORE = _matching(_SCORE, "score of six decimals")
-STATUS = _closed("good", "hold", "revoked")
-TEXTS = _each(TEXT)
-_MONEY_TEXT = _matching(_MONEY, "money")
-_NUMBER = _matching(_INT_TEXT, "number in decimal digits")
 _COUNTERS = _or(
     None,
     _record(
@@ -136,17 +78,7 @@ _SCORES = _or(
         scored=_count,
     ),
 )
-_CROSSED: dict[str, Form] = {
-    "incident": HEX32,
-    "agent": AGENT,
-    "certificate_sha256": DIGEST,
-    "incident_kind": _closed("breaker", "hold"),
-    "score": _closed("risk", "anomaly"),
-    "factor": _closed(*FACTORS, "anomalies"),
-    "observed": SCORE,
-    "threshold": AMOUNT,
-}
-_LATCH = _closed("circuit_breaker", "repeated_executions", "consecutive_failures")
+_LATCH = _closed("circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown")
 _REASON = _record(code=TEXT, limit=TEXT, observed=TEXT, unit=TEXT)
 
 GATE: dict[str, dict[str, Form]] = {
@@ -202,9 +134,9 @@ GATE: dict[str, dict[str, Form]] = {
     "permit_signed": {"agent": AGENT, "decision": _count, "permit": TEXT},
     "withdrawn": {"agent": AGENT, "decision": _count, "reason": TEXT},
     "execution": {
-        "agent": AGENT,
+        "agent": _or("", AGENT),
         "venue": NAME,
-        "client_order_id": ORDER_ID,
+        "client_order_id": _or("", ORDER_ID),
         "venue_order_id": TEXT,
         "exec_id": TEXT,
         "exec_type": _closed(
@@ -244,8 +176,34 @@ GATE: dict[str, dict[str, Form]] = {
         "baseline_sha256": DIGEST,
         "authority_index": _count,
     },
-    "incident_opened": _CROSSED | {"trigger": _count},
+    "incident_opened": CROSSED | {"trigger": _count},
     "accumulation_restarted": {"agent": AGENT, "first": _count, "last": _count},
+    **OUTSIDE,
+    "snapshot_taken": {"entries": _count, "snapshot_sha256": DIGEST},
+    "shutdown_ordered": {
+        "agent": AGENT,
+        "mode": _closed("cancel_only", "reduce_only"),
+        "seats": _each(NAME),
+        "commands": TEXTS,
+    },
+    "local_stop": {
+        "agent": AGENT,
+        "certificate_sha256": DIGEST,
+        "seats": _each(NAME),
+        "commands": TEXTS,
+    },
+    "command_refused": {
+        "detail": _closed("malformed", "not_verified", "not_authorised", "used_before"),
+        "body_sha256": DIGEST,
+        "unrecorded": _count,
+    },
+    "advised": {
+        "agent": AGENT,
+        "body_sha256": DIGEST,
+        "would_pass": _boolean,
+        "reasons": TEXTS,
+    },
+    "shed": {"agent": AGENT, "messages": _count, "bytes": _count, "since": INSTANT},
 }
 
 AUTHORITY: dict[str, dict[str, Form]] = {
@@ -306,7 +264,15 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "tree_size": _count,
         "root_hash": TEXT,
     },
-    "incident_recorded": _CROSSED | {"origin": TEXT, "index": _count},
+    "agent_assigned": {
+        "agent": AGENT,
+        "gate": NAME,
+        "before": _or("", NAME),
+        "epoch": _count,
+        "seats": _each(NAME),
+        "commands": TEXTS,
+    },
+    "incident_recorded": CROSSED | {"origin": TEXT, "index": _count},
     "alert_sent": {
         "incident": HEX32,
         "about": _closed("opened", "overdue", "revoked", "released"),
@@ -335,6 +301,7 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "seats": _each(NAME),
         "commands": TEXTS,
     },
+    "venue_rearm_authorised": OUTSIDE["venue_rearmed"],
     "baseline_locked": {
         "agent": AGENT,
         "origin": TEXT,
@@ -384,6 +351,8 @@ def _entry(
         raise VerificationFailed(f"is of no known kind: {kind}")
     forms, names = kinds[kind]
     canonical.fields(entry, names, "the entry")
+    if "incident_kind" in names:
+        forms = forms | (BROKEN if entry["incident_kind"] == "break" else SCORED)
     for name, form in forms.items():
         try:
             form(entry[name])

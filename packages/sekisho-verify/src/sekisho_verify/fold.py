@@ -2,20 +2,20 @@
 """The state of a gate, folded from its log (docs/spec/checks.md section 2).
 
 Entries are taken in order and as they stand: `checks` judges each verdict, by the state just
-before it. Phases of working orders are not kept: no verdict depends on them. What is learned of
-behaviour is folded in `watch`.
+before it. What is learned of behaviour is folded in `watch`.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from sekisho_verify import canonical, prices
+from sekisho_verify import canonical, narrowing, prices
 from sekisho_verify.agent import Agent, Pending, Working
 from sekisho_verify.canonical import UNIT
 from sekisho_verify.entries import Entry
 from sekisho_verify.limits import Rate
 from sekisho_verify.order import Order
+from sekisho_verify.outside import NEVER, Outside, late
 from sekisho_verify.policy import Policy
 
 
@@ -28,6 +28,7 @@ class State:
         self.deadline: int | None = None
         self.book: prices.Book = {}
         self.agents: dict[str, Agent] = {}
+        self.outside = Outside()
         self._policies = policies
 
     def roll(self, agent: Agent, now: int) -> None:
@@ -35,13 +36,22 @@ class State:
         day = agent.scope.day(now)
         if day > agent.day:
             agent.day, agent.gross, agent.orders = day, agent.open_reserved, 0
+            kept = {name: one for name, one in agent.ended.items() if one.day >= day - 1}
+            agent.ended = kept
 
-    def apply(self, entry: Entry, now: int) -> None:
-        """Apply any entry but a decision."""
+    def apply(self, entry: Entry, now: int, index: int = 0) -> None:
+        """Apply any entry but a decision; `index` is its own.
+
+        Raises:
+            VerificationFailed: an observation of the clock is not judged as it should be.
+        """
         kind, name = entry["kind"], entry.get("agent")
         agent = self.agents.get(name) if isinstance(name, str) else None
         if agent is not None:
             self.roll(agent, now)
+        narrows = narrowing.Narrowing(agent)
+        narrowing.phases(self.agents.values(), agent, str(kind), entry)
+        self._apply_outside(str(kind), agent, entry, now, index)
         if kind == "gate_opened":
             self.region, self.environment = str(entry["region"]), str(entry["environment"])
             self.deadline = None
@@ -52,12 +62,29 @@ class State:
         elif kind == "agent_admitted":
             self._admit(entry, now)
         elif agent is not None:
-            self._apply_to(agent, str(kind), entry, now)
+            narrowing.apply(agent, str(kind), entry, now)
+            self._apply_to(agent, str(kind), entry)
+            narrows.applied(index)
 
-    def _apply_to(self, agent: Agent, kind: str, entry: Entry, now: int) -> None:
+    def _apply_outside(
+        self, kind: str, agent: Agent | None, entry: Entry, now: int, index: int
+    ) -> None:
+        certificate = "" if agent is None else agent.certificate_sha256
+        factor = ""
         if kind == "execution":
-            _report(agent, entry, now)
-        elif kind == "status_acted":
+            given = self.outside.strange(entry) if agent is None else _report(agent, entry, now)
+            factor = given
+        elif kind == "resting_unknown":
+            known = agent is not None and entry["client_order_id"] in agent.by_name
+            factor = "" if known else kind
+        else:
+            bounds = [one.policy.clock_difference_max_s for one in self.agents.values()]
+            self.outside.apply(entry, bounds)
+        if factor:
+            self.outside.broken(index, entry, certificate, factor)
+
+    def _apply_to(self, agent: Agent, kind: str, entry: Entry) -> None:
+        if kind == "status_acted":
             present = entry["certificate_sha256"] == agent.certificate_sha256
             epoch, status = canonical.integer_of(entry["epoch"]), entry["status"]
             lifts = status == "good" and epoch <= agent.epoch  # not newer than what stopped
@@ -75,6 +102,8 @@ class State:
             elif entry["latch"] == "repeated_executions":
                 agent.executions.clear()
         elif kind == "incident_opened":
+            if entry["incident_kind"] == "break":
+                return
             if entry["incident_kind"] == "breaker":
                 agent.latches.add("circuit_breaker")
             elif entry["certificate_sha256"] == agent.certificate_sha256:
@@ -187,33 +216,64 @@ def _amend(
     agent.reserve(target, max(target.reserved, reservation))
 
 
-def _report(agent: Agent, entry: Entry, now: int) -> None:
-    """An execution entry (2.2)."""
+def _report(agent: Agent, entry: Entry, now: int) -> str:
+    """An execution entry (2.2); returns the factor of a break, "" when a permit covers it."""
     seen = str(entry["venue"]), str(entry["exec_id"])
     if seen in agent.exec_ids:
-        return
+        return ""
     agent.exec_ids.add(seen)
     name, kind = str(entry["client_order_id"]), entry["exec_type"]
     order = agent.by_name.get(name)
     if order is None:
+        return _report_late(agent, entry, now)
+    above = kind == "trade" and _above(order, canonical.amount(entry["last_quantity"]))
+    _take_report(agent, order, entry, now)
+    return "execution_above_permit" if above else ""
+
+
+def _above(order: Working, quantity: int) -> bool:
+    """Whether so much more is beyond what was permitted, a pending amendment included."""
+    pending = order.pending
+    most = order.quantity if pending is None else max(order.quantity, pending.quantity)
+    return order.filled + quantity > most
+
+
+def _report_late(agent: Agent, entry: Entry, now: int) -> str:
+    """A report that finds no working order: a fill of an ended one is booked."""
+    ended = agent.ended.get(str(entry["client_order_id"]))
+    trade = entry["exec_type"] == "trade"
+    if ended is None:
         agent.orphans += 1
-        return
+        agent.unbooked += trade
+    elif trade:
+        fill = canonical.amount(entry["last_quantity"]), canonical.amount(entry["last_price"])
+        whole = ended.total, ended.whole
+        value = prices.fill_value(ended.market, ended.currency, agent.scope.currency, fill, whole)
+        agent.positions[ended.pair] += ended.direction * value
+        _count_execution(agent, now)
+    return late(ended, entry)
+
+
+def _take_report(agent: Agent, order: Working, entry: Entry, now: int) -> None:
+    name, kind = str(entry["client_order_id"]), entry["exec_type"]
     of_pending = order.pending is not None and order.pending.order_id == name
+    if kind in {"new", "trade", "replaced"}:
+        order.phase = "open"
     if kind == "new":
         agent.failures = 0
     elif kind == "trade":
         _trade(agent, order, entry, now)
     elif kind == "replaced":
-        _replace(agent, order)
+        _replace(agent, order, entry)
     elif kind in {"rejected", "not_found"}:
         if kind == "rejected":
             agent.fail()
         if of_pending:
             agent.drop_pending(order)
         else:
-            agent.close(order)
+            agent.end(order, NEVER)
     else:
-        agent.close(order)
+        agent.end(order, canonical.instant(entry["transact_at"]))
 
 
 def _trade(agent: Agent, order: Working, entry: Entry, now: int) -> None:
@@ -229,7 +289,13 @@ def _trade(agent: Agent, order: Working, entry: Entry, now: int) -> None:
         reserved = max(reserved, order.share(order.pending.total, order.pending.quantity))
     agent.reserve(order, reserved)
     if order.pending is None and order.filled >= order.quantity:
-        agent.close(order)
+        agent.end(order, canonical.instant(entry["transact_at"]))
+    _count_execution(agent, now)
+
+
+def _count_execution(agent: Agent, now: int) -> None:
+    """One trade more for the throttle (2.3)."""
+    scope = agent.scope
     limit: Rate | None = scope.repeated_executions
     if limit is not None:
         agent.executions.add(now, None, limit.window_s)
@@ -237,7 +303,7 @@ def _trade(agent: Agent, order: Working, entry: Entry, now: int) -> None:
             agent.latches.add("repeated_executions")
 
 
-def _replace(agent: Agent, order: Working) -> None:
+def _replace(agent: Agent, order: Working, entry: Entry) -> None:
     agent.failures = 0
     if (change := order.pending) is not None:
         order.order_id, order.quantity = change.order_id, change.quantity
@@ -245,4 +311,4 @@ def _replace(agent: Agent, order: Working) -> None:
         order.pending = None
     agent.reserve(order, order.share(order.total, order.quantity))
     if order.filled >= order.quantity:
-        agent.close(order)
+        agent.end(order, canonical.instant(entry["transact_at"]))

@@ -17,12 +17,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sekisho_verify import canonical, people
+from sekisho_verify import canonical, localacts, people
 from sekisho_verify.authority import AuthorityLog
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.issued import Replays
+from sekisho_verify.localacts import LocalStops
 from sekisho_verify.people import Command
 from sekisho_verify.tiles import Tree
 
@@ -56,18 +57,21 @@ class GateLog:
     Attributes:
         leases: index → lease, of every `lease_held`.
         acted: certificate digest → (index, status) of each `status_acted`, and of each
-            `incident_opened` that holds.
+            `incident_opened` and `local_stop` that holds.
         openings: indices of `gate_opened`.
+        name: of the gate, as its last opening so far says.
     """
 
     def __init__(self, authority: AuthorityLog, tree: Tree) -> None:
         self._authority = authority
         self._tree = tree
+        self.name = ""
         self._gate = ""
         self._boot = ""
         self._lease_epoch = 0
         self._agent_epochs: dict[str, int] = defaultdict(int)
         self._replays = Replays()
+        self._local_stops = LocalStops()
         self.leases: dict[int, Lease] = {}
         self.acted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self.openings: list[int] = []
@@ -113,6 +117,8 @@ class GateLog:
         """
         count = 0
         for index, entry in enumerate(entries):
+            if entry["kind"] == "gate_opened":
+                self.name = str(entry["gate"])
             if entry["kind"] == "status_acted":
                 count += 1
                 with _entry(index):
@@ -120,6 +126,12 @@ class GateLog:
             elif entry["kind"] == "rearmed":
                 with _entry(index):
                     self._rearmed(index, entry, times[index])
+            elif entry["kind"] in {"shutdown_ordered", "local_stop"}:
+                with _entry(index):
+                    self._narrowed(index, entry, times[index])
+            elif entry["kind"] == "venue_rearmed":
+                with _entry(index):
+                    self._venue_rearmed(index, entry, times[index])
             elif entry["kind"] == "incident_opened" and entry["incident_kind"] == "hold":
                 # The gate holds by itself: as any hold, until it acts on `good`.
                 self.acted[str(entry["certificate_sha256"])].append((index, "hold"))
@@ -133,13 +145,29 @@ class GateLog:
             raise VerificationFailed("names a certificate that the authority did not issue")
         epoch, status = canonical.integer_of(entry["epoch"]), str(entry["status"])
         require(epoch <= self._authority.epoch, "is of an epoch that the authority's log lacks")
-        there = issued.status_at(epoch)
+        there, agent = issued.status_at(epoch), str(entry["agent"])
+        if there == "good" and self._authority.assignments.left(agent, self.name, epoch):
+            there = "hold"  # what moves away from a gate is stopped there, whatever its status
         require(there == status, f"acts on {status}, the authority's log has {there}")
-        agent = str(entry["agent"])
         newer = epoch > self._agent_epochs[agent]
         require(status != "good" or newer, "lifts a stop by an epoch that is not newer")
+        if status == "good":
+            self._local_stops.lift(issued, epoch)
         self._agent_epochs[agent] = max(self._agent_epochs[agent], epoch)
         self.acted[issued.certificate.sha256].append((index, status))
+
+    def _narrowed(self, index: int, entry: Entry, now: int) -> None:
+        """What one person commanded here; a local stop holds as any hold."""
+        texts = canonical.array_of(entry["commands"])
+        require(len(texts) > 0, "has no signed command")
+        localacts.narrowed(entry, self._roster_of(texts[0]), now, self._replays, index)
+        if entry["kind"] == "shutdown_ordered":
+            return
+        issued = self._authority.issued.get(str(entry["certificate_sha256"]))
+        if issued is None or issued.agent != entry["agent"]:
+            raise VerificationFailed("names a certificate that the authority did not issue")
+        self._local_stops.stop(issued, self._agent_epochs[issued.agent])
+        self.acted[issued.certificate.sha256].append((index, "hold"))
 
     def _rearmed(self, index: int, entry: Entry, now: int) -> None:
         agent, latch = str(entry["agent"]), entry["latch"]
@@ -154,11 +182,29 @@ class GateLog:
         require(entry["seats"] == [one.seat.name for one in found], "names other seats")
         for one in found:
             self._replays.use(one, agent, index)
-            present = self._agent_epochs[agent]
+            moved = self._authority.assignments.moved_to(agent, self.name, one.epoch or 0)
+            present = max(self._agent_epochs[agent], moved)
             require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
         known = (agent, str(latch), tuple(str(text) for text in texts))
         authorised = known in self._authority.procedure.rearms
         require(authorised, "re-arms what the authority's log does not authorise")
+
+    def _venue_rearmed(self, index: int, entry: Entry, now: int) -> None:
+        venue, incident = str(entry["venue"]), str(entry["incident"])
+        texts = canonical.array_of(entry["commands"])
+        require(len(texts) > 0, "re-arms without a signed command")
+
+        def allowed(command: Command) -> bool:
+            ours = (command.scope, command.latch) == (f"venue:{venue}", "venue")
+            return command.command == "rearm" and ours and command.incident == incident
+
+        found = people.commands(texts, self._roster_of(texts[0]), now, allowed)
+        require(entry["seats"] == [one.seat.name for one in found], "names other seats")
+        for one in found:
+            self._replays.use(one, incident, index)
+        known = (venue, incident, tuple(str(text) for text in texts))
+        authorised = known in self._authority.procedure.venue_rearms
+        require(authorised, "re-arms a venue that the authority's log does not authorise")
 
     def _roster_of(self, text: object) -> people.Roster:
         data = canonical.text_of(text).encode(errors="surrogatepass")
@@ -209,10 +255,19 @@ class GateLog:
         require(not_good == sorted(set(not_good)), "has a lease with an unsorted list")
         granted = canonical.instant(lease["granted_at"])
         self._authority.responder.require_valid_at(granted, "responder certificate")
+        self._check_own(entry, epoch)
         duration = canonical.integer_of(lease["duration_s"])
         require(0 < duration <= self._longest(entry), "has a lease of no proper duration")
         self._check_prefix(lease, index)
         self.leases[index] = Lease(epoch, granted + duration * SECOND)
+
+    def _check_own(self, entry: Entry, epoch: int) -> None:
+        """A lease answers for the agents of this gate alone."""
+        for digest in canonical.object_of(entry["status"]):
+            issued = self._authority.issued.get(digest)
+            if issued is not None:
+                own = self._authority.assignments.may_answer(issued.agent, self._gate, epoch)
+                require(own, f"has a response for {issued.agent}, which is another gate's")
 
     def _longest(self, entry: Entry) -> int:
         """The longest lease that the policies of the certificates with a response allow."""

@@ -29,11 +29,13 @@ ROLES = ("approver", "compliance", "risk", "trader", "developer", "operator", "i
 DUTIES: dict[str, tuple[frozenset[str], bool]] = {
     "kill": (frozenset({"compliance", "risk", "operator", "approver"}), False),
     "hold": (frozenset({"compliance", "risk", "operator", "approver"}), False),
+    "shutdown": (frozenset({"compliance", "risk", "operator", "approver"}), False),
     "acknowledge": (frozenset({"compliance", "risk"}), False),
     "revoke": (frozenset({"compliance", "risk", "issuer"}), False),
     "release": (frozenset({"compliance", "risk"}), True),
     "rearm": (frozenset({"compliance", "risk"}), True),
     "go_live": (frozenset({"compliance", "risk"}), False),
+    "assign": (frozenset({"operator"}), False),
 }
 """Command → roles that may sign it, and whether each of them must."""
 
@@ -44,12 +46,12 @@ _COMMAND_EARLY_MAX = 5 * SECOND
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _SCOPE_KINDS = ("algorithm", "trader", "desk", "operator", "venue", "all")
-_LATCHES = ("circuit_breaker", "repeated_executions", "consecutive_failures")
+_LATCHES = tuple("circuit_breaker repeated_executions consecutive_failures shutdown venue".split())
 _APPROVAL = frozenset("policy_sha256 roster_sha256 seat approved_at expires_at signature".split())
 _RESOLUTION = frozenset("schema policy_sha256 roster_sha256 required resolved_at approvals".split())
 _COMMAND = frozenset("command reason_code seat roster_sha256 nonce commanded_at".split())
-_NARROWING = ("kill", "hold", "revoke")
-_WIDENING = ("release", "rearm", "go_live")
+_NARROWING = ("kill", "hold", "revoke", "shutdown")
+_WIDENING = ("release", "rearm", "go_live", "assign")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Command:
     disposition: str
     revoke_at: str
     baseline_sha256: str
+    gate: str
+    mode: str
     epoch: int | None
     reason_code: str
     seat: Seat
@@ -198,7 +202,9 @@ def _command_target(given: dict[str, object]) -> tuple[str, str]:
         require("scope" not in given, "command has both agent and scope")
         return canonical.named(given["agent"], "agent"), ""
     scope = canonical.fields(given.get("scope"), {"kind", "name"}, "command scope")
-    require(given["command"] in ("kill", "hold"), "command cannot have a scope")
+    of_venue = given.get("latch") == "venue" and scope["kind"] == "venue"
+    reaches = given["command"] in ("kill", "hold", "shutdown") or of_venue
+    require(reaches, "command cannot have a scope")
     require(scope["kind"] in _SCOPE_KINDS, "command has a scope of no known kind")
     name = canonical.named(scope["name"], "name")
     require((scope["kind"] == "all") == (name == "all"), "command scope is not as named")
@@ -227,6 +233,9 @@ def command(text: object, people: Roster, now: int) -> Command:
     require(what in DUTIES, "command is unknown")
     agent, scope = _command_target(given)
     more = _more(given, what)
+    if more["latch"] == "venue":
+        named = scope.startswith("venue:") and more["incident"] != "" and given.get("epoch") == 0
+        require(named, "command takes off the latch of no venue, or for no incident")
     epoch = canonical.integer_of(given["epoch"]) if "epoch" in given else None
     require(epoch is not None or what not in _WIDENING, "command lacks the epoch")
     reason = _matches(given["reason_code"], _CODE)
@@ -249,6 +258,8 @@ def command(text: object, people: Roster, now: int) -> Command:
         disposition=more["disposition"],
         revoke_at=more["revoke_at"],
         baseline_sha256=more["baseline_sha256"],
+        gate=more["gate"],
+        mode=more["mode"],
         epoch=epoch,
         reason_code=reason,
         seat=seat,
@@ -271,6 +282,10 @@ def _hex32(value: object) -> str:
     return _matches(value, _HEX32)
 
 
+def _gate_name(value: object) -> str:
+    return canonical.named(value, "name")
+
+
 def _instant_text(value: object) -> str:
     canonical.instant(value)
     return str(value)
@@ -286,6 +301,8 @@ _MORE: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[object], str]
     ),
     "revoke_at": (("acknowledge",), (), _instant_text),
     "baseline_sha256": (("go_live",), ("go_live",), canonical.digest_text),
+    "gate": (("assign",), ("assign",), _gate_name),
+    "mode": (("shutdown",), ("shutdown",), _one_of("cancel_only", "reduce_only")),
 }
 """Field beyond those of every command → the commands that may have it, that must, and its form."""
 

@@ -8,7 +8,6 @@ compared in `reconciled`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -17,6 +16,7 @@ from sekisho_verify.canonical import SECOND, instant
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed
 from sekisho_verify.findings import require as _require
+from sekisho_verify.handled import Acknowledged, Handled, Locked
 from sekisho_verify.issued import Issued
 from sekisho_verify.people import Command
 
@@ -47,85 +47,6 @@ def require(condition: bool, what: str) -> None:
     _require(condition, what, concern="incidents")
 
 
-@dataclasses.dataclass(frozen=True)
-class Acknowledged:
-    """One acknowledgement; `revoke_at` None when none is stated; times in ns."""
-
-    at: int
-    disposition: str
-    revoke_at: int | None
-    seats: tuple[str, ...]
-
-
-@dataclasses.dataclass
-class Handled:
-    """One incident as the authority handled it.
-
-    Attributes:
-        recorded: its `incident_recorded` entry, and `at` of that.
-        held: the certificate is not good since the incident, or was not already.
-        grace: its end.
-        ends_at: of the present deadline.
-        deadline: of the first acknowledgement.
-        spans: boot-time clock at the start and length of each span that runs, both in ns.
-        condemned: acknowledged as a fault, to be revoked at once.
-        ended_by: cause, and seats that gave it, when it has ended.
-    """
-
-    recorded: Entry
-    at: int
-    issued: Issued
-    state: str
-    held: bool
-    held_at: int | None = None
-    alerts: list[tuple[int, bool]] = dataclasses.field(default_factory=list)
-    grace: int | None = None
-    acknowledged: list[Acknowledged] = dataclasses.field(default_factory=list)
-    ends_at: int | None = None
-    deadline: int | None = None
-    spans: list[tuple[int, int]] = dataclasses.field(default_factory=list)
-    condemned: bool = False
-    outcome: str = ""
-    closed_at: int | None = None
-    ended_by: tuple[str, tuple[str, ...]] = ("", ())
-
-    @property
-    def name(self) -> str:
-        """Its id."""
-        return str(self.recorded["incident"])
-
-    @property
-    def hold(self) -> bool:
-        """Of kind `hold`, not `breaker`."""
-        return self.recorded["incident_kind"] == "hold"
-
-    def passed(self, monotonic: int) -> bool:
-        """Whether the boot-time clock shows that a span has passed, whatever the log's time.
-
-        Below its start the machine was started again: then it is a lower bound by itself.
-        """
-        return any(
-            (monotonic - start if monotonic >= start else monotonic) >= length
-            for start, length in self.spans
-        )
-
-    def overdue(self, now: int) -> bool:
-        """Whether a deadline is over without its effect."""
-        return self.outcome == "" and self.ends_at is not None and now >= self.ends_at
-
-
-@dataclasses.dataclass(frozen=True)
-class Locked:
-    """A baseline that people locked; `index` of its entry, `at` in ns."""
-
-    index: int
-    at: int
-    agent: str
-    origin: str
-    baseline_sha256: str
-    seats: tuple[str, ...]
-
-
 class Procedure:
     """The walk over incidents, re-armings and locked baselines.
 
@@ -133,6 +54,7 @@ class Procedure:
         incidents: by id, in the order in which they were recorded.
         locked: by agent.
         rearms: (agent, latch, commands) of each `rearm_authorised`.
+        venue_rearms: (venue, incident, commands) of each `venue_rearm_authorised`.
     """
 
     def __init__(
@@ -145,6 +67,7 @@ class Procedure:
         self.incidents: dict[str, Handled] = {}
         self.locked: dict[str, Locked] = {}
         self.rearms: set[tuple[str, str, tuple[str, ...]]] = set()
+        self.venue_rearms: set[tuple[str, str, tuple[str, ...]]] = set()
         self.handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
             "incident_recorded": self._recorded,
             "alert_sent": self._alerted,
@@ -153,6 +76,7 @@ class Procedure:
             "incident_closed": self._closed,
             "rearm_authorised": self._rearm_authorised,
             "baseline_locked": self._baseline_locked,
+            "venue_rearm_authorised": self._venue_rearm_authorised,
         }
 
     def open_of(self, agent: object) -> list[Handled]:
@@ -160,7 +84,7 @@ class Procedure:
         return [
             one
             for one in self.incidents.values()
-            if one.outcome == "" and one.recorded["agent"] == agent
+            if one.outcome == "" and not one.broken and one.recorded["agent"] == agent
         ]
 
     def elsewhere(self, agent: str, origin: str) -> list[tuple[Entry, Handled | None]]:
@@ -253,6 +177,9 @@ class Procedure:
     def _recorded(self, _index: int, entry: Entry, now: int) -> None:
         name, agent = str(entry["incident"]), entry["agent"]
         require(name not in self.incidents, "records an incident twice")
+        if entry["incident_kind"] == "break":
+            self._broken(entry, now)
+            return
         issued = self._issued.get(str(entry["certificate_sha256"]))
         if issued is None or issued.agent != agent:
             raise VerificationFailed(
@@ -272,9 +199,44 @@ class Procedure:
         if status == "revoked":
             self._end(one, "revoked", "revoked before", {})
         for other in others if status != "revoked" else []:
-            gives_way = not other.hold or other.issued.index < issued.index
+            gives_way = not other.hold or (
+                other.issued is not None and other.issued.index < issued.index
+            )
             superseded = other if hold and gives_way else one
             self._end(superseded, "superseded", "another incident", {})
+
+    def _broken(self, entry: Entry, now: int) -> None:
+        """A break: of a venue of a gate, at most one of which is open."""
+        same = ("origin", "observed")
+        before = [
+            one
+            for one in self.incidents.values()
+            if one.broken
+            and one.outcome == ""
+            and all(one.recorded[name] == entry[name] for name in same)
+        ]
+        issued = self._issued.get(str(entry["certificate_sha256"]))
+        if entry["certificate_sha256"]:
+            ours = issued is not None and issued.agent == entry["agent"]
+            require(ours, "is of a certificate that was not issued to the agent")
+        one = Handled(recorded=entry, at=now, issued=issued, state="latched", held=False)
+        self.incidents[one.name] = one
+        if before:
+            self._end(one, "superseded", "another incident", {})
+
+    def _venue_rearm_authorised(self, _index: int, entry: Entry, now: int) -> None:
+        one, venue = self._known(entry), str(entry["venue"])
+
+        def allowed(command: Command) -> bool:
+            same = (command.scope, command.latch) == (f"venue:{venue}", "venue")
+            return command.command == "rearm" and same and command.incident == one.name
+
+        self._signed(entry, now, one.name, allowed)
+        ours = one.broken and one.outcome == "" and one.recorded["observed"] == venue
+        require(ours, "re-arms a venue for an incident that did not latch it")
+        self._end(one, "rearmed", "rearm", entry)
+        texts = tuple(str(text) for text in canonical.array_of(entry["commands"]))
+        self.venue_rearms.add((venue, one.name, texts))
 
     def _alerted(self, _index: int, entry: Entry, now: int) -> None:
         one, about = self._known(entry), str(entry["about"])
@@ -293,7 +255,7 @@ class Procedure:
         require(one.outcome == "" and one.state == "alerting", "starts a grace in another state")
         told = any(delivered for _, delivered in one.alerts)
         require(told and one.held, "starts a grace before anybody was told")
-        end, length = instant(entry["ends_at"]), one.issued.policy.stops.grace_s
+        end, length = instant(entry["ends_at"]), one.policy.stops.grace_s
         require(end == now + length * SECOND, "`ends_at` is not the end of the grace period")
         one.state, one.ends_at = "grace", end
         one.grace = end
@@ -315,7 +277,7 @@ class Procedure:
         monotonic = int(str(entry["monotonic"]))
         require(not one.passed(monotonic), "comes after the deadline, by the boot-time clock")
         if one.deadline is None:
-            one.deadline = now + one.issued.policy.stops.acknowledgement_s * SECOND
+            one.deadline = now + one.policy.stops.acknowledgement_s * SECOND
             one.spans = []  # the grace is over, in time
             ends: set[int | None] = {one.deadline}
         else:

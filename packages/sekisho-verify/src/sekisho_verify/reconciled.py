@@ -13,7 +13,7 @@ from sekisho_verify import canonical
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
-from sekisho_verify.procedure import Handled, Locked
+from sekisho_verify.handled import Handled, Locked
 from sekisho_verify.watch import Adopted
 
 _SAME = (

@@ -17,8 +17,8 @@ from sekisho_verify.decades import score_text
 from sekisho_verify.decisions import Decided
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import shown
+from sekisho_verify.handled import Handled, Locked
 from sekisho_verify.issued import Issued
-from sekisho_verify.procedure import Handled, Locked
 from sekisho_verify.watch import Adopted
 
 _TIMED = ("grace_expired", "deadline_expired", "fault")
@@ -241,6 +241,9 @@ def _told(
     crossed = (
         f"{entry['score']} {entry['observed']} {sign} {entry['threshold']} by {entry['factor']}"
     )
+    if kind == "break":
+        whose = str(entry["agent"]) or "no agent of this gate"
+        crossed = f"{entry['factor']} at {entry['observed']}, of {whose}"
     effect = "held" if kind == "hold" else "latched"
     rows = [f"{kind} {name}: {crossed}, {effect} {str(entry['at'])[:19]}Z"]
     if one is None:

@@ -52,6 +52,7 @@ class Watch:
         adopted: by agent.
         opened: index → `incident_opened`, in order.
         due: what the last entry of the log calls for and the log does not hold any more.
+        broken: the same, of what no permit covers; it comes first.
     """
 
     def __init__(self, state: State, origin: str) -> None:
@@ -62,6 +63,7 @@ class Watch:
         self.opened: dict[int, Entry] = {}
         self.lifted: list[tuple[int, str]] = []
         self.due: _Due | None = None
+        self.broken: _Due | None = None
 
     def arrives(self, index: int, entry: Entry) -> None:
         """Before an entry is folded: is it what is due, or may it stand here?
@@ -72,7 +74,7 @@ class Watch:
         kind = str(entry["kind"])
         agent = self._agent(entry)
         self._before = None if agent is None else (agent.status, agent.certificate_sha256)
-        due = self.due
+        due = self.broken or self.due
         if due is not None and kind != "gate_opened":
             wanted = f"stands where entry {due.after} calls for {due.kind}"
             _of_incident(kind == due.kind, wanted)
@@ -81,7 +83,10 @@ class Watch:
             for name, value in due.fields.items():
                 told = f"`{name}` is recorded as {entry[name]}, computed {value}"
                 _of_incident(entry[name] == value, told)
-            self.due = None
+            if self.broken is not None:
+                self.broken = None
+            else:
+                self.due = None
         elif kind in {"incident_opened", "accumulation_restarted"}:
             told = f"is {kind}, which nothing before it calls for"
             raise VerificationFailed(told, concern="incidents")
@@ -89,6 +94,17 @@ class Watch:
             self.opened[index] = entry
         elif kind == "status_acted" and entry["status"] == "good":
             self.lifted.append((index, str(entry["certificate_sha256"])))
+
+    def told_of(self, agent: str) -> list[Entry]:
+        """The incidents that a bundle of this agent tells of: its own, and every break."""
+        opened = self.opened.values()
+        return [one for one in opened if one["agent"] == agent or one["incident_kind"] == "break"]
+
+    def missing(self, agent: str) -> str:
+        """The kind of what has to follow the end of the log, of this agent or a break; or ""."""
+        if self.broken is not None:
+            return self.broken.kind
+        return self.due.kind if self.due is not None and self.due.fields["agent"] == agent else ""
 
     def _agent(self, entry: Entry) -> Agent | None:
         name = entry.get("agent")
@@ -101,6 +117,7 @@ class Watch:
             VerificationFailed: it adopts a baseline that does not follow from the log.
         """
         agent, kind = self._agent(entry), str(entry["kind"])
+        self._break()
         if kind == "baseline_adopted" and agent is None:
             raise VerificationFailed("is of an agent that is not admitted", concern="baseline")
         if kind == "gate_opened":
@@ -127,6 +144,25 @@ class Watch:
             self.due = _Due(index, "accumulation_restarted", fields)
         elif kind in {"execution", "outcome_unresolved"}:
             self._judge(index, str(entry["agent"]), agent, None)
+
+    def _break(self) -> None:
+        """What the entry just folded showed that no permit covers, and what must be opened then."""
+        found = self._state.outside.due
+        if found is None or self.broken is not None:
+            return
+        text = f"sekisho/incident/v1\n{self._origin}\n{found.trigger}\nbreak"
+        fields: dict[str, object] = {
+            "incident": canonical.sha256(text.encode())[:32],
+            "agent": found.agent,
+            "certificate_sha256": found.certificate_sha256,
+            "incident_kind": "break",
+            "score": "venue",
+            "factor": found.factor,
+            "observed": found.venue,
+            "threshold": "",
+            "trigger": found.trigger,
+        }
+        self.broken = _Due(found.trigger, "incident_opened", fields)
 
     def decided(self, index: int, name: str, case: Case, *, permitted: bool, learned: bool) -> None:
         """After a decision of a known agent about a well-formed order was folded.

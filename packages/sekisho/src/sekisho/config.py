@@ -20,6 +20,31 @@ FILE = "sekisho.toml"
 _SETTINGS = "correct the file as docs/reference/configuration.md says"
 
 
+class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One address at which the authority listens; paths are relative to the home.
+
+    ``mode`` and ``group`` are of a Unix socket, the three files (PEM) of TLS.
+    """
+
+    address: str
+    mode: Literal["0600", "0660"] = "0600"
+    group: str = ""
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+
+class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the authority listens, and who may ask in the name of which gate.
+
+    ``gates``: a gate's name → the user id of its process, ``own`` for the authority's own user, or
+    a URI of its client certificate. Without any, the home's own gate is its own user's.
+    """
+
+    listen: tuple[ListenSettings, ...] = (ListenSettings(address="unix:authority.sock"),)
+    gates: dict[str, int | str] = {}
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a home is.
 
@@ -37,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     oid_arc: str = "1.3.6.1.4.1.32473"
     base_uri: str = "https://sekisho.invalid"
     venue: str = "PAPER"
+    serve: ServeSettings = ServeSettings()
 
 
 def write_config(home: Path, config: Config) -> None:
@@ -46,7 +72,7 @@ def write_config(home: Path, config: Config) -> None:
         "# One authority and one gate in one process (docs/reference/configuration.md).",
     ]
     values = msgspec.to_builtins(config)
-    lines += [f'{name} = "{values[name]}"' for name in values]
+    lines += [f'{name} = "{value}"' for name, value in values.items() if isinstance(value, str)]
     (home / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -74,4 +100,22 @@ def read_config(home: Path) -> Config:
     for name in ("gate", "region", "venue"):
         if NAME.fullmatch(getattr(config, name)) is None:
             raise ConfigurationInvalid(f"{path}: {name} is not a name", str(path), _SETTINGS)
+    _check_serve(path, config.serve)
     return config
+
+
+def _check_serve(path: Path, serve: ServeSettings) -> None:
+    """Raises ConfigurationInvalid: nowhere to listen, half of a TLS setting, an odd gate."""
+    faults = [] if serve.listen else ["serve.listen: nothing is named"]
+    for one in serve.listen:
+        tls = (one.certificate, one.key, one.client_ca)
+        if any(tls) and not all(tls):
+            faults.append(f"{one.address}: certificate, key and client_ca go together")
+        if one.address.startswith("unix:") and any(tls):
+            faults.append(f"{one.address}: TLS is for HOST:PORT")
+    for name, who in serve.gates.items():
+        uid = isinstance(who, int) and who > 0
+        if NAME.fullmatch(name) is None or not (uid or who == "own" or ":" in str(who)):
+            faults.append(f"serve.gates.{name}: a user id above 0, own, or a URI")
+    if faults:
+        raise ConfigurationInvalid(f"{path}: {faults[0]}", str(path), _SETTINGS)

@@ -81,6 +81,14 @@ class Disk(Protocol):
         """Whole content. Raises FileNotFoundError, StorageFailed."""
         ...
 
+    def read_range(self, path: str, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes from ``offset`` on, at once; fewer where the file ends.
+
+        For small parts of what was synced: it makes the caller wait, and nobody but the caller
+        checks what comes. Raises FileNotFoundError, StorageFailed.
+        """
+        ...
+
     async def exists(self, path: str) -> bool: ...
 
     async def list(self, folder: str) -> list[str]:
@@ -235,8 +243,8 @@ class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
     incident: str
     agent: str
     certificate_sha256: str
-    incident_kind: Literal["breaker", "hold"]
-    score: Literal["risk", "anomaly"]
+    incident_kind: Literal["breaker", "hold", "break"]
+    score: Literal["risk", "anomaly", "venue"]
     factor: str
     observed: str
     threshold: str
@@ -264,8 +272,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     incident: str
     agent: str
     about: Literal["opened", "overdue", "revoked", "released"]
-    incident_kind: Literal["breaker", "hold"]
-    score: Literal["risk", "anomaly"]
+    incident_kind: Literal["breaker", "hold", "break"]
+    score: Literal["risk", "anomaly", "venue"]
     factor: str
     observed: str
     threshold: str

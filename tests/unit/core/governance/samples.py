@@ -174,6 +174,8 @@ def command(kind: Any, who: str, **other: Any) -> Command:
         fields["epoch"] = 7
     if kind == "acknowledge":
         fields |= {"incident": "1" * 32, "disposition": "investigating"}
+    if kind == "shutdown":
+        fields["mode"] = "cancel_only"
     if kind == "go_live":
         fields["baseline_sha256"] = "b" * 64
     if kind == "rearm":

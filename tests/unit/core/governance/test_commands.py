@@ -46,7 +46,7 @@ def test_command_message_is_context_and_canonical_json() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["kill", "hold", "revoke", "acknowledge", "release", "rearm", "go_live"],
+    ["kill", "hold", "shutdown", "revoke", "acknowledge", "release", "rearm", "go_live"],
 )
 def test_signed_command_text_reads_back_and_verifies(kind: str) -> None:
     """What a log carries verbatim is the command that was signed."""
@@ -71,6 +71,8 @@ def test_signed_command_text_reads_back_and_verifies(kind: str) -> None:
         ("hold", {"commanded_at": "now"}, "commanded_at"),
         ("hold", {"latch": "circuit_breaker"}, "latch"),
         ("rearm", {"latch": msgspec.UNSET}, "latch"),
+        ("hold", {"mode": "cancel_only"}, "mode: is wanted in shutdown"),
+        ("shutdown", {"mode": msgspec.UNSET}, "mode: is wanted in shutdown"),
         ("release", {"epoch": msgspec.UNSET}, "epoch: is wanted in release"),
         ("rearm", {"epoch": msgspec.UNSET}, "epoch: is wanted in rearm"),
         ("hold", {"epoch": -1}, "epoch"),
@@ -298,6 +300,7 @@ def test_no_commands_authorise_nothing() -> None:
 EXPECTED = {
     "kill": {"compliance", "risk", "operator", "approver"},
     "hold": {"compliance", "risk", "operator", "approver"},
+    "shutdown": {"compliance", "risk", "operator", "approver"},
     "acknowledge": {"compliance", "risk"},
     "go_live": {"compliance", "risk"},
     "revoke": {"compliance", "risk", "issuer"},
@@ -306,6 +309,7 @@ EXPECTED = {
     "approve": {"approver"},
     "issue": {"issuer"},
     "operate": {"operator"},
+    "assign": {"operator"},
 }
 """Act → roles that may do it alone."""
 
@@ -314,7 +318,7 @@ def test_duties_table_has_exactly_the_documented_acts() -> None:
     """An act that is not in the table, nobody may do."""
     assert set(EXPECTED) == set(DUTIES)
     with pytest.raises(NotAuthorised, match="nobody may do this"):
-        authorise("shutdown", [PERSONS["risk"]])
+        authorise("abdicate", [PERSONS["risk"]])
 
 
 @pytest.mark.parametrize("act", sorted(EXPECTED))

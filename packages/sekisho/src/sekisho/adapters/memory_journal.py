@@ -46,6 +46,10 @@ class MemoryJournal:
         self._entries.append((entry, hashed))
         return index
 
+    def condemn(self, error: Exception) -> None:
+        """Fail for good."""
+        self.failed = self.failed or error
+
     async def flushed(self, index: int) -> None:
         """Return at once. Raises IndexError: there is no such entry."""
         if not 0 <= index < self.size:

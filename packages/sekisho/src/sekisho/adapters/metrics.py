@@ -86,11 +86,13 @@ class Measures:
             registry=self._registry,
         )
 
-    def answered(self, kind: str, reasons: Iterable[str]) -> None:
+    def answered(self, kind: str) -> None:
         """An order got its answer."""
         self._answers.labels(kind).inc()
-        for reason in reasons:
-            self._refusals.labels(reason).inc()
+
+    def refused(self, reason: str) -> None:
+        """A refusal was recorded for this reason."""
+        self._refusals.labels(reason).inc()
 
     def recorded(self, kind: str) -> None:
         """An entry was recorded."""

@@ -157,6 +157,16 @@ class SimulatedDisk:
         await self._end("read", path)
         return content
 
+    def read_range(self, path: str, offset: int, length: int) -> bytes:
+        """A part of the content; no point is called, because nothing is waited for."""
+        check_path(path)
+        if self._dead:
+            raise StorageFailed("this disk crashed; use the one that the crash returned")
+        if path in self._poisoned:
+            raise StorageFailed(f"{path}: {self._poisoned[path]} before; open the disk anew")
+        self._raise_fault("read_range", path)
+        return self._existing(path).content[offset : offset + length]
+
     async def exists(self, path: str) -> bool:
         """Whether the name is there."""
         await self._begin("exists", path)
@@ -317,7 +327,7 @@ class SimulatedDisk:
     def _finish_fault(self, fault: _Fault | None) -> None:
         if fault is None:
             return
-        if fault.operation not in {"read", "exists", "list"}:
+        if fault.operation not in {"read", "read_range", "exists", "list"}:
             self._poisoned[fault.path] = f"failed ({fault.operation})"
         raise fault.error(f"{fault.path}: {fault.operation} failed, as asked")
 

@@ -12,8 +12,11 @@ from pathlib import Path
 import click
 
 from sekisho.apps.explain import explain
+from sekisho.apps.gate_command import gate
 from sekisho.apps.people_commands import COMMANDS, HOME
 from sekisho.apps.running import run
+from sekisho.apps.serve_command import SERVE_COMMANDS
+from sekisho.apps.venue_command import paper_venue
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -113,7 +116,9 @@ def rehearse(
 
 
 cli.add_command(explain)
-for command in COMMANDS:
+cli.add_command(gate)
+cli.add_command(paper_venue)
+for command in (*COMMANDS, *SERVE_COMMANDS):
     cli.add_command(command)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sekisho.apps import served_commands
 from sekisho.apps.mistakes import (
     bundle_folder,
     check_agent,
@@ -18,18 +19,23 @@ from sekisho.apps.mistakes import (
 from sekisho.apps.running import program
 from sekisho.compose import (
     Home,
+    RunningAuthority,
     Surroundings,
     init_home,
     make_people,
     offline_gate,
     register_document,
+    running_authority,
     write_bundle,
 )
+from sekisho.compose.enrolling import GATE_FILE, enroll_gate
+from sekisho.compose.serve import write_certificates
 from sekisho.config import Config
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised
 from sekisho.core.governance.document import Registration, describe
 from sekisho.core.terms import parse_instant
 from sekisho.services.people import sign_approval, sign_command
+from sekisho.services.peopledesk import IssueRequest
 from sekisho.services.status import KillReport, StatusOutcome
 
 
@@ -67,6 +73,9 @@ def _show_defaults(registration: Registration) -> None:
 
 async def approve_policy(path: Path, digest: str, seat: str, key: Path, *, asked: bool) -> int:
     """``sekisho approve``: shows the policy from the very bytes whose digest is signed."""
+    running = await running_authority(path)
+    if running is not None:
+        return await _approve_there(running, digest, seat, key, asked=asked)
     home = await Home.open(path)
     try:
         authority = home.authority
@@ -93,6 +102,17 @@ async def issue_certificate(
     path: Path, agent: str, digest: str, issuer_seat: str, operator_seat: str
 ) -> int:
     """``sekisho issue``."""
+    running = await running_authority(path)
+    if running is not None:
+        return await _issue_there(
+            running,
+            IssueRequest(
+                agent=agent,
+                policy_sha256=digest,
+                issuer_seat=issuer_seat,
+                operator_seat=operator_seat,
+            ),
+        )
     home = await Home.open(path)
     try:
         try:
@@ -102,6 +122,7 @@ async def issue_certificate(
         except NotAuthorised as error:
             error.do = error.do or missing_for_issue(home, agent, digest)
             raise
+        write_certificates(home)
         gate = await offline_gate(home)
         await gate.admit(agent)
     finally:
@@ -110,10 +131,88 @@ async def issue_certificate(
     return 0
 
 
+async def _approve_there(
+    running: RunningAuthority, digest: str, seat: str, key: Path, *, asked: bool
+) -> int:
+    """The same in the process that serves the home: shown from the bytes, signed here."""
+    try:
+        for name, value in describe(await running.registration(digest)):
+            click.echo(f"{name}: {value}")
+        if asked and not click.confirm(f"sign this policy as {seat}?"):
+            click.echo("not signed")
+            return 1
+        now = running.around.clock.now_ns()
+        signer = key_of(running, seat, key)
+        taken = await running.approve(sign_approval(signer, digest, running.roster, seat, now))
+    finally:
+        await running.close()
+    if taken.approvers:
+        click.echo(f"approved; resolution of {taken.approvers} approvers reached")
+    else:
+        click.echo("approved; the quorum is not reached yet")
+    return 0
+
+
+async def _issue_there(running: RunningAuthority, asked: IssueRequest) -> int:
+    """The same in the process that serves the home; the gate admits the agent by itself."""
+    try:
+        issued = await running.issue(asked)
+    finally:
+        await running.close()
+    click.echo(f"issued: {issued.serial_number}, {issued.not_before} to {issued.not_after}")
+    return 0
+
+
+async def assign_agent(
+    path: Path, agent: str, gate: str, people: list[tuple[str, str]], reason_code: str
+) -> int:
+    """``sekisho assign``: exit code 0 only when the new gate may begin now."""
+    running = await running_authority(path)
+    if running is None:
+        raise ConfigurationInvalid(
+            f"{path}: nobody serves this home, so no other gate can be told",
+            str(path),
+            f"start the authority: {program()} serve --home {path}",
+        )
+    try:
+        outcome = await served_commands.assign(running, agent, gate, people, reason_code)
+    finally:
+        await running.close()
+    click.echo(f"assigned: {agent} from gate {outcome.before} to gate {outcome.gate}")
+    for failure in outcome.failures:
+        click.echo(f"FAILED: {failure}")
+    if outcome.free_at:
+        click.echo(
+            f"NOT YET FREE: gate {outcome.before} has not confirmed its stop; gate {outcome.gate}"
+            f" begins when it does, or at {outcome.free_at}"
+        )
+    click.echo("complete" if outcome.complete else "NOT COMPLETE")
+    return 0 if outcome.complete else 1
+
+
+async def enroll_new_gate(path: Path, gate: str, out: Path, agents: tuple[str, ...]) -> int:
+    """``sekisho enroll``."""
+    home = await open_to_command(path, "enroll")
+    try:
+        await enroll_gate(home, gate, out, agents)
+    finally:
+        await home.close()
+    click.echo(f"gate: {out}/{GATE_FILE}")
+    return 0
+
+
 async def command_status(
     path: Path, act: str, agent: str, people: list[tuple[str, str]], reason_code: str
 ) -> int:
     """``sekisho hold | release | revoke | kill``: exit code 0 only when all of it was achieved."""
+    running = await running_authority(path)
+    if running is not None:
+        try:
+            outcome = await served_commands.change_status(running, act, agent, people, reason_code)
+        finally:
+            await running.close()
+        show_outcome(outcome)
+        return 0 if outcome.complete else 1
     home = await open_to_command(path, act)
     try:
         check_agent(home, agent)
@@ -154,7 +253,9 @@ def show_outcome(outcome: StatusOutcome) -> None:
         for order in outcome.unconfirmed:
             click.echo(f"NOT CONFIRMED: {order}; ask the venue, then cancel again")
     for name in outcome.unreached:
-        click.echo(f"NOT REACHED: gate {name}; it may sign until its lease ends")
+        end = outcome.lease_ends.get(name, "")
+        may = f"it may sign until {end}" if end else "it signs nothing; what rests may still trade"
+        click.echo(f"NOT REACHED: gate {name}; {may}")
     for failure in outcome.failures:
         click.echo(f"FAILED: {failure}")
     click.echo("complete" if outcome.complete else "NOT COMPLETE")
@@ -167,7 +268,7 @@ async def export_bundle(path: Path, agent: str, since: str, until: str, out: Pat
         raise ConfigurationInvalid(
             "--from must be before --to", "--from, --to", "name a period that is not empty"
         )
-    home = await Home.open(path)
+    home = await open_to_command(path, "export")
     try:
         check_agent(home, agent)
         await offline_gate(home)

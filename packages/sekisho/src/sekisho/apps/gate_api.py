@@ -95,7 +95,9 @@ class GateApi:
         limit = request.query_params.get("limit", str(PAGE_MAX))
         if after and CLIENT_ORDER_ID.fullmatch(after) is None:
             raise MalformedInput("after: an order's id is wanted", "after")
-        if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and int(limit) >= 1):
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 4) or not (
+            1 <= int(limit) <= PAGE_MAX
+        ):
             raise MalformedInput(f"limit: 1 to {PAGE_MAX} is wanted", "limit")
         return _found(self._inquiry.open_orders(caller.name, after, int(limit)))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from sekisho.compose import Home, check_new_home, load_person
+from sekisho.compose import Home, RunningAuthority, check_new_home, load_person
 from sekisho.core.encoding import b64
 from sekisho.core.errors import (
     ConfigurationInvalid,
@@ -110,7 +110,8 @@ async def open_to_command(path: Path, act: str) -> Home:
                 f" signed and its last permit is over within {PERMIT_SECONDS_MAX} s; then run"
                 f" {act} again, which also cancels what rests",
             ) from error
-        raise StorageFailed(f"{act}: not done: {error}", error.where, error.do) from error
+        do = "end sekisho serve first, then run it again"
+        raise StorageFailed(f"{act}: not done: {error}", error.where, do) from error
 
 
 def check_agent(home: Home, agent: str) -> None:
@@ -128,7 +129,7 @@ def check_agent(home: Home, agent: str) -> None:
         )
 
 
-def key_of(home: Home, seat: str, key: Path) -> Signer:
+def key_of(home: Home | RunningAuthority, seat: str, key: Path) -> Signer:
     """The key of a seat, from its file.
 
     Raises:

@@ -22,7 +22,7 @@ HOME = click.option(
 AGENT = click.option("--agent", required=True, help="Name of the agent.")
 
 
-def _signed(command: _F) -> _F:
+def signed_options(command: _F) -> _F:
     """The options by which people sign."""
     for option in (
         click.option("--reason", "reason_code", required=True, help="A code: limit_breach."),
@@ -47,7 +47,7 @@ def _act(name: str, help_text: str) -> click.Command:
     @click.command(name=name, help=help_text)
     @HOME
     @AGENT
-    @_signed
+    @signed_options
     def act(home: Path, agent: str, seat: str, key: str, reason_code: str) -> None:
         from sekisho.apps.embedded import command_status
 
@@ -67,7 +67,7 @@ def _act(name: str, help_text: str) -> click.Command:
     help="What it is; a fault is revoked, a false alarm waits for two people who release it.",
 )
 @click.option("--revoke-at", default=None, help="For a fault: revoke then, not at once.")
-@_signed
+@signed_options
 def acknowledge(
     home: Path,
     agent: str,
@@ -89,10 +89,12 @@ def acknowledge(
 @AGENT
 @click.option(
     "--latch",
-    type=click.Choice(["circuit_breaker", "repeated_executions", "consecutive_failures"]),
+    type=click.Choice(
+        ["circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown"]
+    ),
     required=True,
 )
-@_signed
+@signed_options
 def rearm(home: Path, agent: str, latch: str, seat: str, key: str, reason_code: str) -> None:
     """Take a latch off: two named people of different roles."""
     from sekisho.apps import procedure
@@ -104,7 +106,7 @@ def rearm(home: Path, agent: str, latch: str, seat: str, key: str, reason_code: 
 @HOME
 @AGENT
 @click.option("--baseline", "digest", required=True, help="Digest of the baseline that was read.")
-@_signed
+@signed_options
 def go_live(home: Path, agent: str, digest: str, seat: str, key: str, reason_code: str) -> None:
     """Lock the agent's baseline: from here on its orders are compared with it."""
     from sekisho.apps import procedure

@@ -13,8 +13,9 @@ from pathlib import Path
 import click
 from msgspec import UNSET, UnsetType
 
+from sekisho.apps import served_commands
 from sekisho.apps.mistakes import key_of, open_to_command
-from sekisho.compose import Gate, Home, offline_gate
+from sekisho.compose import Gate, Home, offline_gate, running_authority
 from sekisho.core.behaviour.watch import describe
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.governance.commands import SignedCommand
@@ -79,6 +80,16 @@ async def acknowledge(
     reason: str,
 ) -> int:
     """``sekisho acknowledge``: answer the open incident of an agent."""
+    running = await running_authority(path)
+    if running is not None:
+        try:
+            done = await served_commands.acknowledge(
+                running, agent, disposition, revoke_at, people, reason
+            )
+        finally:
+            await running.close()
+        click.echo(f"incident {done.incident}: {done.state}; {_until(done.state, done.ends_at)}")
+        return 0
     home = await open_to_command(path, "acknowledge")
     try:
         await offline_gate(home)

@@ -20,10 +20,16 @@ def program() -> str:
     return sys.argv[0] if sys.argv[0].endswith("sekisho") else "sekisho"
 
 
-def run(work: Coroutine[Any, Any, int]) -> None:
-    """Run it and exit with its code: 1 after a failure, 130 when interrupted."""
+def run(work: Coroutine[Any, Any, int], loop_factory: Any = None) -> None:
+    """Run it and exit with its code: 1 after a failure, 130 when interrupted.
+
+    Args:
+        work: the use case.
+        loop_factory: of the event loop; None: the standard one.
+    """
     try:
-        code = asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            code = runner.run(work)
         sys.stdout.flush()
     except BrokenPipeError:
         # Who reads has gone away, as with `| head`: nothing is left to be said to them.

@@ -15,6 +15,7 @@ from sekisho.compose.home import (
     load_person,
     system_clock,
 )
+from sekisho.compose.running_authority import RunningAuthority, running_authority
 from sekisho.compose.trial import (
     COMPLIANCE_SEAT,
     ISSUER_SEAT,
@@ -38,6 +39,7 @@ __all__ = [
     "VENUE_CREDENTIAL",
     "Gate",
     "Home",
+    "RunningAuthority",
     "Surroundings",
     "Trial",
     "builtin_policy",
@@ -50,6 +52,7 @@ __all__ = [
     "paper_venue",
     "programmed_rates",
     "register_document",
+    "running_authority",
     "system_clock",
     "trial",
     "write_bundle",

@@ -3,106 +3,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from sekisho.adapters.free_space import free_percent
 from sekisho.adapters.rates.none import NoRates
 from sekisho.compose.home import Home
 from sekisho.core.encoding import sha256_hex, unb64
 from sekisho.core.events import GateOpened
+from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.ocsp import verify_ocsp
+from sekisho.core.identity.oids import Arc
 from sekisho.core.identity.profile import load, spki
 from sekisho.core.identity.status import Status
-from sekisho.ports import RateSource, Signer, Venue
-from sekisho.services.admission import Admissions
+from sekisho.ports import AuthorityLink, Clock, Entropy, RateSource, Signer, Venue
+from sekisho.services.admission import Admission, Admissions
+from sekisho.services.admissionbudget import AdmissionBudget, BudgetLimits
+from sekisho.services.advice import AdviceDesk
+from sekisho.services.authority import Authority
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.gatelog import GateLog
 from sekisho.services.governing import Governing
-from sekisho.services.incidentwatch import IncidentWatch
-from sekisho.services.journal import Journal
+from sekisho.services.incidentwatch import IncidentLink, IncidentWatch
 from sekisho.services.leasing import Leasing
+from sekisho.services.localcommands import LocalAuthority, LocalCommands
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
+from sekisho.services.signoff import BaselineLock
 from sekisho.services.status import StatusPush
 from sekisho.services.stopping import StopOutcome, Stopping
+from sekisho.services.venuewatch import STALE_S, VenueWatch
 
 RECONCILE_S = 1.0
 
 
+class GateAuthority(AuthorityLink, IncidentLink, LocalAuthority, Protocol):
+    """The authority as a gate reaches it, in the process or over a connection."""
+
+    @property
+    def roster(self) -> Roster:
+        """The roster known last. Raises Unavailable before one is."""
+        ...
+
+    async def admission(self, agent: str) -> Admission:
+        """What is needed to admit the agent. Raises NotAuthorised, Unavailable."""
+        ...
+
+    async def baseline_lock(self, agent: str) -> BaselineLock | None:
+        """The agent's locked baseline; None before there is one. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateParts:
+    """What a gate is made from, besides its log, its rates and its venues.
+
+    ``root``, ``issuing`` and ``responder`` are certificates, DER. ``agent_signer`` finds the key in
+    custody for a public key. ``keep`` runs something beside the gate until it ends.
+    """
+
+    gate: str
+    region: str
+    environment: str
+    clock: Clock
+    entropy: Entropy
+    authority: GateAuthority
+    root: bytes
+    issuing: bytes
+    responder: bytes
+    arc: Arc
+    agent_signer: Callable[[bytes], Signer]
+    keep: Callable[[Coroutine[Any, Any, None]], None]
+    free_percent: Callable[[], int]
+    budget: BudgetLimits | None = None
+    venue_silent_s: int = STALE_S
+
+
 class Gate:
-    """The gate of a home with everything around it, and its connection to the authority."""
+    """A gate with everything around it, and its connection to the authority."""
 
     def __init__(
-        self, home: Home, journal: Journal, rates: RateSource, venues: dict[str, Venue]
+        self, parts: GateParts, log: GateLog, rates: RateSource, venues: Mapping[str, Venue]
     ) -> None:
-        clock, entropy = home.around.clock, home.around.entropy
-        state = home.authority.state
-        self._home = home
+        clock, authority = parts.clock, parts.authority
+        self._parts = parts
         self._signers: dict[str, Signer] = {}
-        self.log = GateLog(journal, clock)
+        self.log = log
+        self.venues = venues
         self.leasing = Leasing(
-            self.log,
-            home.authority,
+            log,
+            authority,
             clock,
-            entropy,
-            responder_key=spki(load(state.responder_certificate)),
-            read_status=status_reader(state.issuing_certificate),
+            parts.entropy,
+            responder_key=spki(load(parts.responder)),
+            read_status=status_reader(parts.issuing),
         )
-        self.release = Release(self.log, venues, clock)
+        self.release = Release(log, venues, clock)
+        self.venue_watch = VenueWatch(log, self.release, clock, stale_s=parts.venue_silent_s)
+        watched = RateWatch(log, rates)
         self.gatekeeper = Gatekeeper(
-            self.log, self.leasing, RateWatch(self.log, rates), self.release, clock, self._signers
+            log, self.leasing, watched, self.release, clock, self._signers, self.venue_watch
         )
-        self.stopping = Stopping(self.log, self.release, clock)
-        self.incident_watch = IncidentWatch(self.log, self.stopping, home.authority, clock)
-        self.governing = Governing(self.log, home.authority, lambda: home.authority.roster)
-        self.admissions = Admissions(self.log, state.root_certificate, home.names.arc)
+        self.stopping = Stopping(log, self.release, clock)
+        self.incident_watch = IncidentWatch(log, self.stopping, authority, clock)
+        self.governing = Governing(log, authority, lambda: authority.roster)
+        self.local = LocalCommands(log, self.stopping, lambda: authority.roster, clock, authority)
+        self.advice = AdviceDesk(log, watched)
+        self.budget = AdmissionBudget(log, clock, parts.free_percent, parts.budget)
+        self.admissions = Admissions(log, parts.root, parts.arc)
 
     async def start(self) -> None:
-        """Open the log of this boot, find the keys, and reconcile before anything is permitted."""
-        config = self._home.config
+        """Open the log of this boot, find the keys, and reconcile before anything is permitted.
+
+        What does not answer keeps nothing from starting: orders are refused until it does.
+        """
+        parts = self._parts
         index = self.log.record(
             GateOpened(
                 at=self.log.at(),
-                gate=config.gate,
-                boot=self._home.around.entropy.bytes(16).hex(),
-                region=config.region,
-                environment=config.environment,
+                gate=parts.gate,
+                boot=parts.entropy.bytes(16).hex(),
+                region=parts.region,
+                environment=parts.environment,
             )
         )
         await self.log.durable(index)
         for agent in self.log.state.agents.values():
             public_key = spki(load(unb64(agent.certificate)))
-            self._signers[agent.certificate_sha256] = self._home.agent_signer(public_key)
+            self._signers[agent.certificate_sha256] = parts.agent_signer(public_key)
         await self.leasing.ensure()
-        await self.release.reconcile()
-        self._home.authority.on_status(self._on_status)
-        await self._adopt_locked()
+        await self.venue_watch.reconcile()
         self.incident_watch.start()
-        self._home.keep(self._reconcile())
+        self.local.start()
+        parts.keep(self._reconcile())
 
-    async def _adopt_locked(self) -> None:
-        """Take into force what the authority locked and an earlier process had no time to adopt."""
+    async def adopt_locked(self) -> None:
+        """Take into force what the authority locked and an earlier process had no time to adopt.
+
+        Raises:
+            Unavailable: the authority does not answer.
+        """
         for agent, held in self.log.state.agents.items():
-            lock = self._home.authority.baseline_lock(agent)
+            lock = await self._parts.authority.baseline_lock(agent)
             if lock is not None and not held.baseline_sha256:
                 await self.governing.adopt(agent, lock.baseline_sha256, lock.index)
 
     async def _reconcile(self) -> None:
-        """Ask the venues again and again: fills that nobody waited for, orders that are unknown."""
+        """Look at venues and clocks again and again: fills that nobody waited for, orders that are
+        unknown, what rests without a permit.
+        """
         while True:
-            await self._home.around.clock.sleep(RECONCILE_S)
-            await self.release.reconcile()
+            await self._parts.clock.sleep(RECONCILE_S)
+            self.leasing.clocks.look()
+            await self.venue_watch.reconcile()
 
     async def admit(self, agent: str) -> str:
         """Take this agent's orders from now on; returns its certificate's digest."""
-        admission = self._home.authority.admission(agent)
-        signer = self._home.agent_signer(spki(load(admission.certificate)))
+        admission = await self._parts.authority.admission(agent)
+        signer = self._parts.agent_signer(spki(load(admission.certificate)))
         digest = sha256_hex(admission.certificate)
         self._signers[digest] = signer
         await self.admissions.admit(admission, signer)
         await self.leasing.renew()
         return digest
 
-    async def _on_status(self, push: StatusPush) -> StopOutcome | None:
+    async def on_status(self, push: StatusPush) -> StopOutcome | None:
         """What the authority pushes. Only a lease widens; here an agent is stopped or nothing."""
         if push.status == "good":
             return None
@@ -120,10 +186,57 @@ def status_reader(issuing: bytes) -> Callable[[bytes, str, int], Status]:
     return read
 
 
+class _HomeAuthority:
+    """The authority of the same process, asked as one at the end of a connection would be."""
+
+    def __init__(self, authority: Authority, gate: str) -> None:
+        self._authority = authority
+        self._gate = gate
+        self.last_seen = authority.last_seen
+        self.lease = authority.lease
+        self.report_incident = authority.report_incident
+        self.go_live = authority.go_live
+        self.authorise_rearm = authority.authorise_rearm
+        self.take_over = authority.take_over
+
+    @property
+    def roster(self) -> Roster:
+        return self._authority.roster
+
+    async def admission(self, agent: str) -> Admission:
+        return await self._authority.admission_for(self._gate, agent)
+
+    async def baseline_lock(self, agent: str) -> BaselineLock | None:
+        return self._authority.baseline_lock(agent)
+
+
+def home_parts(home: Home) -> GateParts:
+    """The parts of a home's own gate."""
+    state, config = home.authority.state, home.config
+    return GateParts(
+        gate=config.gate,
+        region=config.region,
+        environment=config.environment,
+        clock=home.around.clock,
+        entropy=home.around.entropy,
+        authority=_HomeAuthority(home.authority, config.gate),
+        root=state.root_certificate,
+        issuing=state.issuing_certificate,
+        responder=state.responder_certificate,
+        arc=home.names.arc,
+        agent_signer=home.agent_signer,
+        keep=home.keep,
+        free_percent=lambda: free_percent(home.path),
+    )
+
+
 async def open_gate(home: Home, rates: RateSource, venues: dict[str, Venue]) -> Gate:
     """Open the gate of a home: read its log, take a lease, ask the venues, then trade."""
-    gate = Gate(home, await home.gate_journal(), rates, venues)
+    log = GateLog(await home.gate_journal(), home.around.clock)
+    gate = Gate(home_parts(home), log, rates, venues)
     await gate.start()
+    home.authority.on_status(gate.on_status)
+    await gate.adopt_locked()
     return gate
 
 

@@ -83,11 +83,16 @@ class RateSettings(Section, frozen=True):
     kind: Literal["http", "file"]
     address: str
     credential_file: str = ""
+    pairs: tuple[str, ...] = ()
     silent_s: int = 10
 
 
 class VenueSettings(Section, frozen=True):
-    """One venue with the gate's credential for it."""
+    """One venue with the gate's credential for it.
+
+    ``account`` (Username), ``sender`` and ``target`` (CompIDs) are of a FIX session; ``markets`` of
+    Kraken-shaped REST, whose ``credential_file`` holds lines of key and secret.
+    """
 
     name: str
     kind: Literal["paper", "fix", "kraken"]
@@ -96,14 +101,26 @@ class VenueSettings(Section, frozen=True):
     account: str = ""
     sender: str = ""
     target: str = ""
+    markets: tuple[str, ...] = ()
     takes_permits: bool = False
     timeout_ms: int = 2000
+
+
+class FixSession(Section, frozen=True):
+    """One bot's FIX session; ``comp_id`` is the bot's, its password the agent's token."""
+
+    comp_id: str
+    agent: str
+    venue: str
+    account: str = ""
+    reset: bool = False
 
 
 class FixSettings(Section, frozen=True):
     """The FIX 4.4 side for bots: loopback, a Unix socket, or TLS."""
 
     listen: str
+    sessions: tuple[FixSession, ...]
     sender: str = "SEKISHO"
     tls: TlsSettings | None = None
 
@@ -122,6 +139,7 @@ class KrakenSettings(Section, frozen=True):
     listen: str
     venue: str
     account: str
+    markets: tuple[str, ...]
     callers: tuple[KrakenCaller, ...]
     tls: TlsSettings | None = None
 
@@ -150,6 +168,8 @@ class GateConfig(Section, frozen=True):
     passphrase_file: str = "keys/passphrase"  # noqa: S105 - a file's name
     agent_keys: str = "keys/agents"
     root: str = "root.pem"
+    issuing: str = "issuing.pem"
+    responder: str = "responder.pem"
     oid_arc: str = "1.3.6.1.4.1.32473"
     authority: str = "unix:authority.sock"
     authority_tls: AuthorityTls | None = None
@@ -278,9 +298,16 @@ def _venue_faults(config: GateConfig) -> Iterator[str]:
     for venue in config.venues:
         if NAME.fullmatch(venue.name) is None:
             yield f"venues: {venue.name[:64]!r} is not a name"
+        if venue.kind == "fix" and not (venue.sender and venue.target):
+            yield f"venues.{venue.name}: a FIX session needs sender and target"
+        if venue.kind == "kraken" and not venue.markets:
+            yield f"venues.{venue.name}.markets: which markets does the venue list?"
         if not 50 <= venue.timeout_ms <= 60_000:
             yield f"venues.{venue.name}.timeout_ms: 50 to 60,000 ms"
     agents = {one.name for one in config.agents}
+    for session in () if config.fix is None else config.fix.sessions:
+        if session.agent not in agents:
+            yield f"fix.sessions: {session.agent[:64]!r} is no agent of this gate"
     if config.kraken is not None:
         for caller in config.kraken.callers:
             if caller.agent not in agents:

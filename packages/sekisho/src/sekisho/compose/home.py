@@ -50,6 +50,7 @@ ALERTS = "alerts.jsonl"
 """Alerts about incidents, a line each: the channel that every home has."""
 LOG_KEYS = ("authority-log", "gate-log")
 ROOT = "root.pem"
+ISSUING = "issuing.pem"
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,9 @@ class Home:
         )
         self.keep(self._authority.run_incidents())
         # A crash before this leaves the root in the log alone; it can be written again from there.
-        (self.path / ROOT).write_bytes(pem(self._authority.state.root_certificate))
+        state = self._authority.state
+        (self.path / ISSUING).write_bytes(pem(state.issuing_certificate))
+        (self.path / ROOT).write_bytes(pem(state.root_certificate))
         for name, origin in (
             ("authority-log", self.config.authority_origin),
             ("gate-log", self.config.gate_origin),

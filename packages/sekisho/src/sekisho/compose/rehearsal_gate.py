@@ -59,6 +59,7 @@ from sekisho.services.ratewatch import RateWatch
 from sekisho.services.rehearsal import RehearsalGate, RehearsalLog
 from sekisho.services.rehearsal_authority import LEASE_S, RehearsalAuthority, RehearsalPeople
 from sekisho.services.release import Release
+from sekisho.services.venuewatch import VenueWatch
 
 ENVIRONMENT: Final = "rehearsal"
 VALID_DAYS: Final = 731
@@ -121,6 +122,7 @@ class RehearsalStage:
                 release,
                 self._clock,
                 self._signers,
+                VenueWatch(self._log, release, self._clock),
             ),
             release=release,
             governing=Governing(self._log, self._link, lambda: self._link.roster),

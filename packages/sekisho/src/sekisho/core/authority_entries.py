@@ -112,6 +112,21 @@ class GateBooted(Entry, frozen=True, tag="gate_booted"):
     root_hash: str
 
 
+class AgentAssigned(Entry, frozen=True, tag="agent_assigned"):
+    """From here on this gate alone gets leases for the agent.
+
+    The first gate that asks has no ``before`` and needs no command, and ``epoch`` is the present
+    one. Any other takes over from ``before`` on the command of an operator, which is a new epoch.
+    """
+
+    agent: str
+    gate: str
+    before: str
+    epoch: int
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
 class IncidentRecorded(Entry, frozen=True, tag="incident_recorded"):
     """An ``incident_opened`` of the gate's log ``origin``, at ``index`` there, has arrived."""
 
@@ -120,8 +135,8 @@ class IncidentRecorded(Entry, frozen=True, tag="incident_recorded"):
     certificate_sha256: str
     origin: str
     index: int
-    incident_kind: Literal["breaker", "hold"]
-    score: Literal["risk", "anomaly"]
+    incident_kind: Literal["breaker", "hold", "break"]
+    score: Literal["risk", "anomaly", "venue"]
     factor: str
     observed: str
     threshold: str
@@ -183,5 +198,14 @@ class BaselineLocked(Entry, frozen=True, tag="baseline_locked"):
     agent: str
     origin: str
     baseline_sha256: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class VenueRearmAuthorised(Entry, frozen=True, tag="venue_rearm_authorised"):
+    """Two people take the latch of a venue off; ``incident`` is the break that had set it."""
+
+    venue: str
+    incident: str
     seats: tuple[str, ...]
     commands: tuple[str, ...]

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from sekisho.core.authority_entries import (
+    AgentAssigned,
     AlertSent,
     ApprovalGiven,
     BaselineLocked,
@@ -29,14 +30,18 @@ from sekisho.core.authority_entries import (
     Resolved,
     RosterChanged,
     StatusChanged,
+    VenueRearmAuthorised,
 )
 from sekisho.core.encoding import canonical, parse_plain
 from sekisho.core.errors import MalformedInput
 from sekisho.core.gate_entries import (
     AccumulationRestarted,
+    Advised,
     AgentAdmitted,
     BaselineAdopted,
     CancelAsked,
+    ClockObserved,
+    CommandRefused,
     Counters,
     Decision,
     Execution,
@@ -44,19 +49,31 @@ from sekisho.core.gate_entries import (
     IncidentOpened,
     Latch,
     LeaseHeld,
+    LocalStop,
     OutcomeUnresolved,
     PermitSigned,
     RateObserved,
     Rearmed,
+    RefusedAs,
+    RestingUnknown,
     Scores,
+    Shed,
+    ShutdownMode,
+    ShutdownOrdered,
+    SnapshotTaken,
     StatusActed,
     StopReported,
+    VenueLost,
+    VenueRearmed,
+    VenueReconciled,
     Withdrawn,
 )
 
 __all__ = [
     "AccumulationRestarted",
+    "Advised",
     "AgentAdmitted",
+    "AgentAssigned",
     "AlertSent",
     "ApprovalGiven",
     "AuthorityEntry",
@@ -64,6 +81,8 @@ __all__ = [
     "BaselineLocked",
     "CancelAsked",
     "CertificateIssued",
+    "ClockObserved",
+    "CommandRefused",
     "Counters",
     "CrlIssued",
     "Decision",
@@ -79,6 +98,7 @@ __all__ = [
     "IncidentRecorded",
     "Latch",
     "LeaseHeld",
+    "LocalStop",
     "LogKeyCertified",
     "OutcomeUnresolved",
     "PermitSigned",
@@ -86,12 +106,22 @@ __all__ = [
     "RateObserved",
     "RearmAuthorised",
     "Rearmed",
+    "RefusedAs",
     "Resolved",
+    "RestingUnknown",
     "RosterChanged",
     "Scores",
+    "Shed",
+    "ShutdownMode",
+    "ShutdownOrdered",
+    "SnapshotTaken",
     "StatusActed",
     "StatusChanged",
     "StopReported",
+    "VenueLost",
+    "VenueRearmAuthorised",
+    "VenueRearmed",
+    "VenueReconciled",
     "Withdrawn",
     "decode_authority_entry",
     "decode_gate_entry",
@@ -115,6 +145,17 @@ GateEntry = (
     | BaselineAdopted
     | IncidentOpened
     | AccumulationRestarted
+    | VenueReconciled
+    | VenueLost
+    | RestingUnknown
+    | VenueRearmed
+    | ClockObserved
+    | ShutdownOrdered
+    | LocalStop
+    | CommandRefused
+    | Advised
+    | Shed
+    | SnapshotTaken
 )
 AuthorityEntry = (
     Founded
@@ -127,6 +168,7 @@ AuthorityEntry = (
     | StatusChanged
     | CrlIssued
     | GateBooted
+    | AgentAssigned
     | IncidentRecorded
     | AlertSent
     | GraceStarted
@@ -134,6 +176,7 @@ AuthorityEntry = (
     | IncidentClosed
     | RearmAuthorised
     | BaselineLocked
+    | VenueRearmAuthorised
 )
 
 _gate_decoder = msgspec.json.Decoder(GateEntry)

@@ -128,9 +128,9 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
     Code.ACTION_NOT_PERMITTED: Explanation(
         6,
         "scope.actions",
-        "the policy allows no such action, or a market order was given a price",
-        "use an action that limit lists; amend a market order without a price",
-        BY_RESOLUTION,
+        "policy or shutdown order allow no such action, or a market order was given a price",
+        "use what limit allows; reduce_only: reduce; amend a market order without a price",
+        f"{BY_RESOLUTION}; a shutdown order ends by compliance and risk together",
         "changed",
         (Code.UNKNOWN_ORDER, Code.MALFORMED_ORDER),
     ),

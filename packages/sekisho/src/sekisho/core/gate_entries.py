@@ -9,7 +9,9 @@ import msgspec
 
 from sekisho.core.terms import Reason
 
-Latch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures"]
+Latch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown"]
+ShutdownMode = Literal["cancel_only", "reduce_only"]
+RefusedAs = Literal["malformed", "not_verified", "not_authorised", "used_before"]
 
 
 class Entry(
@@ -209,13 +211,18 @@ class BaselineAdopted(Entry, frozen=True, tag="baseline_adopted"):
 
 
 class IncidentOpened(Entry, frozen=True, tag="incident_opened"):
-    """A score crossed its threshold after the entry ``trigger``; no exposure is added any more."""
+    """A score crossed its threshold after the entry ``trigger``; no exposure is added any more.
+
+    Of kind ``break``: the entry ``trigger`` shows what no permit of this gate covers; ``score`` is
+    ``venue``, ``factor`` says what it is, ``observed`` is the venue, and ``agent`` and
+    ``certificate_sha256`` are empty when the venue names no agent of this gate.
+    """
 
     incident: str
     agent: str
     certificate_sha256: str
-    incident_kind: Literal["breaker", "hold"]
-    score: Literal["risk", "anomaly"]
+    incident_kind: Literal["breaker", "hold", "break"]
+    score: Literal["risk", "anomaly", "venue"]
     factor: str
     observed: str
     threshold: str
@@ -228,3 +235,123 @@ class AccumulationRestarted(Entry, frozen=True, tag="accumulation_restarted"):
     agent: str
     first: int
     last: int
+
+
+class ShutdownOrdered(Entry, frozen=True, tag="shutdown_ordered"):
+    """A named person narrowed what the agent may still do, at this gate, without the authority.
+
+    It only narrows: ``reduce_only`` after ``cancel_only`` changes nothing. ``commands`` are the
+    signed commands, verbatim.
+    """
+
+    agent: str
+    mode: ShutdownMode
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class LocalStop(Entry, frozen=True, tag="local_stop"):
+    """A named person stopped the agent at this gate; the authority hears of it afterwards.
+
+    ``commands`` are the signed commands (``hold`` or ``kill``), verbatim.
+    """
+
+    agent: str
+    certificate_sha256: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class CommandRefused(Entry, frozen=True, tag="command_refused"):
+    """A command that this gate did not take. ``body_sha256`` is of what came; the text is not kept.
+
+    ``unrecorded`` is how many others were refused since the entry before, beyond one a second.
+    """
+
+    detail: RefusedAs
+    body_sha256: str
+    unrecorded: int
+
+
+class Advised(Entry, frozen=True, tag="advised"):
+    """The gate told an agent whether an order would pass; it cost a message and nothing else.
+
+    ``reasons`` are codes.
+    """
+
+    agent: str
+    body_sha256: str
+    would_pass: bool
+    reasons: tuple[str, ...]
+
+
+class Shed(Entry, frozen=True, tag="shed"):
+    """Messages of an agent beyond its admission budget since ``since``: nothing was done for them.
+
+    ``bytes`` is their length together.
+    """
+
+    agent: str
+    messages: int
+    bytes: int
+    since: str
+
+
+class VenueReconciled(Entry, frozen=True, tag="venue_reconciled"):
+    """The venue's drop copy and its open orders were read: orders for it may be permitted.
+
+    ``open_orders``: what rests there of the gate's agents; ``unknown``: working orders for it that
+    it has not answered for.
+    """
+
+    venue: str
+    open_orders: int
+    unknown: int
+
+
+class VenueLost(Entry, frozen=True, tag="venue_lost"):
+    """The venue could not be read for too long: nothing is permitted for it until it can."""
+
+    venue: str
+    detail: str
+
+
+class RestingUnknown(Entry, frozen=True, tag="resting_unknown"):
+    """The venue lists as open an order of an agent that is no working order of this gate."""
+
+    venue: str
+    agent: str
+    client_order_id: str
+
+
+class VenueRearmed(Entry, frozen=True, tag="venue_rearmed"):
+    """A venue's latch was re-armed by named people; ``incident`` is the break that had set it."""
+
+    venue: str
+    incident: str
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+class ClockObserved(Entry, frozen=True, tag="clock_observed"):
+    """The gate's clock compared with the authority's, and with the boot-time clock since then.
+
+    Differences are decimal digits of nanoseconds, with ``-`` where the gate's clock is behind.
+    ``within``: both are at most what the policies of the admitted agents allow.
+    """
+
+    wall: str
+    monotonic: str
+    authority_difference_ns: str
+    step_ns: str
+    within: bool
+
+
+class SnapshotTaken(Entry, frozen=True, tag="snapshot_taken"):
+    """The folds of the first ``entries`` entries are in a file of this digest; it changes nothing.
+
+    Opening may begin with that file instead of with the first entry (docs/spec/ledger.md, 10).
+    """
+
+    entries: int
+    snapshot_sha256: str

@@ -41,6 +41,10 @@ _CAN: Final[dict[About, str]] = {
     "revoked": "revoked for good; replace the certificate",
     "released": "nothing is wanted; the agent may act again",
 }
+_BROKEN: Final = (
+    "compare the venue's own list with the gate's log, find who used the credential or the key,"
+    " replace it; re-arm the venue (compliance and risk)"
+)
 _LATCHED: Final = "look into it; re-arm the breaker (compliance and risk), hold or revoke"
 
 
@@ -104,6 +108,8 @@ class Alerting:
         can = _CAN[about]
         if about == "opened" and case.incident_kind == "breaker":
             can = _LATCHED
+        if about == "opened" and case.incident_kind == "break":
+            can = _BROKEN
         return Alert(
             incident=case.incident,
             agent=case.agent,

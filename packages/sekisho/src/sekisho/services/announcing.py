@@ -8,7 +8,7 @@ handed back. One that answers late goes on with its stop; nobody cancels it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sekisho.ports import Clock
 from sekisho.services.status import StatusListener, StatusPush
@@ -24,19 +24,30 @@ class Announcer:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._listeners: list[StatusListener] = []
+        self._listeners: list[tuple[StatusListener, Callable[[StatusPush], bool], str]] = []
         self._running: set[asyncio.Task[StopOutcome | None]] = set()
 
-    def on_status(self, listener: StatusListener) -> None:
-        """Call ``listener`` for each change from now on."""
-        self._listeners.append(listener)
+    def on_status(
+        self,
+        listener: StatusListener,
+        concerns: Callable[[StatusPush], bool] | None = None,
+        name: str = "",
+    ) -> None:
+        """Call ``listener`` from now on for each change that concerns it; all, where None.
+
+        Whom a push does not concern is not asked, and counts neither as told nor as failed.
+        """
+        known = name or f"listener {len(self._listeners)}"
+        self._listeners.append((listener, concerns or (lambda _: True), known))
 
     def start(self, pushes: Sequence[StatusPush]) -> list[asyncio.Task[StopOutcome | None]]:
         """Begin telling every listener of every push; they run when the caller next waits."""
         tasks = []
         for push in pushes:
-            for listener in self._listeners:
-                task = asyncio.ensure_future(_call(listener, push))
+            for listener, concerns, name in self._listeners:
+                if not concerns(push):
+                    continue
+                task = asyncio.create_task(_call(listener, push), name=name)
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
                 tasks.append(task)
@@ -54,17 +65,18 @@ class Announcer:
         await settle(self._clock, tasks, ANSWER_WAIT_S)
         reports: list[StopOutcome] = []
         failures: list[str] = []
-        for number, task in enumerate(tasks):
+        for task in tasks:
+            name = task.get_name()
             if not task.done():
-                failures.append(f"listener {number} did not answer within {ANSWER_WAIT_S} s")
+                failures.append(f"{name} did not answer within {ANSWER_WAIT_S} s")
             elif task.cancelled():
-                failures.append(f"listener {number} was cancelled")
+                failures.append(f"{name} was cancelled")
             elif (error := task.exception()) is not None:
-                failures.append(f"listener {number} failed: {error!r}"[:300])
+                failures.append(f"{name} failed: {error!r}"[:300])
             elif (report := task.result()) is not None:
                 reports.append(report)
             elif stopping:
-                failures.append(f"listener {number} stopped nothing")
+                failures.append(f"{name} stopped nothing")
         return tuple(reports), tuple(failures)
 
 

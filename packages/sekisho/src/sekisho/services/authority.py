@@ -10,13 +10,19 @@ It does not hold agents' keys, decide about orders, or trust a gate's word about
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
 from sekisho.core.encoding import b64, canonical
-from sekisho.core.errors import ConfigurationInvalid, NotAuthorised, Unavailable
+from sekisho.core.errors import (
+    ConfigurationInvalid,
+    NotAuthorised,
+    OutcomeUnknown,
+    StorageFailed,
+    Unavailable,
+)
 from sekisho.core.events import Founded
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
@@ -39,9 +45,11 @@ from sekisho.ports import (
     Notifier,
 )
 from sekisho.services.admission import Admission
+from sekisho.services.agentgates import AgentGates
 from sekisho.services.alerting import Alerting
 from sekisho.services.alertrounds import AlertRounds
 from sekisho.services.announcing import Announcer
+from sekisho.services.assigning import Assigning, AssignOutcome
 from sekisho.services.certification import Certification, IssuedCertificate
 from sekisho.services.commanding import Commanding
 from sekisho.services.founding import AuthorityKeys, founding_certificates
@@ -52,7 +60,7 @@ from sekisho.services.policydesk import PolicyDesk
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
 from sekisho.services.signoff import BaselineLock, RearmAuthorisation, SignOff
-from sekisho.services.status import StatusListener, StatusOutcome
+from sekisho.services.status import StatusOutcome
 from sekisho.services.statusacts import StatusActs
 from sekisho.services.statusdesk import StatusDesk
 
@@ -83,7 +91,6 @@ class Authority:
             crl_url=names.crl_url,
         )
         self._policies = PolicyDesk(log, lambda: self._roster)
-        self._leases = Leases(log, self._revocation, keys.responder, clock)
         self._certification = Certification(
             log,
             names=names,
@@ -100,12 +107,16 @@ class Authority:
         )
         alerting = Alerting(log, clock)
         commanding = Commanding(log, lambda: self._roster)
-        acts = StatusActs(
-            log, self._revocation, self._announcer, alerting, clock, self._leases.holders
-        )
+        self._gates = AgentGates(log, clock)
+        self._leases = Leases(log, self._revocation, keys.responder, clock, self._gates)
+        acts = StatusActs(log, self._revocation, self._announcer, alerting, clock, self._gates)
         rounds = AlertRounds(log, alerting, clock)
         self._incidents = IncidentDesk(log, acts, rounds, self._revocation, commanding, clock)
         self._desk = StatusDesk(log, acts, commanding, self._incidents.catch_up)
+        self.take_over = self._desk.take_over
+        self._assigning = Assigning(
+            log, self._gates, self._announcer, commanding, clock, self._incidents.catch_up
+        )
         self._signoff = SignOff(log, commanding, self._incidents.catch_up)
         for notifier in notifiers:
             self._incidents.add_notifier(notifier)
@@ -290,9 +301,10 @@ class Authority:
 
     # -- status --------------------------------------------------------------------------------
 
-    def on_status(self, listener: StatusListener) -> None:
-        """Tell ``listener`` of every change of status, after it is durable (or could not be)."""
-        self._announcer.on_status(listener)
+    @property
+    def on_status(self) -> Callable[..., None]:
+        """Tell a listener of every change of status; see :meth:`Announcer.on_status`."""
+        return self._announcer.on_status
 
     async def command(self, signed_commands: tuple[SignedCommand, ...]) -> StatusOutcome:
         """Hold, release, revoke or kill on the word of people; see :meth:`StatusDesk.command`."""
@@ -351,7 +363,32 @@ class Authority:
         """The agent's locked baseline and its entry; None before there is one."""
         return self._signoff.baseline_lock(agent)
 
-    # -- gates: the AuthorityLink port -----------------------------------------------------------
+    # -- gates -----------------------------------------------------------------------------------
+
+    @property
+    def gates(self) -> AgentGates:
+        """Which gate has which agent; see :class:`AgentGates`."""
+        return self._gates
+
+    async def assign(self, signed: tuple[SignedCommand, ...]) -> AssignOutcome:
+        """An operator moves an agent to another gate; see :meth:`Assigning.assign`."""
+        return await self._assigning.assign(signed)
+
+    async def admission_for(self, gate: str, agent: str) -> Admission:
+        """What this gate needs to admit the agent, which is assigned to it by this.
+
+        Raises:
+            NotAuthorised: no such agent, another gate has it, or no active certificate.
+            Unavailable: the gate before may still sign; or the log cannot be written.
+        """
+        if self.active(agent) is None:
+            raise NotAuthorised(f"{agent[:64]!r} has no active certificate")
+        try:
+            self._gates.claim(gate, agent)
+            await self.log.all_durable()
+        except (StorageFailed, OutcomeUnknown) as error:
+            raise Unavailable(f"the authority admits nobody: {error}") from error
+        return self.admission(agent)
 
     async def last_seen(self, gate: str) -> int:
         """Tree size of the gate's log at its last lease or boot; 0 if none."""

@@ -66,6 +66,11 @@ class Commanding:
             nonces=nonces,
         )
 
+    def taken(self, signed: tuple[SignedCommand, ...]) -> bool:
+        """Whether every one of these commands was used before."""
+        nonces = {(one.command.seat, one.command.nonce) for one in signed}
+        return nonces <= (self._log.state.used_nonces | self._seen)
+
     def used(self, taken: Taken) -> None:
         """From here on these commands do nothing more, also where they leave no entry."""
         self._seen |= taken.nonces

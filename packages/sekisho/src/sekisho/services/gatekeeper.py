@@ -32,6 +32,7 @@ from sekisho.core.errors import (
 )
 from sekisho.core.events import Decision, PermitSigned, Withdrawn, decode_gate_entry
 from sekisho.core.gate import permit as permits
+from sekisho.core.gate import venue_checks
 from sekisho.core.gate.agent import AgentState, Known
 from sekisho.core.gate.decide import decide, refuse_malformed
 from sekisho.core.gate.order import CancelOrder, NewOrder, Order, order_digest, parse_order
@@ -41,6 +42,7 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
+from sekisho.services.venuewatch import VenueWatch
 
 BEHAVIOURAL = frozenset({Code.ANOMALOUS_ORDER, Code.CIRCUIT_BREAKER_ACTIVE, Code.RISK_SCORE_STALE})
 """What depends on scores."""
@@ -74,6 +76,7 @@ class Gatekeeper:
         release: Release,
         clock: Clock,
         signers: Mapping[str, Signer],
+        venues: VenueWatch,
     ) -> None:
         self.log = log
         self.leasing = leasing
@@ -81,6 +84,7 @@ class Gatekeeper:
         self.release = release
         self._clock = clock
         self._signers = signers
+        self.venues = venues
         self._keys: dict[str, ec.EllipticCurvePublicKey] = {}
         self._under_way: dict[tuple[str, str], asyncio.Future[Answer]] = {}
 
@@ -130,9 +134,11 @@ class Gatekeeper:
         self.log.require_sound()
         await self.leasing.ensure()
         quotations = await self.rates.fetch(agent, order)
+        await self.venues.ensure(self._venue_of(agent, order))
         # From here to the record nothing is awaited: decisions of one agent are serial, and what
         # was just observed is in the log before it is used.
         self.rates.record(quotations)
+        self._look_outside()
         entry = decide(self.log.state, self.log.clocks(), agent, body, order, self.log.watch.scores)
         index = self.log.record(entry)
         await self.log.durable(index)
@@ -142,6 +148,20 @@ class Gatekeeper:
             await self.release.cancel(agent, order.orig_client_order_id, "asked by the agent")
             return self._state_answer(agent, order, index, "")
         return await self._issue(agent, index, entry, order)
+
+    def _venue_of(self, agent: str, order: Order) -> str:
+        """The venue that an order is for; empty where no venue is asked for anything new."""
+        if isinstance(order, NewOrder):
+            return order.venue
+        held = self.log.state.agents.get(agent)
+        target = None if held is None else held.find(order.orig_client_order_id)
+        amends = target is not None and not isinstance(order, CancelOrder)
+        return target.terms.venue if target is not None and amends else ""
+
+    def _look_outside(self) -> None:
+        """Put into the log what is not as it was with clock and venues."""
+        self.leasing.clocks.look()
+        self.venues.look()
 
     # -- signing -------------------------------------------------------------------------------
 
@@ -175,8 +195,9 @@ class Gatekeeper:
             return "certificate_replaced"
         if held.status != "good":
             return "certificate_held" if held.status == "hold" else "certificate_revoked"
-        if "circuit_breaker" in held.latches:
-            return "circuit_breaker_active"
+        if held.restriction and index < held.narrowed:
+            # Decided when more was left to the agent; what was decided since took it into account.
+            return "shutdown_ordered" if held.shutdown else "circuit_breaker_active"
         if lease is None or self._clock.monotonic_ns() >= lease.deadline:
             return "lease_expired"
         if self.log.clocks().now >= self.leasing.ends_at_ns(lease.grant):
@@ -187,7 +208,8 @@ class Gatekeeper:
             # Cancelled, or its amendment refused by the venue, while this waited: nothing is left
             # that a permit could be about, and nothing is reserved for it.
             return "order_closed"
-        return ""
+        self._look_outside()
+        return venue_checks.withheld(self.log.state, held.by_decision[index].terms.venue)
 
     def _permit(
         self, held: AgentState, index: int, entry: Decision, order: Order

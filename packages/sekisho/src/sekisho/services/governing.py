@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sekisho.core.errors import NotAuthorised
-from sekisho.core.events import BaselineAdopted, Rearmed
+from sekisho.core.events import BaselineAdopted, Rearmed, VenueRearmed
 from sekisho.core.governance.commands import (
+    Reach,
     SignedCommand,
     authorise_commands,
     signed_command_text,
@@ -112,6 +113,8 @@ class Governing:
         """
         authorise_commands(signed, self._roster(), self._log.clocks().now)
         command = signed[0].command
+        if command.command == "rearm" and command.latch == "venue":
+            return await self._rearm_venue(signed)
         if command.command != "rearm" or not isinstance(command.agent, str):
             raise NotAuthorised(f"{command.command}: this is no command to re-arm")
         held = self._log.state.agents.get(command.agent)
@@ -125,6 +128,26 @@ class Governing:
                 at=self._log.at(),
                 agent=command.agent,
                 latch=command.latch,
+                seats=done.seats,
+                commands=tuple(signed_command_text(one) for one in signed),
+            )
+        )
+        await self._log.durable(index)
+        return index
+
+    async def _rearm_venue(self, signed: tuple[SignedCommand, ...]) -> int:
+        """Take the latch of a venue off that the named break had set."""
+        command, outside = signed[0].command, self._log.state.outside
+        venue = command.scope.name if isinstance(command.scope, Reach) else ""
+        incident = command.incident if isinstance(command.incident, str) else ""
+        if not incident or outside.standing(venue).incident != incident:
+            raise NotAuthorised(f"no latch of incident {incident} is on at venue {venue}")
+        done = await self._authority.authorise_rearm(signed)
+        index = self._log.record(
+            VenueRearmed(
+                at=self._log.at(),
+                venue=venue,
+                incident=incident,
                 seats=done.seats,
                 commands=tuple(signed_command_text(one) for one in signed),
             )

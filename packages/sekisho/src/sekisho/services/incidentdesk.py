@@ -144,8 +144,10 @@ class IncidentDesk:
 
     async def _hold_unrecorded(self, report: IncidentReport) -> None:
         """The log takes nothing: stop all the same, in this process and at every gate."""
+        if report.incident_kind != "hold":
+            return
         record = self._log.state.certificates[report.certificate_sha256]
-        if report.incident_kind == "hold" and self._revocation.of(record)[0] == "good":
+        if self._revocation.of(record)[0] == "good":
             await self._change(
                 report.certificate_sha256, report.incident, "automatic_hold", self._log.now()
             )
@@ -296,8 +298,10 @@ class IncidentDesk:
 
     def _waits(self, case: IncidentCase) -> bool:
         """Whether time will still do something; not where it did what it could without a log."""
+        if case.state not in TIMED:
+            return False  # also a break, which may be of no certificate
         record = self._log.state.certificates[case.certificate_sha256]
-        return case.state in TIMED and self._revocation.of(record)[0] != "revoked"
+        return self._revocation.of(record)[0] != "revoked"
 
     def _pay(self) -> list[asyncio.Task[StatusOutcome]]:
         """Record what an act that has begun still owes, and begin its effects."""

@@ -128,10 +128,11 @@ class IncidentWatch:
 
         Only what still holds: people may have released it long ago, and this is a restart.
         """
+        if entry.incident_kind != "hold":
+            return
         held = self._log.state.agents[entry.agent]
         if (
-            entry.incident_kind == "hold"
-            and held.certificate_sha256 == entry.certificate_sha256
+            held.certificate_sha256 == entry.certificate_sha256
             and held.status == "hold"
             and (held.working or not what_rests)
         ):

@@ -11,14 +11,24 @@ Not here: what an entry means, who may append, and how much.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from sekisho.core.errors import OutcomeUnknown, SekishoError, StorageFailed, Unavailable
+from sekisho.core.errors import (
+    OutcomeUnknown,
+    SekishoError,
+    StorageFailed,
+    Unavailable,
+    VerificationFailed,
+)
 from sekisho.core.ledger.frames import SEGMENT_BYTES_MAX, encode_frame
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.ports import Clock, Disk, Signer
 from sekisho.services.publisher import Publisher
 from sekisho.services.recovery import JOURNAL_FOLDER, Recovered, recover, segment_path
+from sekisho.services.sequence import KEPT_ENTRIES
+
+T = TypeVar("T")
 
 CHECKPOINT_ENTRIES = 256
 CHECKPOINT_NS = 1_000_000_000
@@ -69,8 +79,17 @@ class Journal:
         signer: Signer,
         clock: Clock,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        kept_entries: int = KEPT_ENTRIES,
     ) -> Journal:
         """Recover the log of this disk, or begin one.
+
+        Args:
+            disk: the log's folder, this journal's alone.
+            origin: the log's name.
+            signer: its Ed25519 key.
+            clock: for the times of publishing.
+            segment_bytes_max: length of a segment.
+            kept_entries: published entries that stay in memory; older ones are read when needed.
 
         Raises:
             VerificationFailed: damage, or a log that its checkpoint contradicts; nothing changed.
@@ -78,7 +97,7 @@ class Journal:
             StorageFailed, OutcomeUnknown: the disk.
         """
         log_key = VerifierKey.from_spki(origin, signer.public_key)
-        recovered = await recover(disk, log_key)
+        recovered = await recover(disk, log_key, kept_entries)
         publisher = Publisher(disk, signer, log_key, recovered)
         return cls(disk, clock, publisher, recovered, segment_bytes_max)
 
@@ -121,29 +140,49 @@ class Journal:
             self._start_flushing()
         return index
 
+    def condemn(self, error: Exception) -> None:
+        """Fail for good: what is stored was found to be other than what was published."""
+        self._fail(error)
+
     def entry(self, index: int) -> bytes:
-        """A sequenced entry. Raises IndexError."""
-        return self._sequence.entry(index)
+        """A sequenced entry.
+
+        Raises:
+            IndexError: there is none.
+            VerificationFailed: what is stored is not what was published; the journal has failed.
+            StorageFailed: it cannot be read now.
+        """
+        return self._reading(lambda: self._sequence.entry(index))
 
     def leaf_hash(self, index: int) -> bytes:
-        """Its leaf hash, 32 bytes. Raises IndexError."""
-        return self._sequence.tree.leaf(index)
+        """Its leaf hash, 32 bytes. Raises as :meth:`entry`."""
+        return self._reading(lambda: self._sequence.tree.leaf(index))
 
     def entries(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Sequenced entries with their indexes, for folding."""
-        return self._sequence.entries(start)
+        """Sequenced entries with their indexes, for folding. Raises as :meth:`entry`."""
+        index = start
+        while index < self.size:
+            yield index, self.entry(index)
+            index += 1
 
     def root(self, size: int | None = None) -> bytes:
-        """Root of the first ``size`` entries. Raises IndexError."""
-        return self._sequence.tree.root(size)
+        """Root of the first ``size`` entries. Raises as :meth:`entry`."""
+        return self._reading(lambda: self._sequence.tree.root(size))
 
     def inclusion_proof(self, index: int, size: int) -> list[bytes]:
-        """That entry ``index`` is in the log of ``size``. Raises IndexError."""
-        return self._sequence.tree.inclusion_proof(index, size)
+        """That entry ``index`` is in the log of ``size``. Raises as :meth:`entry`."""
+        return self._reading(lambda: self._sequence.tree.inclusion_proof(index, size))
 
     def consistency_proof(self, old_size: int, new_size: int) -> list[bytes]:
-        """That the log of ``new_size`` continues that of ``old_size``. Raises IndexError."""
-        return self._sequence.tree.consistency_proof(old_size, new_size)
+        """That the log of ``new_size`` continues that of ``old_size``. Raises as :meth:`entry`."""
+        return self._reading(lambda: self._sequence.tree.consistency_proof(old_size, new_size))
+
+    def _reading(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except VerificationFailed as error:
+            self._fail(error)
+            raise
 
     async def flushed(self, index: int) -> None:
         """Wait until entry ``index`` is durable.

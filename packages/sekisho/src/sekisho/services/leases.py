@@ -26,6 +26,7 @@ from sekisho.core.events import GateBooted
 from sekisho.core.ledger.merkle import EMPTY_ROOT, HASH_BYTES, verify_consistency
 from sekisho.core.terms import NAME, NS, format_instant
 from sekisho.ports import Clock, LeaseGranted, LeaseRequest, Signer
+from sekisho.services.agentgates import AgentGates
 from sekisho.services.leasing import CONTEXT, LeaseTerms
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
@@ -46,46 +47,34 @@ class _Checkpoint:
     root: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Outstanding:
-    """A lease that a gate may still act on; ``certificates`` None: any."""
-
-    until_monotonic: int
-    certificates: frozenset[str] | None
-
-
 class Leases:
     """All gates of one authority."""
 
     def __init__(
-        self, log: RegisterLog, revocation: RevocationStatus, responder: Signer, clock: Clock
+        self,
+        log: RegisterLog,
+        revocation: RevocationStatus,
+        responder: Signer,
+        clock: Clock,
+        gates: AgentGates,
     ) -> None:
         self._log = log
+        self._gates = gates
         self._revocation = revocation
         self._responder = responder
         self._clock = clock
-        gates = log.state.gates
         self._seen = {
-            name: _Checkpoint(gate.tree_size, gate.root_hash) for name, gate in gates.items()
+            name: _Checkpoint(gate.tree_size, gate.root_hash)
+            for name, gate in log.state.gates.items()
         }
         # What an earlier process granted is not in the log: each gate may hold the longest lease.
-        until = clock.monotonic_ns() + DURATION_MAX_S * NS
-        self._outstanding = {name: _Outstanding(until, None) for name in gates}
+        for name in self._seen:
+            gates.outstanding.opened(name, DURATION_MAX_S)
 
     async def last_seen(self, gate: str) -> int:
         """Tree size of the gate's log at its last lease or boot; 0 if none."""
         seen = self._seen.get(gate)
         return 0 if seen is None else seen.size
-
-    def holders(self, certificates: frozenset[str]) -> frozenset[str]:
-        """Gates that may hold an unexpired lease with one of these certificates."""
-        now = self._clock.monotonic_ns()
-        return frozenset(
-            name
-            for name, lease in self._outstanding.items()
-            if now < lease.until_monotonic
-            and (lease.certificates is None or lease.certificates & certificates)
-        )
 
     async def lease(self, request: LeaseRequest) -> LeaseGranted:
         """Grant a lease, or refuse.
@@ -112,6 +101,7 @@ class Leases:
             # Durable before the grant. A crash until then leaves, at most, a boot on record that
             # never traded; its next request is as good.
             self._log.record(booted)
+        self._gates.claim_named(request.gate, request.certificates)
         for _ in range(_ATTEMPTS):
             granted = await self._grant(request)
             if granted is not None:
@@ -168,7 +158,10 @@ class Leases:
         state, now = self._log.state, self._log.now()
         epoch = state.epoch
         known = [
-            state.certificates[one] for one in request.certificates if one in state.certificates
+            state.certificates[one]
+            for one in request.certificates
+            if one in state.certificates
+            and self._gates.answers(request.gate, state.certificates[one].agent)
         ]
         duration = self._duration([record.policy_sha256 for record in known])
         terms = LeaseTerms(
@@ -194,22 +187,11 @@ class Leases:
         if gate.boot != request.boot:
             raise NotAuthorised(f"boot {request.boot} has just been taken over by {gate.boot}")
         self._log.require_sound()
-        self._remember(request, self._clock.monotonic_ns() + duration * NS)
+        self._gates.outstanding.granted(
+            request.gate, frozenset(status), self._clock.monotonic_ns() + duration * NS
+        )
         grant = canonical({"lease": terms, "signature": b64(signature)}).decode("ascii")
         return LeaseGranted(grant=grant, status=status)
-
-    def _remember(self, request: LeaseRequest, until: int) -> None:
-        """The answer may be lost: a lease granted before counts as long as it could be used."""
-        certificates: frozenset[str] | None = frozenset(request.certificates)
-        before = self._outstanding.get(request.gate)
-        if before is not None and self._clock.monotonic_ns() < before.until_monotonic:
-            until = max(until, before.until_monotonic)
-            certificates = (
-                None
-                if before.certificates is None
-                else before.certificates.union(request.certificates)
-            )
-        self._outstanding[request.gate] = _Outstanding(until, certificates)
 
     def _duration(self, policies: Sequence[str]) -> int:
         """The smallest ``lease_s`` of these policies."""

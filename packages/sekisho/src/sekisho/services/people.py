@@ -6,7 +6,7 @@ The bytes are made by the core; the key is the person's own. Nothing is recorded
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 from msgspec import UNSET, UnsetType
 
@@ -16,7 +16,9 @@ from sekisho.core.governance.commands import (
     Command,
     CommandKind,
     CommandLatch,
+    CommandMode,
     Disposition,
+    Reach,
     SignedCommand,
     command_message,
 )
@@ -24,9 +26,24 @@ from sekisho.core.governance.resolution import Approval, approval_message
 from sekisho.core.governance.roster import Roster, roster_sha256
 from sekisho.core.terms import DAY_S, NS, format_instant
 from sekisho.ports import Signer
-from sekisho.services.authority import Authority
 
 APPROVAL_LIFETIME_S = 7 * DAY_S
+
+
+class CommandedEpochs(Protocol):
+    """The epoch that a command which widens must carry."""
+
+    def agent_epoch(self, agent: str) -> int: ...
+
+
+class CommandedAuthority(Protocol):
+    """What a person needs of an authority to sign a command: here, or in another process."""
+
+    @property
+    def roster(self) -> Roster: ...
+
+    @property
+    def state(self) -> CommandedEpochs: ...
 
 
 def sign_approval(
@@ -48,7 +65,7 @@ def sign_command(
     signer: Signer,
     act: str,
     agent: str,
-    authority: Authority,
+    authority: CommandedAuthority,
     seat: str,
     reason_code: str,
     nonce: str,
@@ -59,6 +76,8 @@ def sign_command(
     disposition: str | UnsetType = UNSET,
     revoke_at: str | UnsetType = UNSET,
     baseline_sha256: str | UnsetType = UNSET,
+    mode: str | UnsetType = UNSET,
+    gate: str | UnsetType = UNSET,
 ) -> SignedCommand:
     """One person's signed command about one agent, for the roster and epoch of ``authority``.
 
@@ -79,7 +98,40 @@ def sign_command(
         disposition=cast("Disposition | UnsetType", disposition),
         revoke_at=revoke_at,
         baseline_sha256=baseline_sha256,
+        gate=gate,
+        mode=cast("CommandMode | UnsetType", mode),
     )
     return SignedCommand(
         command=command, signature=b64(signer.sign_blocking(command_message(command)))
     )
+
+
+def sign_venue_rearm(
+    signer: Signer,
+    venue: str,
+    incident: str,
+    authority: CommandedAuthority,
+    seat: str,
+    reason_code: str,
+    nonce: str,
+    now_ns: int,
+) -> SignedCommand:
+    """One person's signed command to take the latch of a venue off that a break had set.
+
+    Raises:
+        MalformedInput: the command is not well made; nothing was signed.
+    """
+    command = Command(
+        command="rearm",
+        reason_code=reason_code,
+        seat=seat,
+        roster_sha256=roster_sha256(authority.roster),
+        nonce=nonce,
+        commanded_at=format_instant(now_ns),
+        scope=Reach(kind="venue", name=venue),
+        epoch=0,
+        latch="venue",
+        incident=incident,
+    )
+    signature = signer.sign_blocking(command_message(command))
+    return SignedCommand(command=command, signature=b64(signature))

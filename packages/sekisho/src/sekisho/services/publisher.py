@@ -68,6 +68,7 @@ class Publisher:
         # A crash here leaves the old checkpoint or the new one, whole; both are true.
         await self._disk.replace(CHECKPOINT_PATH, note)
         self.note, self.size, self._root = note, size, root
+        self._sequence.forget(size)
         return note
 
     async def _store(self, tiles: list[Tile]) -> None:

@@ -30,24 +30,14 @@ from sekisho.services.rehearsal_figures import DecisionLine, RehearsalFigures
 from sekisho.services.release import Release
 
 PROGRESS_ROWS = 64
-Follower = Callable[[int, GateEntry], None]
 
 
 class RehearsalLog(GateLog):
-    """The gate's log, with followers who see each entry when it takes effect."""
-
-    def follow(self, follower: Follower) -> None:
-        """Call ``follower`` with every entry from now on, in the log's order."""
-        self._followers = (*self._followers, follower)
-
-    _followers: tuple[Follower, ...] = ()
+    """The gate's log, which keeps no incidents: who follows notes them, and nobody else asks."""
 
     def _take(self, index: int, entry: GateEntry) -> None:
         super()._take(index, entry)
-        # Whoever follows has noted it; the gate keeps incidents to report them, here nobody asks.
         self.incidents.clear()
-        for follower in self._followers:
-            follower(index, entry)
 
 
 class TellingVenue(Protocol):
@@ -213,7 +203,8 @@ class Rehearsal:
             self._decision = entry
         elif isinstance(entry, IncidentOpened):
             self.figures.incident(self._line, entry)
-            self._incident = entry.incident
+            if entry.incident_kind != "break":
+                self._incident = entry.incident
 
     # -- people --------------------------------------------------------------------------------
 
@@ -240,5 +231,8 @@ class Rehearsal:
             await gate.governing.rearm(gate.people.rearm(latch))
             if latch == "circuit_breaker":
                 gate.close_incident(self._incident, "rearmed")
+        for venue, standing in gate.log.state.outside.venues.items():
+            if standing.incident:  # the history executed more than was asked for
+                await gate.governing.rearm(gate.people.rearm_venue(venue, standing.incident))
         if held.status != "good":
             raise VerificationFailed(f"{self._agent}: is {held.status} and could not be released")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import UNSET
 
 from sekisho.core.encoding import b64, canonical
@@ -19,6 +20,7 @@ from sekisho.core.events import Latch
 from sekisho.core.governance.commands import (
     Command,
     CommandKind,
+    Reach,
     SignedCommand,
     authorise_commands,
     command_message,
@@ -119,7 +121,7 @@ class RehearsalAuthority:
         authorise_commands(signed, self.roster, self._clock.now_ns())
         if signed[0].command.command != act:
             raise NotAuthorised(f"{signed[0].command.command}: this is no command to {act}")
-        if signed[0].command.epoch != self.epoch:
+        if signed[0].command.latch != "venue" and signed[0].command.epoch != self.epoch:
             raise VerificationFailed(f"{act}: the command is of another epoch")
 
 
@@ -154,10 +156,36 @@ class RehearsalPeople:
         """What both sign to take a latch off."""
         return tuple(self._sign("rearm", seat, latch=latch) for seat in self._signers)
 
+    def rearm_venue(self, venue: str, incident: str) -> tuple[SignedCommand, ...]:
+        """What both sign to take the latch of a venue off that this break had set."""
+        scope = Reach(kind="venue", name=venue)
+        return tuple(
+            self._signed(
+                seat,
+                msgspec.structs.replace(
+                    self._command("rearm", seat),
+                    agent=UNSET,
+                    scope=scope,
+                    epoch=0,
+                    latch="venue",
+                    incident=incident,
+                ),
+            )
+            for seat in self._signers
+        )
+
     def _sign(
         self, act: CommandKind, seat: str, *, latch: Latch | None = None, baseline_sha256: str = ""
     ) -> SignedCommand:
-        command = Command(
+        command = msgspec.structs.replace(
+            self._command(act, seat),
+            latch=latch or UNSET,
+            baseline_sha256=baseline_sha256 or UNSET,
+        )
+        return self._signed(seat, command)
+
+    def _command(self, act: CommandKind, seat: str) -> Command:
+        return Command(
             command=act,
             reason_code="rehearsal",
             seat=seat,
@@ -166,9 +194,9 @@ class RehearsalPeople:
             commanded_at=format_instant(self._clock.now_ns()),
             agent=self._agent,
             epoch=self._authority.epoch,
-            latch=latch or UNSET,
-            baseline_sha256=baseline_sha256 or UNSET,
         )
+
+    def _signed(self, seat: str, command: Command) -> SignedCommand:
         message = command_message(command)
         return SignedCommand(
             command=command, signature=b64(self._signers[seat].sign_blocking(message))

@@ -149,7 +149,7 @@ class RehearsalFigures:
 
     def incident(self, line: int, entry: IncidentOpened) -> None:
         """An incident that would have been opened; ``line`` is the last row asked about."""
-        self.incidents[entry.incident_kind] += 1
+        self.incidents[entry.incident_kind] = self.incidents.get(entry.incident_kind, 0) + 1
         if len(self._opened) < INCIDENTS_MAX:
             self._opened.append(
                 {

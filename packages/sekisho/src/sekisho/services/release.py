@@ -2,16 +2,17 @@
 """Permits to the venue, and the venue's answers back into the log.
 
 A time-out means unknown, never failed: the order keeps its reservation until the venue answers for
-it. Nothing is sent twice. What a crash leaves: an order in phase *signed* or *unknown*, which
-:meth:`Release.reconcile` asks the venue about after the next start.
+it. Nothing is sent twice. A call that never comes back is unknown too, after ``CALL_S``; what it
+says later is taken all the same. What a crash leaves: an order in phase *signed* or *unknown*,
+which :meth:`Release.ask_unfinished` asks the venue about after the next start.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from sekisho.core.amounts import parse_amount
 from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed, Unavailable
@@ -25,9 +26,19 @@ from sekisho.core.gate.working import WorkingOrder
 from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, NS, parse_instant
 from sekisho.ports import Clock, Venue, VenueReport
 from sekisho.services.gatelog import GateLog
+from sekisho.services.waiting import settle
 
 TEXT_MAX = 200
+EXEC_ID_MAX = 64
+CALL_S = 10.0
+"""So long a venue's adapter is waited for, whatever time-out it has of its own."""
+ASKED_EARLY = ("possibly_issued", "unknown", "open")
+"""Phases in which no permit of this process is on its way to the venue."""
+LIVES = ("new", "replaced", "trade")
+"""Reports by which something lives or was executed at the venue: they are recorded whoever they
+name."""
 Operation = Literal["submit", "amend", "cancel"]
+_T = TypeVar("_T")
 
 
 class Release:
@@ -40,7 +51,19 @@ class Release:
         self._flights: dict[str, int] = {}
         self._landing: dict[str, list[asyncio.Future[None]]] = {}
         self._copied: dict[str, int] = {}
+        self._sending: set[tuple[str, str]] = set()
         self.odd_reports = 0
+        self.unrecorded = ""
+        """Why the last late answer is not in the log."""
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        """The venues that this gate is connected to."""
+        return tuple(self._venues)
+
+    def connected(self, venue: str) -> bool:
+        """Whether this gate has a connection to a venue of this name."""
+        return venue in self._venues
 
     @contextmanager
     def in_flight(self, agent: str) -> Iterator[None]:
@@ -80,12 +103,46 @@ class Release:
         if port is None:
             self._unresolved(agent, client_order_id, "submit", f"no connection to {venue}")
             return
+        self._sending.add((agent, client_order_id))
         try:
-            reports = await port.submit(permit)
+            reports = await self._answer(
+                port.submit(permit), late=lambda said: self.take(venue, said)
+            )
         except (OutcomeUnknown, Unavailable) as error:
             self._unresolved(agent, client_order_id, "submit", str(error))
             return
+        finally:
+            self._sending.discard((agent, client_order_id))
         self.take(venue, reports)
+
+    async def _answer(
+        self, call: Coroutine[Any, Any, _T], late: Callable[[_T], None] | None = None
+    ) -> _T:
+        """What a venue's adapter answers; one that does not come back holds nobody for longer.
+
+        Args:
+            call: of the adapter; it goes on when it is no longer waited for.
+            late: what to do with an answer that comes after that.
+
+        Raises:
+            OutcomeUnknown: no answer within ``CALL_S``; and whatever the adapter raises.
+        """
+        task = asyncio.ensure_future(call)
+        task.add_done_callback(_read)
+        if await settle(self._clock, [task], CALL_S):
+            return task.result()
+        if late is not None:
+            task.add_done_callback(lambda done: self._arrived_late(done, late))
+        raise OutcomeUnknown(f"no answer within {CALL_S:g} s")
+
+    def _arrived_late(self, done: asyncio.Future[_T], late: Callable[[_T], None]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return  # unknown it is already
+        try:
+            late(done.result())
+        except StorageFailed as error:
+            # The log takes nothing; opened anew, it reads the same reports in the drop copy.
+            self.unrecorded = str(error)
 
     async def cancel(self, agent: str, client_order_id: str, cause: str) -> bool:
         """Cancel a resting order; true when the venue confirmed that it can no longer be executed.
@@ -115,7 +172,9 @@ class Release:
             port = self._venues.get(venue)
             if port is None:
                 raise Unavailable(f"no connection to {venue}")
-            reports = await port.cancel(agent, name)
+            reports = await self._answer(
+                port.cancel(agent, name), late=lambda said: self.take(venue, said)
+            )
         except (OutcomeUnknown, Unavailable) as error:
             if recording:
                 self._unresolved(agent, name, "cancel", str(error))
@@ -130,40 +189,72 @@ class Release:
             Unavailable, OutcomeUnknown: a venue did not answer.
         """
         found: set[str] = set()
-        for port in self._venues.values():
-            found.update(await port.open_orders(agent))
+        for venue in self._venues:
+            found.update(await self.open_at(venue, agent))
         return found
 
-    async def reconcile(self) -> None:
-        """Read each venue's drop copy, then ask about orders whose fate is not known.
+    async def open_at(self, venue: str, agent: str) -> tuple[str, ...]:
+        """What one venue says can still be executed for this agent.
 
-        A venue that never saw an order is believed only after the permit has expired: until then
-        the permit could still arrive.
+        Raises:
+            Unavailable, OutcomeUnknown: it did not answer.
         """
-        for name, port in self._venues.items():
+        return await self._answer(self._venues[venue].open_orders(agent))
+
+    async def reconcile(self) -> None:
+        """Read each venue's drop copy, then ask about orders whose fate is not known. A venue that
+        does not answer is left out.
+        """
+        for name in self._venues:
             try:
-                sequence, reports = await port.reports_since(self._copied.get(name, 0))
+                await self.read_copy(name)
+                await self.ask_unfinished(name)
             except (OutcomeUnknown, Unavailable):
                 continue
-            self.take(name, reports)
-            self._copied[name] = sequence
+
+    async def read_copy(self, venue: str) -> None:
+        """Record what is new in a venue's drop copy.
+
+        Raises:
+            Unavailable, OutcomeUnknown: it did not answer.
+        """
+        port, since = self._venues[venue], self._copied.get(venue, 0)
+        sequence, reports = await self._answer(port.reports_since(since))
+        self.take(venue, reports)
+        self._copied[venue] = sequence
+
+    async def ask_unfinished(self, venue: str) -> None:
+        """Ask a venue about each order that it has not answered for.
+
+        Raises:
+            Unavailable, OutcomeUnknown: it did not answer.
+        """
         for agent in list(self._log.state.agents.values()):
             for order in list(agent.working.values()):
-                if order.phase != "open" or order.pending is not None:
-                    await self._ask(agent.agent, order)
+                if order.terms.venue == venue and order.phase != "open":
+                    await self.ask(venue, agent.agent, order.client_order_id)
+                if order.terms.venue == venue and order.pending is not None:
+                    name = order.pending.terms.order.client_order_id
+                    await self.ask(venue, agent.agent, name)
 
-    async def _ask(self, agent: str, order: WorkingOrder) -> None:
-        port = self._venues.get(order.terms.venue)
-        if port is None or not self._expired(agent, order):
+    async def ask(self, venue: str, agent: str, name: str) -> None:
+        """Ask a venue about one working order, or about an amendment of it that is pending.
+
+        That the venue never saw it is believed only after the permit has expired: until then the
+        permit could still arrive. Of one that is on its way now nothing is asked.
+
+        Raises:
+            Unavailable, OutcomeUnknown: it did not answer.
+        """
+        order = self._log.state.agents[agent].find(name)
+        if order is None or (agent, name) in self._sending:
             return
-        names = [order.client_order_id] if order.phase != "open" else []
-        if order.pending is not None:
-            names.append(order.pending.terms.order.client_order_id)
-        for name in names:
-            try:
-                self.take(order.terms.venue, await port.order_reports(agent, name))
-            except (OutcomeUnknown, Unavailable):
-                return
+        expired = self._expired(agent, order)
+        doubtful = order.client_order_id == name and order.phase in ASKED_EARLY
+        if not (expired or doubtful):
+            return  # it may be on its way, and a venue that was asked may refuse it then
+        reports = await self._answer(self._venues[venue].order_reports(agent, name))
+        self.take(venue, tuple(one for one in reports if expired or one.exec_type != "not_found"))
 
     def _expired(self, agent: str, order: WorkingOrder) -> bool:
         """Whether no permit for this order can be valid any more."""
@@ -176,11 +267,13 @@ class Release:
     def take(self, venue: str, reports: tuple[VenueReport, ...]) -> None:
         """Record execution reports that were not seen before.
 
-        One that cannot be read is counted and left out: the order then stays reserved.
+        One that cannot be read is counted and left out: the order then stays reserved. What is
+        executed or rests is recorded also when it names no order of ours, or nobody.
         """
         for report in reports:
             held = self._log.state.agents.get(report.agent)
-            if held is not None and (venue, report.exec_id) in held.executed:
+            seen = self._log.state.outside.strange if held is None else held.executed
+            if (venue, report.exec_id[:EXEC_ID_MAX]) in seen:
                 continue
             try:
                 entry = _execution(self._log.at(), venue, report)
@@ -201,21 +294,30 @@ class Release:
         )
 
 
+def _read(task: asyncio.Future[Any]) -> None:
+    """A failure that comes when nobody waits any more is no news: the outcome is unknown."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _execution(at: str, venue: str, report: VenueReport) -> Execution:
     for name in ("last_quantity", "last_price", "cum_quantity", "leaves_quantity"):
         parse_amount(getattr(report, name), name)
     parse_instant(report.transact_at, "transact_at")
-    # A rejection of what was no order of ours names nobody: it is no report about an order.
+    named = {"agent": report.agent, "client_order_id": report.client_order_id}
     for name, pattern in (("agent", AGENT_NAME), ("client_order_id", CLIENT_ORDER_ID)):
-        if pattern.fullmatch(getattr(report, name)) is None:
-            raise MalformedInput(f"{name}: the venue's report names no {name}", name)
+        if pattern.fullmatch(named[name]) is None:
+            if report.exec_type not in LIVES:
+                # A rejection of what was no order of ours names nobody: no report about an order.
+                raise MalformedInput(f"{name}: the venue's report names no {name}", name)
+            named[name] = ""
     return Execution(
         at=at,
-        agent=report.agent,
+        agent=named["agent"],
         venue=venue,
-        client_order_id=report.client_order_id,
+        client_order_id=named["client_order_id"],
         venue_order_id=report.venue_order_id[:64],
-        exec_id=report.exec_id[:64],
+        exec_id=report.exec_id[:EXEC_ID_MAX],
         exec_type=report.exec_type,
         last_quantity=report.last_quantity,
         last_price=report.last_price,

@@ -14,10 +14,15 @@ import msgspec
 from msgspec import UNSET
 
 from sekisho.core.errors import NotAuthorised, VerificationFailed
-from sekisho.core.events import AuthorityEntry, BaselineLocked, RearmAuthorised
+from sekisho.core.events import (
+    AuthorityEntry,
+    BaselineLocked,
+    RearmAuthorised,
+    VenueRearmAuthorised,
+)
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.terms import format_instant
-from sekisho.services.commanding import Commanding
+from sekisho.services.commanding import Commanding, Taken
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.statusacts import close_ended
 
@@ -31,7 +36,10 @@ class BaselineLock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RearmAuthorisation(msgspec.Struct, frozen=True, kw_only=True):
-    """Two people take a latch off: their seats and signed commands (text), and the entry."""
+    """Two people take a latch off: their seats and signed commands (text), and the entry.
+
+    ``agent`` is empty for the latch of a venue.
+    """
 
     index: int
     agent: str
@@ -96,6 +104,8 @@ class SignOff:
             StorageFailed, OutcomeUnknown: the log; the latch stays on.
         """
         taken = self._commanding.take(signed, ("rearm",), self._catch_up())
+        if taken.command.latch == "venue":
+            return await self._venue(taken)
         agent = self._commanding.agent(taken.command)
         self._commanding.check_epoch(taken.command, agent)
         latch, epoch = taken.command.latch, taken.command.epoch
@@ -116,6 +126,28 @@ class SignOff:
         await self._log.durable(max(index, closed))
         return RearmAuthorisation(
             index=index, agent=agent, latch=latch, seats=taken.seats, commands=taken.texts
+        )
+
+    async def _venue(self, taken: Taken) -> RearmAuthorisation:
+        """Let a gate take the latch of a venue off that a break had set; closes the break."""
+        self._log.require_sound()
+        scope, incident = taken.command.scope, taken.command.incident
+        if scope is UNSET or incident is UNSET:
+            raise NotAuthorised("rearm: it names no venue or no incident")
+        index = self._record(
+            "rearm",
+            VenueRearmAuthorised(
+                at=format_instant(taken.now),
+                venue=scope.name,
+                incident=incident,
+                seats=taken.seats,
+                commands=taken.texts,
+            ),
+        )
+        closed, _ = close_ended(self._log, taken.now)
+        await self._log.durable(max(index, closed))
+        return RearmAuthorisation(
+            index=index, agent="", latch="venue", seats=taken.seats, commands=taken.texts
         )
 
     def baseline_lock(self, agent: str) -> BaselineLock | None:

@@ -83,7 +83,10 @@ class StatusOutcome(msgspec.Struct, frozen=True, kw_only=True):
         recorded: the change is durable in the authority's log.
         crl_number: of the CRL made for this change; None when none could be made or needed.
         reports: what each gate achieved.
-        unreached: gates that may hold a lease for the agent and have not reported a stop.
+        unreached: gates that have the agent, or may hold a lease for it, and have not reported a
+            complete stop.
+        lease_ends: for each of them the end of the last lease that it may hold, ``""`` for none:
+            then it signs nothing, but what rests at the venue is not known to be cancelled.
         failures: each step that failed, in words.
         complete: nothing failed, nothing is unconfirmed, nobody is unreached.
     """
@@ -97,6 +100,7 @@ class StatusOutcome(msgspec.Struct, frozen=True, kw_only=True):
     crl_number: int | None
     reports: tuple[StopOutcome, ...]
     unreached: tuple[str, ...]
+    lease_ends: dict[str, str]
     failures: tuple[str, ...]
     complete: bool
 

@@ -9,7 +9,6 @@ it did. Whether an act is lawful was judged by whoever begins it, and is judged 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -21,6 +20,7 @@ from sekisho.core.identity.status import Status
 from sekisho.core.incidents.cases import OwedClose
 from sekisho.core.terms import format_instant
 from sekisho.ports import Clock
+from sekisho.services.agentgates import AgentGates
 from sekisho.services.alerting import Alerting
 from sekisho.services.announcing import ANSWER_WAIT_S, Announcer
 from sekisho.services.registerlog import RegisterLog
@@ -53,14 +53,14 @@ class StatusActs:
         announcer: Announcer,
         alerting: Alerting,
         clock: Clock,
-        lease_holders: Callable[[frozenset[str]], frozenset[str]],
+        gates: AgentGates,
     ) -> None:
         self._log = log
         self._revocation = revocation
         self._announcer = announcer
         self._alerting = alerting
         self._clock = clock
-        self._lease_holders = lease_holders
+        self._gates = gates
         self._under_way: set[asyncio.Task[StatusOutcome]] = set()
 
     def begin(self, act: StatusAct) -> asyncio.Task[StatusOutcome]:
@@ -177,10 +177,9 @@ class StatusActs:
         reports: tuple[StopOutcome, ...],
     ) -> StatusOutcome:
         unreached: list[str] = []
+        told = frozenset(push.certificate_sha256 for push in done.pushes)
         if act.status != "good":
-            told = frozenset(push.certificate_sha256 for push in done.pushes)
-            stopped = {report.gate for report in reports if report.complete}
-            unreached = sorted(self._lease_holders(told) - stopped)
+            unreached = self._unreached(act.agents, told, reports)
         outcome = StatusOutcome(
             act=act.act,
             agents=act.agents,
@@ -191,6 +190,7 @@ class StatusActs:
             crl_number=crl_number,
             reports=reports,
             unreached=tuple(unreached),
+            lease_ends={gate: self._gates.until(gate, told) for gate in unreached},
             failures=tuple(done.failures),
             # What could not be recorded is among the failures.
             complete=not done.failures
@@ -198,6 +198,19 @@ class StatusActs:
             and all(report.complete for report in reports),
         )
         return outcome if act.act != "kill" else self._kill_report(outcome)
+
+    def _unreached(
+        self, agents: tuple[str, ...], told: frozenset[str], reports: tuple[StopOutcome, ...]
+    ) -> list[str]:
+        """Gates that may sign for one of the agents, or have its orders, and did not report it."""
+        stopped = {(report.gate, report.agent) for report in reports if report.complete}
+        certificates = self._log.state.certificates
+        missing: set[str] = set()
+        for agent in agents:
+            own = frozenset(one for one in told if certificates[one].agent == agent)
+            gates = self._gates.gates_of(agent, own)
+            missing |= {gate for gate in gates if (gate, agent) not in stopped}
+        return sorted(missing)
 
     def _kill_report(self, outcome: StatusOutcome) -> KillReport:
         """The same, with every certificate of the agents and every order that was resting."""

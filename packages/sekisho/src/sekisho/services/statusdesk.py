@@ -63,6 +63,35 @@ class StatusDesk:
         """
         return await asyncio.shield(self._acts.begin(self._judge(signed)))
 
+    async def take_over(self, signed: tuple[SignedCommand, ...]) -> StatusOutcome | None:
+        """Make a hold or kill that people gave to a gate this authority's own.
+
+        A gate gives it again until it hears that it is here.
+
+        Returns:
+            What was achieved; None when these commands were taken before, and that is durable.
+
+        Raises:
+            NotAuthorised: as :meth:`command`; what is neither a hold nor a kill; what was used and
+                taken back since: a gate that stopped by it again must not count as heard.
+            MalformedInput, VerificationFailed: a command is not well made or does not hold.
+            StorageFailed, OutcomeUnknown: that it was taken before may be lost.
+        """
+        kinds = {one.command.command for one in signed}
+        if not kinds or not kinds <= {"hold", "kill"}:
+            raise NotAuthorised("only a hold or a kill is taken over from a gate")
+        if self._commanding.taken(signed):
+            now = self._catch_up()
+            for agent in self._agents(signed[0].command):
+                active = self._log.state.active(agent, now)
+                if active is not None and active.status == "good":
+                    raise NotAuthorised(
+                        f"{agent} was released since this command was used; sign a new one"
+                    )
+            await self._log.all_durable()
+            return None
+        return await self.command(signed)
+
     def _judge(self, signed: tuple[SignedCommand, ...]) -> StatusAct:
         # Entries carry the very instant by which the commands were judged: so will a verifier.
         now = self._catch_up()

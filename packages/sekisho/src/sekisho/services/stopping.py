@@ -15,6 +15,7 @@ import msgspec
 
 from sekisho.core.errors import OutcomeUnknown, StorageFailed, Unavailable
 from sekisho.core.events import StatusActed, StopReported
+from sekisho.core.terms import format_instant
 from sekisho.ports import Clock
 from sekisho.services.gatelog import GateLog
 from sekisho.services.release import Release
@@ -27,13 +28,14 @@ REPORTED_MAX = 500
 class StopOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a stop achieved at this gate.
 
-    ``last_permit`` is the index of the last permit of the agent before the stop, -1 if none.
+    ``stopped_at`` is an instant by the gate's clock. ``last_permit`` is the index of the last permit
+    of the agent before the stop, -1 if none.
     ``recorded`` is false when the gate's log could not be written: the stop holds all the same.
     """
 
     gate: str
     agent: str
-    stopped_at: int
+    stopped_at: str
     last_permit: int
     confirmed: tuple[str, ...]
     unconfirmed: tuple[str, ...]
@@ -100,7 +102,7 @@ class Stopping:
         return StopOutcome(
             gate=self._log.state.gate,
             agent=agent,
-            stopped_at=stopped_at,
+            stopped_at=format_instant(stopped_at),
             last_permit=last,
             confirmed=confirmed,
             unconfirmed=unconfirmed,

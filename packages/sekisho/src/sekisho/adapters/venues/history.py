@@ -86,9 +86,12 @@ class HistoryVenue:
         """The history alone ends its orders. Raises Unavailable."""
         raise Unavailable(f"{agent}: the history ends {client_order_id} when its time comes")
 
-    async def open_orders(self, agent: str) -> tuple[str, ...]:
-        """The history does not look ahead. Raises Unavailable."""
-        raise Unavailable(f"{agent}: the history tells of each order when its time comes")
+    async def open_orders(
+        self,
+        agent: str,  # noqa: ARG002 - the port's signature
+    ) -> tuple[str, ...]:
+        """Nothing: the history begins with the gate, and tells of orders when their time comes."""
+        return ()
 
     async def order_reports(self, agent: str, client_order_id: str) -> tuple[VenueReport, ...]:
         """The history tells each thing once. Raises Unavailable."""

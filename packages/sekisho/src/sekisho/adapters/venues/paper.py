@@ -56,6 +56,7 @@ class PaperVenue:
         market: where its prices come from.
         credentials: each opens a session; the drop copy is the same for all of them.
         faults: instructions; none by default.
+        series: part of every id that it gives; another one for each life of a venue.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class PaperVenue:
         market: Market,
         credentials: Sequence[str],
         faults: Faults | None = None,
+        series: str = "",
     ) -> None:
         self.name = trust.name
         self.faults = Faults() if faults is None else faults
@@ -73,7 +75,7 @@ class PaperVenue:
         """Permit id → agent and client order id, in order: the venue's own list."""
         self._clock = clock
         self._rules = PermitRules(trust, clock)
-        self._book = Book(trust.name, clock, market)
+        self._book = Book(trust.name, clock, market, series)
         self._credentials = set(credentials)
         self._denied: dict[tuple[str, str], VenueReport] = {}
         self._delayed: list[str] = []

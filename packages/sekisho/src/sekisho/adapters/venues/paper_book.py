@@ -41,12 +41,14 @@ class PaperOrder:
 class Book:
     """All orders that the venue ever took or finally rejected, by agent and client order id."""
 
-    def __init__(self, name: str, clock: Clock, market: Market) -> None:
+    def __init__(self, name: str, clock: Clock, market: Market, series: str = "") -> None:
         self.tape: list[VenueReport] = []
         self._name = name
+        self._ids = f"{name}-{series}"  # a book begun anew must not repeat the ids of the last one
         self._clock = clock
         self._market = market
         self._orders: dict[tuple[str, str], PaperOrder] = {}
+        self._working: list[PaperOrder] = []
         self._reported = 0
         self._numbered = 0
 
@@ -123,15 +125,16 @@ class Book:
     # ------------------------------------------------------------------------------ inside
 
     def _open(self) -> list[PaperOrder]:
-        # an amended order stands under several ids
-        return list({id(o): o for o in self._orders.values() if o.open}.values())
+        self._working = [order for order in self._working if order.open]
+        return self._working
 
     def _enter(self, agent: str, terms: NewOrder) -> PaperOrder:
         self._numbered += 1
         order = PaperOrder(
-            agent, f"{self._name}-{self._numbered:06d}", terms, parse_amount(terms.quantity)
+            agent, f"{self._ids}{self._numbered:06d}", terms, parse_amount(terms.quantity)
         )
         self._orders[agent, terms.client_order_id] = order
+        self._working.append(order)
         return order
 
     def _match(self, order: PaperOrder, depth: int | None) -> None:
@@ -206,7 +209,7 @@ class Book:
             agent=agent,
             client_order_id=client_order_id,
             venue_order_id=venue_order_id,
-            exec_id=f"{self._name}-E{self._reported:08d}",
+            exec_id=f"{self._ids}E{self._reported:08d}",
             exec_type=exec_type,
             last_quantity=format_amount(last[0]),
             last_price=format_amount(last[1]),

@@ -98,6 +98,7 @@ class Serving:
         configuration = uvicorn.Config(
             self._app,
             http=_protocol(self._bounds),
+            interface="asgi3",
             ws="none",
             lifespan="off",
             log_config=None,

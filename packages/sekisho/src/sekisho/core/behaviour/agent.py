@@ -42,7 +42,9 @@ class _RiskControls(msgspec.Struct, frozen=True):
     hold_on_single_order: bool
 
 
-class _Behaviour(msgspec.Struct, frozen=True):
+class Rules(msgspec.Struct, frozen=True):
+    """What a policy says of the baseline's window."""
+
     baseline_days: int
     baseline_orders_min: int
 
@@ -52,10 +54,10 @@ class WatchTerms(msgspec.Struct, frozen=True):
 
     scope: _Scope
     risk_controls: _RiskControls
-    behaviour: _Behaviour
+    behaviour: Rules
 
 
-def read_terms(policy: dict[str, Any]) -> tuple[LocalTime, Thresholds, _Behaviour]:
+def read_terms(policy: dict[str, Any]) -> tuple[LocalTime, Thresholds, Rules]:
     """Time zone, thresholds and rules of the baseline.
 
     Raises:
@@ -148,7 +150,8 @@ class AgentWatch:
                     self.activity.restart_hour()
                 self.crossing = None
             case IncidentOpened():
-                self.crossing = None
+                if entry.incident_kind != "break":
+                    self.crossing = None
             case _:
                 self._observe(index, at, entry)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -36,12 +36,14 @@ class Comparison:
     """The baseline in force and what was observed since.
 
     Attributes:
+        baseline: what is compared with.
         sha256: digest of the baseline.
         began: index of the entry with which the accumulation began.
         not_established: factors of which the baseline has too few observations.
     """
 
     def __init__(self, baseline: Baseline, sha256: str, index: int) -> None:
+        self.baseline = baseline
         self.sha256 = sha256
         self.began = index
         established = [name for name in FACTORS if baseline.factors[name].n >= ESTABLISHED_FROM]
@@ -53,6 +55,19 @@ class Comparison:
             *self._wagers.items(),
             (ANOMALIES, self._standing_out),
         )
+
+    def wagers(self) -> dict[str, Wager]:
+        """The bet on each established factor, in the order of the factors."""
+        return self._wagers
+
+    def standing_out(self) -> Accumulation:
+        """The evidence of orders that stand out."""
+        return self._standing_out
+
+    def plain_baseline(self) -> dict[str, Any]:
+        """The baseline as a log entry holds it."""
+        plain: dict[str, Any] = msgspec.to_builtins(self.baseline)
+        return plain
 
     # -- one order -----------------------------------------------------------------------------
 

@@ -78,7 +78,9 @@ class Standing:
         self._event("gate", index, entry.at, "status_acted", f"{entry.status} {entry.reason}")
 
     def crossed(self, entry: IncidentOpened) -> None:
-        """What an incident does at once; its story is told elsewhere."""
+        """What an incident does at once; its story is told elsewhere. A break stops no agent."""
+        if entry.incident_kind == "break":
+            return
         if entry.incident_kind == "breaker":
             self.breaker = True
         elif entry.certificate_sha256 == self._present and self.status == "good":

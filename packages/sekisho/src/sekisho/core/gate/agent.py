@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, MutableMapping, MutableSet
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from sekisho.core.amounts import format_money, parse_money
-from sekisho.core.events import AgentAdmitted, Counters, Decision, Latch
+from sekisho.core.events import AgentAdmitted, Counters, Decision, Latch, ShutdownMode
+from sekisho.core.gate.ended import EndedOrders
 from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits
 from sekisho.core.gate.order import (
@@ -56,6 +57,11 @@ def in_memory() -> Seen:
     return Seen({}, {}, set())
 
 
+Restriction = Literal["", "reduce_only", "cancel_only"]
+RESTRICTIONS: Final[tuple[Restriction, ...]] = ("", "reduce_only", "cancel_only")
+"""What latches leave of trading, each narrower than the one before."""
+
+
 class AgentState:
     """One agent's part of the gate's state. Only the fold writes to it."""
 
@@ -72,6 +78,7 @@ class AgentState:
         self.epoch = 0
         self.known, self.answers, self.executed = seen_in()
         self.working: dict[str, WorkingOrder] = {}
+        self.ended = EndedOrders()
         self.by_decision: dict[int, WorkingOrder] = {}
         self.aliases: dict[str, str] = {}
         self.day = day
@@ -92,6 +99,12 @@ class AgentState:
         self.baseline_sha256 = ""
         """Of the baseline in force; empty in the baseline phase."""
         self.orphans = 0
+        self.unbooked = 0
+        """Trades that no working order was found for: the positions lack them."""
+        self.shutdown: ShutdownMode | Literal[""] = ""
+        """The narrowest mode that a person ordered; empty while the latch is off."""
+        self.narrowed = -1
+        """Index of the last entry that left less of trading; an earlier decision is not signed."""
         self.last_permit = -1
 
     # -- reading -------------------------------------------------------------------------------
@@ -123,6 +136,21 @@ class AgentState:
             messages=self.messages_within(now),
         )
 
+    @property
+    def restriction(self) -> Restriction:
+        """What the latches leave: everything, orders that reduce a position, or cancels."""
+        if self.shutdown:
+            return self.shutdown
+        return "reduce_only" if "circuit_breaker" in self.latches else ""
+
+    def reconciled(self, pair: str) -> bool:
+        """Whether the position of a pair is what the venues' reports say, with nothing in doubt."""
+        return not self.unbooked and not any(
+            order.phase in ("possibly_issued", "unknown")
+            for order in self.working.values()
+            if order.terms.pair == pair
+        )
+
     # -- effects -------------------------------------------------------------------------------
 
     def admit(self, entry: AgentAdmitted, limits: Limits) -> None:
@@ -141,6 +169,7 @@ class AgentState:
         day = self.limits.day(at)
         if day > self.day:
             self.day, self.gross, self.orders = day, self.reserved, 0
+            self.ended.forget(day)
 
     def reserve(self, order: WorkingOrder, amount: int) -> None:
         """Let ``order`` reserve ``amount`` from now on."""
@@ -148,6 +177,13 @@ class AgentState:
         self.reserved += amount - order.reserved
         self.reserved_by[key] = self.reserved_by.get(key, 0) + amount - order.reserved
         order.reserved = amount
+
+    def end(self, order: WorkingOrder, ended_at: int) -> None:
+        """The venue's proof that the order can no longer be executed, of this time (ns)."""
+        name = order.client_order_id
+        names = [name, *(alias for alias, now in self.aliases.items() if now == name)]
+        self.ended.add(names, order, ended_at, self.day)
+        self.close(order)
 
     def close(self, order: WorkingOrder) -> None:
         """The order can no longer be executed: by the venue's proof, or because nothing left."""
@@ -295,9 +331,33 @@ class AgentState:
         else:
             self.close(order)
 
+    def advised(self, at: int) -> None:
+        """The agent asked whether an order would pass: that is a message."""
+        self._count_message(at)
+
+    def break_circuit(self, index: int) -> None:
+        """A score crossed: the breaker is latched."""
+        before = self.restriction
+        self.latches.add("circuit_breaker")
+        self._narrow(before, index)
+
+    def shut_down(self, index: int, mode: ShutdownMode) -> None:
+        """A named person ordered it; what one person says only narrows."""
+        before = self.restriction
+        self.latches.add("shutdown")
+        if self.shutdown != "cancel_only":
+            self.shutdown = mode
+        self._narrow(before, index)
+
+    def _narrow(self, before: Restriction, index: int) -> None:
+        if RESTRICTIONS.index(self.restriction) > RESTRICTIONS.index(before):
+            self.narrowed = index
+
     def rearm(self, latch: Latch) -> None:
         """Named people took the latch off."""
         self.latches.discard(latch)
+        if latch == "shutdown":
+            self.shutdown = ""
         if latch == "consecutive_failures":
             self.failures = 0
         elif latch == "repeated_executions":

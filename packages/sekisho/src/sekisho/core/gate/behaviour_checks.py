@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sekisho.core.amounts import parse_amount
 from sekisho.core.gate.checks import Asked, Reasons
+from sekisho.core.gate.shutdown_checks import passes_breaker
 from sekisho.core.terms import Code, Reason
 
 
@@ -46,10 +47,15 @@ def anomaly(asked: Asked) -> Reasons:
 
 
 def circuit_breaker(asked: Asked) -> Reasons:
-    """Row 30: the breaker's latch, and the risk score itself."""
+    """Row 30: the breaker's latch, and the risk score itself; an order that reduces passes both
+    while the latch is on.
+    """
     scores = asked.scores
     risk = "" if scores is None else scores.risk
-    if "circuit_breaker" in asked.agent.latches or (risk and above_threshold(asked, risk)):
+    latched = "circuit_breaker" in asked.agent.latches
+    if latched and passes_breaker(asked):
+        return
+    if latched or (risk and above_threshold(asked, risk)):
         yield Reason(Code.CIRCUIT_BREAKER_ACTIVE, _threshold(asked), risk, "score")
 
 

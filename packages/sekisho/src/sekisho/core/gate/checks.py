@@ -251,19 +251,24 @@ def message_rate(asked: Asked) -> Reasons:
         yield Reason(Code.MESSAGE_RATE_EXCEEDED, str(limit.count_max), str(count), "messages")
 
 
-def position(asked: Asked) -> Reasons:
-    """Row 19: position and working orders together, in the order's direction."""
-    limit, terms = asked.limits.position_notional_max, asked.terms
-    if limit is None or terms is None or asked.reserves is None:
-        return
-    own = asked.reserves
-    if asked.target is not None:
-        own = max(own, asked.target.reserved)
+def exposure(asked: Asked) -> int | None:
+    """Section 4.4: position and working orders together, in the order's direction; None where it
+    cannot be computed. Not above zero: the order only takes a position back.
+    """
+    terms, own = asked.terms, asked.reserves
+    if terms is None or own is None:
+        return None
     working = asked.agent.reserved_by.get((terms.pair, terms.direction), 0)
     if asked.target is not None:
+        own = max(own, asked.target.reserved)
         working -= asked.target.reserved
-    total = terms.direction * asked.agent.positions.get(terms.pair, 0) + working + own
-    if total > limit:
+    return terms.direction * asked.agent.positions.get(terms.pair, 0) + working + own
+
+
+def position(asked: Asked) -> Reasons:
+    """Row 19: position and working orders together, in the order's direction."""
+    limit, total = asked.limits.position_notional_max, exposure(asked)
+    if limit is not None and total is not None and total > limit:
         yield Reason(
             Code.POSITION_LIMIT_EXCEEDED,
             format_money(limit),

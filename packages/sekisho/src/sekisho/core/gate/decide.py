@@ -12,9 +12,9 @@ from sekisho.core.amounts import format_money
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput
 from sekisho.core.events import Counters, Decision, Scores
-from sekisho.core.gate import behaviour_checks, checks, rates
+from sekisho.core.gate import behaviour_checks, checks, rates, shutdown_checks, venue_checks
 from sekisho.core.gate.agent import AgentState
-from sekisho.core.gate.checks import Asked, Check
+from sekisho.core.gate.checks import Asked, Check, Reasons
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, Order
 from sekisho.core.gate.prices import notional
 from sekisho.core.gate.state import GateState
@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     checks.environment,
     checks.lease,
     checks.action,
+    shutdown_checks.shutdown,
     checks.known_order,
     checks.duplicate,
     checks.repeated,
@@ -56,11 +57,49 @@ CHECKS: tuple[Check, ...] = (
     behaviour_checks.freshness,
     behaviour_checks.anomaly,
     behaviour_checks.circuit_breaker,
+    venue_checks.reconciled,
+    venue_checks.unlatched,
+    venue_checks.clock,
 )
 """Every check of an order that can add risk, in the order in which reasons are given."""
 
 CANCEL_CHECKS: tuple[Check, ...] = (checks.known_order, checks.duplicate)
 """A cancel only takes risk away: it passes while stopped."""
+
+
+def _next_message(asked: Asked) -> Reasons:
+    """Row 18 for the order that is asked about: the question before it is a message too."""
+    limit = asked.limits.scope.message_rate
+    if limit == "none":
+        return
+    count = asked.agent.messages_within(asked.now) + 2
+    if count > limit.count_max:
+        yield Reason(Code.MESSAGE_RATE_EXCEEDED, str(limit.count_max), str(count), "messages")
+
+
+ADVICE_CHECKS: tuple[Check, ...] = (
+    checks.action,
+    shutdown_checks.shutdown,
+    checks.known_order,
+    checks.duplicate,
+    checks.repeated,
+    checks.market,
+    rates.rate_data,
+    rates.market_stress,
+    checks.size,
+    checks.quantity,
+    checks.collar,
+    checks.daily_volume,
+    checks.order_count,
+    _next_message,
+    checks.position,
+    checks.venue,
+    checks.counterparty,
+    checks.concentration,
+    checks.trading_hours,
+    checks.region,
+)
+"""What an agent may be told beforehand: the scope, never its status or scores."""
 
 
 class Clocks(msgspec.Struct, frozen=True):
@@ -74,9 +113,8 @@ def refuse_malformed(
     state: GateState, clocks: Clocks, agent: str, body: bytes, error: MalformedInput
 ) -> Decision:
     """The decision about a body that is no order."""
-    reason = Reason(Code.MALFORMED_ORDER, "", str(error)[:OBSERVED_MAX], "")
     held = state.agents.get(agent)
-    return _entry(state, clocks, agent, body, None, (reason,), held, None)
+    return _entry(state, clocks, agent, body, None, (_malformed(error),), held, None)
 
 
 def decide(
@@ -113,6 +151,46 @@ def decide(
             if reason not in reasons:
                 reasons.append(reason)
     return _entry(state, clocks, agent, body, order, tuple(reasons), held, asked)
+
+
+def no_room(state: GateState, clocks: Clocks, agent: str) -> tuple[Reason, ...]:
+    """Why a question for advice is not evaluated: it is a message, and the rate is used up."""
+    held = state.agents.get(agent)
+    if held is None:
+        return ()
+    limit = held.limits.scope.message_rate
+    if limit == "none":
+        return ()
+    count = held.messages_within(clocks.now) + 1
+    if count <= limit.count_max:
+        return ()
+    return (Reason(Code.MESSAGE_RATE_EXCEEDED, str(limit.count_max), str(count), "messages"),)
+
+
+def advise(
+    state: GateState, clocks: Clocks, agent: str, order: Order | MalformedInput
+) -> tuple[Reason, ...]:
+    """Why the scope would refuse an order at this moment; nothing is scored or decided.
+
+    Args:
+        state: the fold of every earlier entry. The agent's policy day is rolled to now.
+        clocks: readings that the entry records.
+        agent: whom the gate authenticated.
+        order: what it asks about, or why that is no order.
+    """
+    held = state.agents.get(agent)
+    if held is None:
+        return (Reason(Code.AGENT_NOT_ACTIVE, "", "", ""),)
+    if isinstance(order, MalformedInput):
+        return (_malformed(order),)
+    held.roll(clocks.now)
+    asked = _asked(state, held, clocks, order, None)
+    chosen = CANCEL_CHECKS if isinstance(order, CancelOrder) else ADVICE_CHECKS
+    return tuple(dict.fromkeys(reason for check in chosen for reason in check(asked)))
+
+
+def _malformed(error: MalformedInput) -> Reason:
+    return Reason(Code.MALFORMED_ORDER, "", str(error)[:OBSERVED_MAX], "")
 
 
 def _target(agent: AgentState, order: Order) -> WorkingOrder | None:

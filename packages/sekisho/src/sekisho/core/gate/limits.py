@@ -35,6 +35,7 @@ class _RiskControls(msgspec.Struct, frozen=True):
     breaker_threshold: str
     permit_lifetime_s: int
     lease_s: int
+    clock_difference_max_s: int
 
 
 class _Behaviour(msgspec.Struct, frozen=True):

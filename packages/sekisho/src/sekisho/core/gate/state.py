@@ -11,26 +11,38 @@ from typing import Any
 
 import msgspec
 
+from sekisho.core.encoding import parse_plain
 from sekisho.core.events import (
     AccumulationRestarted,
+    Advised,
     AgentAdmitted,
     BaselineAdopted,
     CancelAsked,
+    ClockObserved,
+    CommandRefused,
     Decision,
     Execution,
     GateEntry,
     GateOpened,
     IncidentOpened,
     LeaseHeld,
+    LocalStop,
     OutcomeUnresolved,
     PermitSigned,
     RateObserved,
     Rearmed,
+    RestingUnknown,
+    Shed,
+    ShutdownOrdered,
+    SnapshotTaken,
     StatusActed,
     StopReported,
+    VenueLost,
+    VenueRearmed,
+    VenueReconciled,
     Withdrawn,
 )
-from sekisho.core.gate import reports
+from sekisho.core.gate import reports, venues
 from sekisho.core.gate.agent import AgentState, SeenIn, in_memory
 from sekisho.core.gate.limits import read_limits
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder
@@ -49,10 +61,13 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class GateState:
-    """Everything that a decision depends on, besides the order and the clock."""
+    """Everything that a decision depends on, besides the order and the clock.
 
-    __slots__ = ("agents", "at", "boot", "environment", "gate", "lease", "quotations", "region",
-                 "seen_in", "size")  # fmt: skip
+    ``used_commands``: seat and nonce of every command of people that this log rests on.
+    """
+
+    __slots__ = ("agents", "at", "boot", "environment", "gate", "lease", "outside", "quotations",
+                 "region", "seen_in", "size", "used_commands")  # fmt: skip
 
     def __init__(self, seen_in: SeenIn = in_memory) -> None:
         self.seen_in = seen_in
@@ -65,6 +80,8 @@ class GateState:
         self.lease: Lease | None = None
         self.quotations: dict[tuple[str, str], Quotations] = {}
         self.agents: dict[str, AgentState] = {}
+        self.used_commands: set[tuple[str, str]] = set()
+        self.outside = venues.Outside()
 
     def latest(self, source: str, pair: str) -> Quote | None:
         """The latest quotation of a source for a pair, or None."""
@@ -84,6 +101,8 @@ class GateState:
         if agent is not None:
             agent.roll(at)
         _EFFECTS[type(entry)](self, index, at, entry)
+        for text in getattr(entry, "commands", ()):
+            self.used_commands.add(_seat_and_nonce(text))
         self.size = index + 1
         self.at = max(self.at, at)
 
@@ -92,6 +111,7 @@ def _opened(state: GateState, _index: int, _at: int, entry: GateOpened) -> None:
     state.gate, state.boot = entry.gate, entry.boot
     state.region, state.environment = entry.region, entry.environment
     state.lease = None
+    state.outside.opened()
     for agent in state.agents.values():
         for order in agent.working.values():
             if order.phase == "permitted":
@@ -105,6 +125,7 @@ def _admitted(state: GateState, _index: int, at: int, entry: AgentAdmitted) -> N
         agent = state.agents[entry.agent] = AgentState(entry.agent, limits.day(at), state.seen_in)
     agent.admit(entry, limits)
     agent.roll(at)
+    state.outside.admitted(state)
 
 
 def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None:
@@ -156,10 +177,16 @@ def _withdrawn(state: GateState, index: int, _at: int, entry: Withdrawn) -> None
         agent.withdrawn(index, entry.decision)
 
 
-def _executed(state: GateState, _index: int, at: int, entry: Execution) -> None:
-    agent = state.agents.get(entry.agent)
+def _executed(state: GateState, index: int, at: int, entry: Execution) -> None:
+    agent, seen = state.agents.get(entry.agent), (entry.venue, entry.exec_id)
+    factor: reports.Factor = ""
     if agent is not None:
-        reports.apply_report(agent, at, entry)
+        factor = reports.apply_report(agent, at, entry)
+    elif seen not in state.outside.strange:
+        state.outside.strange.add(seen)
+        factor = reports.of_stranger(entry)
+    if factor:
+        state.outside.broken(state, index, entry.venue, entry.agent, factor)
 
 
 def _unresolved(state: GateState, _index: int, _at: int, entry: OutcomeUnresolved) -> None:
@@ -180,13 +207,45 @@ def _adopted(state: GateState, _index: int, _at: int, entry: BaselineAdopted) ->
         agent.baseline_sha256 = entry.baseline_sha256
 
 
-def _crossed(state: GateState, _index: int, _at: int, entry: IncidentOpened) -> None:
-    """A score crossed its threshold: from here on nothing adds exposure."""
+def _seat_and_nonce(text: str) -> tuple[str, str]:
+    """Who signed a command, and its number; what a command means is not read here."""
+    command = parse_plain(text.encode("utf-8"))["command"]
+    return str(command["seat"]), str(command["nonce"])
+
+
+def _shut_down(state: GateState, index: int, _at: int, entry: ShutdownOrdered) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        agent.shut_down(index, entry.mode)
+
+
+def _stopped(state: GateState, _index: int, _at: int, entry: LocalStop) -> None:
+    """A person stopped the agent here; only a newer word of the authority lifts it."""
+    agent = state.agents.get(entry.agent)
+    if agent is None or entry.certificate_sha256 != agent.certificate_sha256:
+        return
+    if agent.status == "good":
+        agent.status = "hold"
+
+
+def _advised(state: GateState, _index: int, at: int, entry: Advised) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        agent.advised(at)
+
+
+def _crossed(state: GateState, index: int, _at: int, entry: IncidentOpened) -> None:
+    """A score crossed its threshold: from here on nothing adds exposure. A break latches its venue
+    alone.
+    """
+    if entry.incident_kind == "break":
+        state.outside.latch(entry)
+        return
     agent = state.agents.get(entry.agent)
     if agent is None:
         return
     if entry.incident_kind == "breaker":
-        agent.latches.add("circuit_breaker")
+        agent.break_circuit(index)
     elif entry.certificate_sha256 == agent.certificate_sha256 and agent.status == "good":
         agent.status = "hold"
 
@@ -195,7 +254,12 @@ def _nothing(
     _state: GateState,
     _index: int,
     _at: int,
-    _entry: CancelAsked | StopReported | AccumulationRestarted,
+    _entry: CancelAsked
+    | StopReported
+    | AccumulationRestarted
+    | CommandRefused
+    | Shed
+    | SnapshotTaken,
 ) -> None:
     """Recorded for the reader; no decision depends on it."""
 
@@ -217,4 +281,15 @@ _EFFECTS: dict[type, Any] = {
     BaselineAdopted: _adopted,
     IncidentOpened: _crossed,
     AccumulationRestarted: _nothing,
+    VenueReconciled: venues.reconciled,
+    VenueLost: venues.lost,
+    RestingUnknown: venues.resting,
+    VenueRearmed: venues.rearmed,
+    ClockObserved: venues.observed,
+    ShutdownOrdered: _shut_down,
+    LocalStop: _stopped,
+    CommandRefused: _nothing,
+    Advised: _advised,
+    Shed: _nothing,
+    SnapshotTaken: _nothing,
 }

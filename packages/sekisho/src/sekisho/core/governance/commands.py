@@ -28,15 +28,28 @@ COMMAND_AGE_MAX_S = 300
 COMMAND_AHEAD_MAX_S = 5
 SIGNED_BYTES_MAX = 4_096
 
-CommandKind = Literal["kill", "hold", "revoke", "acknowledge", "release", "rearm", "go_live"]
-CommandLatch = Literal["circuit_breaker", "repeated_executions", "consecutive_failures"]
+CommandKind = Literal[
+    "kill",
+    "hold",
+    "revoke",
+    "acknowledge",
+    "release",
+    "rearm",
+    "go_live",
+    "assign",
+    "shutdown",
+]
+CommandLatch = Literal[
+    "circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown", "venue"
+]
+CommandMode = Literal["cancel_only", "reduce_only"]
 Disposition = Literal["investigating", "fault", "false_alarm"]
 DISPOSITIONS: tuple[Disposition, ...] = ("investigating", "fault", "false_alarm")
-NARROWING = ("kill", "hold", "revoke")
+NARROWING = ("kill", "hold", "revoke", "shutdown")
 """What only stops counts however old it is: log time may be ahead of the people's clocks."""
-WIDENING = ("release", "rearm", "go_live")
+WIDENING = ("release", "rearm", "go_live", "assign")
 """What makes more possible than before: needs the epoch that the person saw."""
-_REACHING = ("kill", "hold")
+_REACHING = ("kill", "hold", "shutdown")
 _NAMING_INCIDENT = ("acknowledge", "release", "rearm")
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
@@ -69,6 +82,8 @@ class Command(
     disposition: Disposition | UnsetType = UNSET
     revoke_at: str | UnsetType = UNSET
     baseline_sha256: str | UnsetType = UNSET
+    gate: str | UnsetType = UNSET
+    mode: CommandMode | UnsetType = UNSET
 
 
 class SignedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -94,6 +109,7 @@ def check_command(command: Command) -> None:
         ("nonce", command.nonce, _NONCE),
         ("incident", command.incident, _NONCE),
         ("baseline_sha256", command.baseline_sha256, _DIGEST),
+        ("gate", command.gate, NAME),
     ):
         if text is not UNSET and pattern.fullmatch(text) is None:
             faults.append(f"{name}: {text[:64]!r} is not written as {pattern.pattern}")
@@ -108,6 +124,10 @@ def check_command(command: Command) -> None:
     faults += _scope_faults(command) + _incident_faults(command)
     if (command.latch is UNSET) == (kind == "rearm"):
         faults.append("latch: is wanted in rearm and nowhere else")
+    if (command.mode is UNSET) == (kind == "shutdown"):
+        faults.append("mode: is wanted in shutdown and nowhere else")
+    if (command.gate is UNSET) == (kind == "assign"):
+        faults.append("gate: is wanted in assign and nowhere else")
     if command.epoch is UNSET:
         if kind in WIDENING:
             faults.append(f"epoch: is wanted in {kind}")
@@ -119,9 +139,10 @@ def check_command(command: Command) -> None:
 def _scope_faults(command: Command) -> list[str]:
     scope = command.scope
     if scope is UNSET:
-        return []
+        return ["scope: the latch of a venue is no agent's"] if command.latch == "venue" else []
     faults = []
-    if command.command not in _REACHING:
+    of_venue = command.latch == "venue" and scope.kind == "venue"
+    if command.command not in _REACHING and not of_venue:
         faults.append(f"scope: {command.command} is for one agent")
     if NAME.fullmatch(scope.name) is None or (scope.kind == "all" and scope.name != "all"):
         faults.append(f"scope.name: {scope.name[:64]!r} is not a name of this kind")
@@ -137,6 +158,8 @@ def _incident_faults(command: Command) -> list[str]:
             faults.append("incident: is wanted in acknowledge")
     elif kind not in _NAMING_INCIDENT:
         faults.append(f"incident: is not wanted in {kind}")
+    if command.latch == "venue" and (command.incident is UNSET or command.epoch != 0):
+        faults.append("latch: that of a venue is taken off for one incident, at epoch 0")
     if (command.disposition is UNSET) == (kind == "acknowledge"):
         faults.append("disposition: is wanted in acknowledge and nowhere else")
     elif command.disposition is not UNSET and command.disposition not in DISPOSITIONS:

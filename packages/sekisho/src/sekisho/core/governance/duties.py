@@ -27,6 +27,7 @@ _LIFT = Duty(("compliance", "risk"), each=("compliance", "risk"))
 DUTIES: dict[str, Duty] = {
     "kill": _STOP,
     "hold": _STOP,
+    "shutdown": _STOP,
     "acknowledge": Duty(("compliance", "risk")),
     "go_live": Duty(("compliance", "risk")),
     "revoke": Duty(("compliance", "risk", "issuer")),
@@ -35,6 +36,7 @@ DUTIES: dict[str, Duty] = {
     "approve": Duty(("approver",)),
     "issue": Duty(("issuer",)),
     "operate": Duty(("operator",)),
+    "assign": Duty(("operator",)),
 }
 
 

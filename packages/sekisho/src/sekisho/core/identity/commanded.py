@@ -15,10 +15,12 @@ from typing import Final
 from sekisho.core.encoding import parse_plain
 from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.events import (
+    AgentAssigned,
     BaselineLocked,
     IncidentAcknowledged,
     RearmAuthorised,
     StatusChanged,
+    VenueRearmAuthorised,
 )
 from sekisho.core.identity.records import Records
 
@@ -30,22 +32,34 @@ ROLES_MIN: Final = {
     "acknowledge": 1,
     "go_live": 1,
     "rearm": 2,
+    "assign": 1,
 }
 """How many different roles must sign, one person each. A cause that is not here needs nobody: it
 rests on an incident (docs/spec/incidents.md)."""
 
 
-Commanded = StatusChanged | IncidentAcknowledged | RearmAuthorised | BaselineLocked
+Commanded = (
+    StatusChanged
+    | IncidentAcknowledged
+    | RearmAuthorised
+    | BaselineLocked
+    | AgentAssigned
+    | VenueRearmAuthorised
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandUse:
-    """What the fold reads of a signed command: who commanded what, and its nonce."""
+    """What the fold reads of a signed command: who commanded what, and its nonce.
+
+    ``gate`` is that of an ``assign``, None in every other command.
+    """
 
     command: str
     agent: str | None
     seat: str
     nonce: str
+    gate: str | None
 
 
 def read_command(text: str) -> CommandUse:
@@ -59,12 +73,14 @@ def read_command(text: str) -> CommandUse:
     if not isinstance(command, dict):
         raise MalformedInput("not a signed command")
     word, seat, nonce = (command.get(name) for name in ("command", "seat", "nonce"))
-    agent = command.get("agent")
+    agent, gate = command.get("agent"), command.get("gate")
     if not (isinstance(word, str) and isinstance(seat, str) and isinstance(nonce, str)):
         raise MalformedInput("a command has command, seat and nonce")
     if not (agent is None or isinstance(agent, str)):
         raise MalformedInput("a command names an agent by its name")
-    return CommandUse(word, agent, seat, nonce)
+    if not (gate is None or isinstance(gate, str)):
+        raise MalformedInput("a command names a gate by its name")
+    return CommandUse(word, agent, seat, nonce, gate)
 
 
 def check_commands(

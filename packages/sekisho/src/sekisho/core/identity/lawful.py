@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from sekisho.core.encoding import canonical, sha256_hex, unb64
 from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.events import (
+    AgentAssigned,
     AlertSent,
     ApprovalGiven,
     AuthorityEntry,
@@ -32,11 +33,12 @@ from sekisho.core.events import (
     Resolved,
     RosterChanged,
     StatusChanged,
+    VenueRearmAuthorised,
 )
-from sekisho.core.identity.commanded import ROLES_MIN, check_commands
+from sekisho.core.identity.commanded import ROLES_MIN, check_commands, read_command
 from sekisho.core.identity.records import Records
 from sekisho.core.identity.status import REASONS
-from sekisho.core.terms import parse_instant
+from sekisho.core.terms import NAME, parse_instant
 
 HOLD_REASON: Final = "certificateHold"
 REVOCATION_REASONS: Final = frozenset(REASONS) - {HOLD_REASON}
@@ -216,11 +218,13 @@ def _status(records: Records, entry: StatusChanged) -> None:
 
 
 def _recorded(records: Records, entry: IncidentRecorded) -> None:
+    _need(entry.origin in records.log_keys, "the origin has no certified key")
+    if entry.incident_kind == "break" and not entry.certificate_sha256:
+        return
     record = _known(
         records.certificates.get(entry.certificate_sha256), "this certificate was never issued"
     )
     _need(record.agent == entry.agent, "the certificate is another agent's")
-    _need(entry.origin in records.log_keys, "the origin has no certified key")
 
 
 def _acknowledged(records: Records, entry: IncidentAcknowledged) -> None:
@@ -233,6 +237,10 @@ def _rearm(records: Records, entry: RearmAuthorised) -> None:
     present = records.agent_epoch(entry.agent)
     _need(entry.epoch == present, f"the agent's epoch is {present}")
     check_commands(records, entry, "rearm", {entry.agent})
+
+
+def _venue_rearm(records: Records, entry: VenueRearmAuthorised) -> None:
+    check_commands(records, entry, "rearm", {None})
 
 
 def _baseline(records: Records, entry: BaselineLocked) -> None:
@@ -274,6 +282,23 @@ def _booted(records: Records, entry: GateBooted) -> None:
     )
 
 
+def _assigned(records: Records, entry: AgentAssigned) -> None:
+    _need(entry.agent in records.agents, "this agent has no certificate")
+    _need(NAME.fullmatch(entry.gate) is not None, "a gate has a name")
+    known = records.assigned.get(entry.agent)
+    if known is None:
+        _need(entry.before == "", "the agent was assigned to no gate before")
+        _need(not entry.seats and not entry.commands, "the first gate needs nobody's command")
+        _need(entry.epoch == records.epoch, f"the epoch should be {records.epoch}")
+        return
+    _need(entry.before == known.gate, f"the agent is assigned to {known.gate!r}")
+    _need(entry.gate != known.gate, "the agent is assigned to this gate")
+    _need(entry.epoch == records.epoch + 1, f"the epoch should be {records.epoch + 1}")
+    check_commands(records, entry, "assign", {entry.agent})
+    gates = {read_command(text).gate for text in entry.commands}
+    _need(gates == {entry.gate}, "a command names another gate")
+
+
 def _need(condition: bool, message: str) -> None:
     if not condition:
         raise VerificationFailed(message)
@@ -306,6 +331,7 @@ _CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
+    AgentAssigned: _assigned,
     IncidentRecorded: _recorded,
     AlertSent: _elsewhere,
     GraceStarted: _elsewhere,
@@ -313,4 +339,5 @@ _CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
     IncidentClosed: _elsewhere,
     RearmAuthorised: _rearm,
     BaselineLocked: _baseline,
+    VenueRearmAuthorised: _venue_rearm,
 }

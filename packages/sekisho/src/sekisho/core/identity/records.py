@@ -67,6 +67,22 @@ class RegisteredGate:
 
 
 @dataclass(frozen=True, slots=True)
+class GateLeft:
+    """The last move of an agent away from a gate: its epoch, and the index of its entry."""
+
+    epoch: int
+    index: int
+
+
+@dataclass(slots=True)
+class AgentGate:
+    """The gate that an agent is assigned to, and those that it left."""
+
+    gate: str
+    left: dict[str, GateLeft] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class LockedBaseline:
     """A baseline that people signed off; ``index`` of its entry, ``origin`` of the gate's log."""
 
@@ -100,6 +116,7 @@ class Records:
         self.log_keys: dict[str, bytes] = {}
         self.gates: dict[str, RegisteredGate] = {}
         self.baselines: dict[str, LockedBaseline] = {}
+        self.assigned: dict[str, AgentGate] = {}
         self.last_commands: tuple[str, ...] = ()
 
     def active(self, agent: str, now: int) -> RegisteredCertificate | None:
@@ -110,8 +127,11 @@ class Records:
         return None
 
     def agent_epoch(self, agent: str) -> int:
-        """The epoch of the last status change of any certificate of the agent; 0 if none."""
-        return max((record.epoch for record in self.agents.get(agent, [])), default=0)
+        """The epoch of the agent's last change of status or move to another gate; 0 if none."""
+        assigned = self.assigned.get(agent)
+        left = [] if assigned is None else [one.epoch for one in assigned.left.values()]
+        moved = max(left, default=0)
+        return max((moved, *(record.epoch for record in self.agents.get(agent, []))))
 
     def killed_after(self, agent: str, index: int) -> bool:
         """Whether the agent was killed later than the entry at ``index``."""

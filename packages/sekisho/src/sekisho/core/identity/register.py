@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sekisho.core.encoding import unb64
 from sekisho.core.events import (
+    AgentAssigned,
     AlertSent,
     ApprovalGiven,
     AuthorityEntry,
@@ -31,10 +32,13 @@ from sekisho.core.events import (
     Resolved,
     RosterChanged,
     StatusChanged,
+    VenueRearmAuthorised,
 )
 from sekisho.core.identity.commanded import Commanded, read_command
 from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.records import (
+    AgentGate,
+    GateLeft,
     LockedBaseline,
     Records,
     RegisteredCertificate,
@@ -153,7 +157,17 @@ def _booted(records: Records, _: int, entry: GateBooted) -> None:
     )
 
 
-def _commanded(records: Records, _: int, entry: IncidentAcknowledged | RearmAuthorised) -> None:
+def _assigned(records: Records, index: int, entry: AgentAssigned) -> None:
+    known = records.assigned.get(entry.agent)
+    left = {} if known is None else known.left | {known.gate: GateLeft(entry.epoch, index)}
+    records.assigned[entry.agent] = AgentGate(entry.gate, left)
+    records.epoch = entry.epoch
+    _used(records, entry)
+
+
+def _commanded(
+    records: Records, _: int, entry: IncidentAcknowledged | RearmAuthorised | VenueRearmAuthorised
+) -> None:
     _used(records, entry)
 
 
@@ -177,6 +191,7 @@ _EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
+    AgentAssigned: _assigned,
     IncidentRecorded: _elsewhere,
     AlertSent: _elsewhere,
     GraceStarted: _elsewhere,
@@ -184,4 +199,5 @@ _EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
     IncidentClosed: _elsewhere,
     RearmAuthorised: _commanded,
     BaselineLocked: _baseline,
+    VenueRearmAuthorised: _commanded,
 }

@@ -22,6 +22,7 @@ from sekisho.core.events import (
     PolicyRegistered,
     RearmAuthorised,
     StatusChanged,
+    VenueRearmAuthorised,
 )
 from sekisho.core.incidents.cases import (
     Cases,
@@ -94,7 +95,13 @@ def _recorded(cases: Cases, index: int, entry: IncidentRecorded) -> tuple[Owed, 
         opened_at=entry.at,
         state=BEGINS[entry.incident_kind],
     )
-    before = cases.open_incident(entry.agent)
+    before = cases.open_incident(case.place)
+    if case.incident_kind == "break":
+        cases.cases[entry.incident] = case
+        if before is not None:
+            return (OwedClose(case.incident, "superseded"),)
+        cases.opened[case.place] = case.incident
+        return ()
     status = cases.certificates[entry.certificate_sha256].status
     cases.cases[entry.incident] = case
     if status == "revoked":
@@ -151,14 +158,18 @@ def _closed(cases: Cases, _: int, entry: IncidentClosed) -> tuple[Owed, ...]:
     case = cases.cases[entry.incident]
     case.state, case.outcome = "closed", entry.outcome
     case.ends_at, case.timers = "", ()
-    if cases.opened.get(case.agent) == case.incident:
-        del cases.opened[case.agent]
+    if cases.opened.get(case.place) == case.incident:
+        del cases.opened[case.place]
     return ()
 
 
 def _rearmed(cases: Cases, _: int, entry: RearmAuthorised) -> tuple[Owed, ...]:
     case = latch_case(cases, entry.agent) if entry.latch == "circuit_breaker" else None
     return () if case is None else (_end("rearm", case.incident),)
+
+
+def _venue_rearmed(_cases: Cases, _: int, entry: VenueRearmAuthorised) -> tuple[Owed, ...]:
+    return (_end("rearm", entry.incident),)
 
 
 def _end(act: Act, incident: str) -> OwedClose:
@@ -179,4 +190,5 @@ _EFFECTS: Final[dict[type, Callable[[Cases, int, Any], tuple[Owed, ...]]]] = {
     IncidentAcknowledged: _acknowledged,
     IncidentClosed: _closed,
     RearmAuthorised: _rearmed,
+    VenueRearmAuthorised: _venue_rearmed,
 }

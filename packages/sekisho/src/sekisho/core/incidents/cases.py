@@ -30,7 +30,7 @@ class IncidentCase:
     origin: str
     gate_index: int
     incident_kind: Kind
-    score: Literal["risk", "anomaly"]
+    score: Literal["risk", "anomaly", "venue"]
     factor: str
     observed: str
     threshold: str
@@ -43,6 +43,11 @@ class IncidentCase:
     deadline: int = 0
     timers: tuple[Timer, ...] = ()
     delivered: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where only one incident is open at a time: an agent, or for a break a venue of a gate."""
+        return f"{self.origin} {self.observed}" if self.incident_kind == "break" else self.agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class Cases:
     def __init__(self) -> None:
         self.cases: dict[str, IncidentCase] = {}
         self.opened: dict[str, str] = {}
+        """Place → the incident that is not closed there."""
         self.owed: tuple[Owed, ...] = ()
         self.policies: dict[str, dict[str, Any]] = {}
         self.certificates: dict[str, WatchedCertificate] = {}

@@ -25,10 +25,11 @@ from sekisho.core.events import (
     IncidentRecorded,
     RearmAuthorised,
     StatusChanged,
+    VenueRearmAuthorised,
 )
 from sekisho.core.incidents.cases import Cases, IncidentCase, Owed, OwedClose
 from sekisho.core.incidents.table import OUTCOMES, TABLE, TIMED, Act, State, acknowledgement
-from sekisho.core.terms import NS, parse_instant
+from sekisho.core.terms import NAME, NS, parse_instant
 
 INCIDENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 AUTOMATIC: Final[frozenset[str]] = frozenset(
@@ -142,6 +143,12 @@ def _recorded(cases: Cases, entry: IncidentRecorded) -> None:
     _need(INCIDENT_ID.fullmatch(entry.incident) is not None, "an incident has 32 hex digits")
     _need(entry.incident not in cases.cases, "this incident is recorded")
     _need(entry.index >= 0, "its entry has no index")
+    if entry.incident_kind == "break":
+        # The venue names whom it will: of one that this authority never certified it is told too.
+        _need(entry.score == "venue", "a break is shown by a venue")
+        _need(NAME.fullmatch(entry.observed) is not None, "a break names its venue")
+        return
+    _need(entry.score != "venue", "a score crossed, of one kind or the other")
     watched = _known(
         cases.certificates.get(entry.certificate_sha256), "this certificate was never issued"
     )
@@ -220,6 +227,15 @@ def _rearm(cases: Cases, entry: RearmAuthorised) -> None:
     _need(named <= ours, "it names an incident that it does not end")
 
 
+def _venue_rearm(cases: Cases, entry: VenueRearmAuthorised) -> None:
+    case = _case(cases, entry.incident)
+    _need(case.incident_kind == "break", "only a break latches a venue")
+    _need(case.observed == entry.venue, "it is of another venue")
+    next_state(case, "rearm")
+    scope = {"kind": "venue", "name": entry.venue}
+    _words(entry.commands, {"scope": scope, "latch": "venue", "incident": entry.incident})
+
+
 def _baseline(cases: Cases, entry: BaselineLocked) -> None:
     _words(entry.commands, {"agent": entry.agent, "baseline_sha256": entry.baseline_sha256})
     _need(cases.open_incident(entry.agent) is None, "an incident of the agent is open")
@@ -268,4 +284,5 @@ _CHECKS: Final[dict[type, Callable[[Cases, Any], None]]] = {
     IncidentAcknowledged: _acknowledged,
     RearmAuthorised: _rearm,
     BaselineLocked: _baseline,
+    VenueRearmAuthorised: _venue_rearm,
 }

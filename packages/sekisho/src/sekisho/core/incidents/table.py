@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 State = Literal["alerting", "grace", "acknowledged", "scheduled", "latched", "closed"]
-Kind = Literal["breaker", "hold"]
+Kind = Literal["breaker", "hold", "break"]
 Outcome = Literal["released", "revoked", "killed", "rearmed", "superseded"]
 Act = Literal[
     "reached",
@@ -31,7 +31,7 @@ alarm. ``dated``: acknowledged as a fault, to be revoked at a stated time. ``con
 to be revoked at once. The others are causes of a change of status, a re-arming, and another
 incident that takes this one's place."""
 
-BEGINS: Final[dict[Kind, State]] = {"hold": "alerting", "breaker": "latched"}
+BEGINS: Final[dict[Kind, State]] = {"hold": "alerting", "breaker": "latched", "break": "latched"}
 
 TABLE: Final[dict[tuple[State, Act], State]] = {
     ("alerting", "reached"): "grace",

@@ -41,11 +41,13 @@ class Frame:
 class Segment:
     """What a segment holds: its entries, and how many of its bytes they take.
 
-    ``length`` below the length of the file means a torn tail.
+    ``entries`` are those that were asked for, ``end`` is the index after the last one. ``length``
+    below the length of the file means a torn tail.
     """
 
     entries: list[bytes]
     length: int
+    end: int
 
 
 def encode_frame(index: int, batch: int, entry: bytes) -> bytes:
@@ -90,8 +92,8 @@ def parse_segment_name(name: str) -> int:
     return int(match.group(1))
 
 
-def scan_segment(data: bytes, first_index: int) -> Segment:
-    """Read a segment up to its end or its torn tail.
+def scan_segment(data: bytes, first_index: int, wanted_from: int = 0) -> Segment:
+    """Read a segment up to its end or its torn tail; entries below ``wanted_from`` are not kept.
 
     A tail is torn, and may be cut, when no correct frame after it was written in a later batch:
     frames of a later batch prove that what is damaged had been durable.
@@ -100,9 +102,8 @@ def scan_segment(data: bytes, first_index: int) -> Segment:
         VerificationFailed: damage to what had been durable, or a frame out of order.
     """
     entries: list[bytes] = []
-    offset = 0
+    offset, expected = 0, first_index
     while offset < len(data):
-        expected = first_index + len(entries)
         try:
             frame = decode_frame(data, offset)
         except MalformedInput:
@@ -112,9 +113,11 @@ def scan_segment(data: bytes, first_index: int) -> Segment:
             raise VerificationFailed(
                 f"journal: entry {frame.index} stands where entry {expected} belongs"
             )
-        entries.append(frame.entry)
+        if expected >= wanted_from:
+            entries.append(frame.entry)
         offset += frame.length
-    return Segment(entries, offset)
+        expected += 1
+    return Segment(entries, offset, expected)
 
 
 def _refuse_damage(data: bytes, offset: int, expected: int) -> None:

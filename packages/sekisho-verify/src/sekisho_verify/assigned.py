@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which gate had which agent (docs/spec/processes.md section 1, docs/spec/authority.md section 6).
+
+An agent is assigned to one gate at a time, and moves on the signed command of an operator alone.
+The gate's log is compared with this: a lease answers for a gate's own agents, and a stop because an
+agent moved away is one that the authority recorded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+
+from sekisho_verify import canonical
+from sekisho_verify.entries import Entry
+from sekisho_verify.findings import require
+from sekisho_verify.people import Command
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """From this epoch on the agent is the gate's; ``before`` is "" for the first gate."""
+
+    epoch: int
+    gate: str
+    before: str
+
+
+class Assignments:
+    """All assignments of one authority's log."""
+
+    def __init__(self) -> None:
+        self._moves: dict[str, list[Move]] = defaultdict(list)
+
+    def present(self, agent: str) -> str:
+        """The gate that has the agent now; "" for none."""
+        return self._moves[agent][-1].gate if self._moves[agent] else ""
+
+    def take(self, entry: Entry, epoch: int) -> None:
+        """One `agent_assigned`; its commands are judged apart.
+
+        Args:
+            entry: of that kind.
+            epoch: of the log before it.
+
+        Raises:
+            VerificationFailed: it does not follow from the assignments before.
+        """
+        agent, gate = str(entry["agent"]), str(entry["gate"])
+        before = self.present(agent)
+        require(entry["before"] == before, f"`before` is not {before or 'empty'}")
+        require(gate != before, "assigns an agent to the gate that has it")
+        wanted = epoch + 1 if before else epoch
+        require(entry["epoch"] == wanted, f"`epoch` is not {wanted}")
+        self._moves[agent].append(Move(wanted, gate, before))
+
+    def left(self, agent: str, gate: str, epoch: int) -> bool:
+        """Whether the agent moved away from the gate at this epoch."""
+        return any(one.epoch == epoch and one.before == gate for one in self._moves[agent])
+
+    def moved_to(self, agent: str, gate: str, epoch: int) -> int:
+        """The epoch of the agent's last move to the gate, up to this one; 0 if none."""
+        found = [
+            one.epoch
+            for one in self._moves[agent]
+            if one.before and one.gate == gate and one.epoch <= epoch
+        ]
+        return max(found, default=0)
+
+    def may_answer(self, agent: str, gate: str, epoch: int) -> bool:
+        """Whether a lease of this epoch for the gate may speak of the agent.
+
+        A log that knows no assignment of the agent until then is one from before they were kept.
+        """
+        had = [one.gate for one in self._moves[agent] if one.epoch <= epoch]
+        return not had or had[-1] == gate
+
+
+def allowed(command: Command, entry: Entry) -> bool:
+    """Whether a command is the one that this assignment may rest on."""
+    ours = command.command == "assign" and command.agent == entry["agent"]
+    return ours and command.gate == canonical.text_of(entry["gate"])

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority's interface over HTTP, for gates and for people (docs/spec/processes.md section 1).
+
+Thin: who calls is what the connection shows, the body is read strictly, the authority decides, and
+what it raised becomes a status with a body that the client turns back into the same failure. It
+serves gates only under their own name; people's commands are judged by their signatures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sekisho.core.errors import MalformedInput, NotAuthorised, SekishoError
+from sekisho.core.governance.commands import SignedCommand
+from sekisho.core.terms import NAME
+from sekisho.ports import IncidentReport, LeaseRequest
+from sekisho.services import authoritywire as wire
+from sekisho.services.authority import Authority
+from sekisho.services.peopledesk import PeopleDesk
+from sekisho.services.remotegates import RemoteGates
+from sekisho.services.stopping import StopOutcome
+
+
+class LinkCallers(Protocol):
+    """Who is at the other end, as kernel and TLS say; compose reads it from the connection."""
+
+    def gates(self, scope: Mapping[str, Any]) -> frozenset[str]:
+        """Gates in whose name this connection may ask."""
+        ...
+
+    def owner(self, scope: Mapping[str, Any]) -> bool:
+        """Whether this is the user under whom the authority itself runs."""
+        ...
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class AuthorityApi:
+    """The handlers of one authority."""
+
+    def __init__(
+        self, authority: Authority, gates: RemoteGates, desk: PeopleDesk, callers: LinkCallers
+    ) -> None:
+        self._authority = authority
+        self._gates = gates
+        self._desk = desk
+        self._callers = callers
+
+    def routes(self) -> list[Route]:
+        """Method, path, handler."""
+        table: list[tuple[str, str, Handler]] = [
+            ("GET", "/v1/gates/{gate}/checkpoint", self._checkpoint),
+            ("POST", "/v1/gates/{gate}/lease", self._lease),
+            ("GET", "/v1/gates/{gate}/admissions/{agent}", self._admission),
+            ("POST", "/v1/gates/{gate}/incidents", self._incident),
+            ("POST", "/v1/gates/{gate}/go-live", self._go_live),
+            ("POST", "/v1/gates/{gate}/rearm", self._rearm),
+            ("POST", "/v1/gates/{gate}/take-over", self._take_over),
+            ("GET", "/v1/gates/{gate}/baselines/{agent}", self._baseline),
+            ("GET", "/v1/gates/{gate}/events", self._events),
+            ("POST", "/v1/gates/{gate}/stops/{push}", self._stopped),
+            ("GET", "/v1/roster", self._roster),
+            ("POST", "/v1/commands", self._command),
+            ("GET", "/v1/agents/{agent}", self._agent),
+            ("GET", "/v1/policies/{digest}", self._policy),
+            ("POST", "/v1/approvals", self._approve),
+            ("POST", "/v1/certificates", self._issue),
+        ]
+        return [Route(path, _answering(handler), methods=[verb]) for verb, path, handler in table]
+
+    # -- gates ---------------------------------------------------------------------------------
+
+    def _gate(self, request: Request) -> str:
+        """The gate of the path. Raises NotAuthorised: this connection is not that gate's."""
+        gate = str(request.path_params["gate"])
+        if NAME.fullmatch(gate) is None or gate not in self._callers.gates(request.scope):
+            raise NotAuthorised(f"this connection is not that of gate {gate[:64]!r}")
+        return gate
+
+    async def _checkpoint(self, request: Request) -> Response:
+        size = await self._authority.last_seen(self._gate(request))
+        return _json(wire.SeenCheckpoint(tree_size=size))
+
+    async def _lease(self, request: Request) -> Response:
+        gate = self._gate(request)
+        asked = wire.read(await _body(request), LeaseRequest)
+        if asked.gate != gate:
+            raise NotAuthorised(f"the request is of gate {asked.gate[:64]!r}")
+        return _json(await self._authority.lease(asked))
+
+    async def _admission(self, request: Request) -> Response:
+        gate = self._gate(request)
+        found = await self._authority.admission_for(gate, str(request.path_params["agent"]))
+        return _json(wire.admission_sheet(found))
+
+    async def _incident(self, request: Request) -> Response:
+        self._gate(request)
+        await self._authority.report_incident(wire.read(await _body(request), IncidentReport))
+        return Response(status_code=204)
+
+    async def _go_live(self, request: Request) -> Response:
+        self._gate(request)
+        asked = wire.read(await _body(request), wire.LiveRequest)
+        signed = wire.commands_of(asked.commands)
+        return _json(
+            await self._authority.go_live(signed, origin=asked.origin, complete=asked.complete)
+        )
+
+    async def _rearm(self, request: Request) -> Response:
+        self._gate(request)
+        return _json(await self._authority.authorise_rearm(await _commands(request)))
+
+    async def _take_over(self, request: Request) -> Response:
+        self._gate(request)
+        await self._authority.take_over(await _commands(request))
+        return Response(status_code=204)
+
+    async def _baseline(self, request: Request) -> Response:
+        self._gate(request)
+        lock = self._authority.baseline_lock(str(request.path_params["agent"]))
+        return Response(status_code=404) if lock is None else _json(lock)
+
+    async def _events(self, request: Request) -> Response:
+        gate = self._gate(request)
+        after = request.query_params.get("after", "")
+        if not after.isascii() or not after.isdecimal() or len(after) > 16:
+            raise MalformedInput("after: the highest epoch in the gate's log is wanted", "after")
+        return StreamingResponse(
+            _stream(self._gates.connect(gate, int(after))),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store"},
+        )
+
+    async def _stopped(self, request: Request) -> Response:
+        gate = self._gate(request)
+        outcome = wire.read(await _body(request), StopOutcome)
+        self._gates.reported(gate, str(request.path_params["push"]), outcome)
+        return Response(status_code=204)
+
+    # -- people --------------------------------------------------------------------------------
+
+    async def _roster(self, _request: Request) -> Response:
+        return _json(self._authority.roster)
+
+    async def _command(self, request: Request) -> Response:
+        return _json(await self._desk.command(await _commands(request)))
+
+    async def _agent(self, request: Request) -> Response:
+        return _json(self._desk.agent(str(request.path_params["agent"])))
+
+    async def _policy(self, request: Request) -> Response:
+        return _json(self._desk.policy(str(request.path_params["digest"])))
+
+    async def _approve(self, request: Request) -> Response:
+        return _json(await self._desk.approve(await _body(request)))
+
+    async def _issue(self, request: Request) -> Response:
+        if not self._callers.owner(request.scope):
+            raise NotAuthorised("certificates are issued by the user of the authority alone")
+        return _json(await self._desk.issue(await _body(request)))
+
+
+def authority_app(
+    authority: Authority, gates: RemoteGates, desk: PeopleDesk, callers: LinkCallers
+) -> Starlette:
+    """The ASGI application."""
+    return Starlette(routes=AuthorityApi(authority, gates, desk, callers).routes())
+
+
+def _answering(handler: Handler) -> Handler:
+    """A failure of this product becomes its answer; any other is a defect, and 500."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except SekishoError as error:
+            status, failure = wire.failure_answer(error)
+            return _json(failure, status)
+
+    return answer
+
+
+async def _body(request: Request) -> bytes:
+    """The body, bounded while it is read. Raises MalformedInput."""
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > wire.BODY_BYTES_MAX:
+            raise MalformedInput(f"the body has more than {wire.BODY_BYTES_MAX} bytes")
+    return data
+
+
+async def _commands(request: Request) -> tuple[SignedCommand, ...]:
+    return wire.commands_of(wire.read(await _body(request), wire.SignedCommands).commands)
+
+
+async def _stream(
+    told: AsyncGenerator[wire.ToldStatus | None, None],
+) -> AsyncGenerator[bytes, None]:
+    """Server-sent events: the epoch is the id; a comment where there is nothing to tell."""
+    yield b": connected\n\n"
+    async with aclosing(told):
+        async for one in told:
+            if one is None:
+                yield b":\n\n"
+            else:
+                head = f"event: status\nid: {one.status.epoch}\ndata: ".encode()
+                yield head + wire.write(one) + b"\n\n"
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(wire.write(value), status, media_type="application/json")

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sekisho gate``: run a gate, check its configuration, make a token."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import sys
+from pathlib import Path
+
+import click
+
+from sekisho.apps.gate_api import GateApi, gate_application
+from sekisho.apps.kraken.history import OrderHistory
+from sekisho.apps.kraken.keys import BotKey, BotKeys
+from sekisho.apps.kraken.translation import Route
+from sekisho.apps.kraken_front import KrakenFront, kraken_application
+from sekisho.apps.operations_api import operations_application
+from sekisho.apps.running import run
+from sekisho.compose.gate_running import GateFaces, GateProcess, loop_factory, run_gate
+from sekisho.compose.gate_running import check_gate as check_gate_configuration
+from sekisho.compose.gate_running import new_token as make_token
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.kraken import PairTable, decode_secret, plain_pair
+
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The gate's gate.toml.",
+)
+
+
+@click.group(invoke_without_command=True)
+@CONFIG
+@click.pass_context
+def gate(context: click.Context, config: Path | None) -> None:
+    """Run a gate until SIGTERM or SIGINT: it decides, records, signs, releases."""
+    if context.invoked_subcommand is not None:
+        return
+    if config is None:
+        raise click.UsageError("--config gate.toml is wanted")
+    faces = GateFaces(api=_api, operations=_operations, kraken=_kraken)
+    run(run_gate(config, faces, _told), loop_factory())
+
+
+@gate.command(name="check-config")
+@CONFIG
+def check_config(config: Path | None) -> None:
+    """Say what is wrong with a configuration; nothing is opened and nobody is asked."""
+    if config is None:
+        raise click.UsageError("--config gate.toml is wanted")
+    run(_checked(config))
+
+
+@gate.command(name="new-token")
+def new_token() -> None:
+    """Print a new token, for the bot, and the line with its digest, for gate.toml."""
+    token = make_token()
+    click.echo(f"token: {token}")
+    click.echo(f'token_sha256 = "{hashlib.sha256(token.encode("ascii")).hexdigest()}"')
+
+
+async def _checked(config: Path) -> int:
+    for line in check_gate_configuration(config):
+        click.echo(line)
+    return 0
+
+
+def _told(addresses: list[str]) -> None:
+    for address in addresses:
+        click.echo(f"listening: {address}")
+    sys.stdout.flush()
+
+
+def openapi() -> bytes:
+    """The interface's document, as it is served."""
+    return importlib.resources.files("sekisho.apps").joinpath("openapi.json").read_bytes()
+
+
+def _api(process: GateProcess) -> object:
+    api = GateApi(
+        identify=process.identify,
+        submit=process.intake.submit,
+        inquiry=process.inquiry,
+        advice=process.gate.advice,
+        missing=process.condition.missing,
+        openapi=openapi(),
+    )
+    return gate_application(api, process.inquiry)
+
+
+def _operations(process: GateProcess) -> object:
+    return operations_application(
+        missing=process.condition.missing,
+        metrics=process.measures.text,
+        metrics_type=process.metrics_type,
+        take=process.take_commands,
+    )
+
+
+def _kraken(process: GateProcess) -> object:
+    settings = process.located.config.kraken
+    if settings is None:
+        raise ConfigurationInvalid("no [kraken] is configured")
+    route = Route(venue=settings.venue, account=settings.account)
+    pairs = PairTable(plain_pair(market) for market in settings.markets)
+    keys = [
+        BotKey(
+            key=one.key,
+            secret=decode_secret(
+                process.located.secret(one.secret_file).decode("ascii", "replace")
+            ),
+            agent=one.agent,
+            route=route,
+        )
+        for one in settings.callers
+    ]
+    history = OrderHistory(pairs)
+    front = KrakenFront(
+        keys=BotKeys(keys),
+        pairs=pairs,
+        submit=process.intake.submit,
+        history=history,
+        refresh=lambda: history.catch_up(process.log.journal.entries),
+        clock=process.clock,
+        rates=process.feeds,
+        missing=process.condition.missing,
+    )
+    return kraken_application(front)

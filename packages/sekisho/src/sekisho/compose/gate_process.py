@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``sekisho gate``: one gate as a process of its own (docs/spec/processes.md section 2).
+
+What is missing when it starts keeps it from permitting, not from starting: it says what is missing,
+and takes orders as soon as it is there. What a crash leaves is what the log holds; every other
+thing here is made anew from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from sekisho.adapters.authority.http_link import ClientTls, HttpLink
+from sekisho.adapters.clocks import SystemClock
+from sekisho.adapters.disk import FolderDisk
+from sekisho.adapters.entropy import SystemEntropy
+from sekisho.adapters.free_space import free_percent
+from sekisho.adapters.json_log import Teller
+from sekisho.adapters.metrics import MEDIA_TYPE, Measures
+from sekisho.adapters.regular_file import read_regular
+from sekisho.adapters.seen_file import SeenFile
+from sekisho.adapters.signers.opening import open_signer, read_passphrase
+from sekisho.compose.asking import Asking
+from sekisho.compose.gate import Gate, GateParts
+from sekisho.compose.gate_config import Located
+from sekisho.compose.gate_keys import KeyFolder
+from sekisho.compose.gate_venues import open_feeds, open_venues
+from sekisho.compose.gate_watching import Condition, Telling
+from sekisho.core.encoding import canonical, parse_plain, sha256_hex
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised, SekishoError
+from sekisho.core.events import Decision, GateEntry
+from sekisho.core.governance.roster import Roster
+from sekisho.core.identity.chain import verify_chain
+from sekisho.core.identity.oids import Arc
+from sekisho.ports import Clock
+from sekisho.services.admissionbudget import BudgetLimits
+from sekisho.services.audit import Audit
+from sekisho.services.authorityclient import AuthorityClient
+from sekisho.services.callers import Callers
+from sekisho.services.eventstream import EventStream
+from sekisho.services.gatekeeper import Answer
+from sekisho.services.inquiry import Inquiry
+from sekisho.services.intake import Intake, Room
+from sekisho.services.journal import Journal
+from sekisho.services.snapshots import Snapshots
+
+ROSTER = "roster.json"
+"""In the log's folder: who may command, as the authority said last."""
+ASK_EVERY_S = 1.0
+"""How often the lease is looked at, and the authority asked for what is missing."""
+
+
+class GateProcess:
+    """Everything of one running gate. Made by :meth:`open`; ``stack`` closes what it opened."""
+
+    def __init__(self, located: Located, stack: AsyncExitStack, clock: Clock) -> None:
+        self.located = located
+        self.clock = clock
+        self.teller = Teller("gate")
+        self._stack = stack
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.died = asyncio.Event()
+        """Set when something that must run beside the gate has ended of a defect."""
+        self.callers = Callers(located.callers())
+        self.identify = Asking(self.callers)
+
+    @classmethod
+    async def open(cls, located: Located, stack: AsyncExitStack) -> GateProcess:
+        """Open log, keys and connections, and start; nothing listens yet.
+
+        Raises:
+            ConfigurationInvalid: a file or setting that cannot be used.
+            StorageFailed: another process has the log.
+            VerificationFailed: the log, or a certificate of the authority, does not hold.
+        """
+        process = cls(located, stack, SystemClock())
+        await process._open_log()
+        await process._connect()
+        await process._start()
+        return process
+
+    async def _open_log(self) -> None:
+        config, folder = self.located.config, self.located.file(self.located.config.log)
+        passphrase = self.located.file(config.passphrase_file)
+        self.disk = FolderDisk(folder)
+        self._stack.callback(self.disk.close)
+        signer = open_signer(self.located.uri(config.log_key), passphrase_file=passphrase)
+        self.journal = await Journal.open(
+            self.disk, origin=config.origin, signer=signer, clock=self.clock
+        )
+        self._stack.push_async_callback(self._close_journal)
+        seen = SeenFile(folder / "ids.sqlite", config.origin)
+        self._stack.callback(seen.close)
+        self.snapshots = Snapshots(self.disk, seen)
+        self.log = await self.snapshots.open_log(self.journal, self.clock)
+        for notice in self.snapshots.notices:
+            self.teller.warn("snapshot", detail=notice)
+        self.keys = KeyFolder(self.located.file(config.agent_keys), read_passphrase(passphrase))
+
+    async def _connect(self) -> None:
+        config = self.located.config
+        tls = config.authority_tls
+        link = HttpLink(
+            self.located.address(config.authority).removeprefix("https://"),
+            None
+            if tls is None
+            else ClientTls(
+                self.located.file(tls.certificate),
+                self.located.file(tls.key),
+                self.located.file(tls.ca),
+            ),
+        )
+        self.client = AuthorityClient(link, config.gate)
+        self._stack.push_async_callback(self.client.close)
+        self.sessions = FolderDisk(self.located.file(f"{config.log}-sessions"))
+        self._stack.callback(self.sessions.close)
+        self.venues = await open_venues(
+            self.located, self.clock, self.journal, self.sessions, self._stack
+        )
+        self.feeds = open_feeds(self.located, self.clock)
+
+    async def _start(self) -> None:
+        config = self.located.config
+        root, issuing, responder = (
+            certificate_in(self.located.file(name))
+            for name in (config.root, config.issuing, config.responder)
+        )
+        now = self.clock.now_ns()
+        verify_chain(responder, issuing, root, now, ExtendedKeyUsageOID.OCSP_SIGNING)
+        limits = config.limits
+        self.gate = Gate(
+            GateParts(
+                gate=config.gate,
+                region=config.region,
+                environment=config.environment,
+                clock=self.clock,
+                entropy=SystemEntropy(),
+                authority=self.client,
+                root=root,
+                issuing=issuing,
+                responder=responder,
+                arc=Arc(config.oid_arc),
+                agent_signer=self.keys.signer,
+                keep=self.keep,
+                free_percent=lambda: free_percent(self.located.file(config.log)),
+                budget=BudgetLimits(
+                    messages_per_s=limits.messages_per_s,
+                    messages_burst=limits.messages_burst,
+                    bytes_per_s=limits.bytes_per_s,
+                    bytes_burst=2 * limits.bytes_per_s,
+                ),
+                venue_silent_s=config.venue_silent_s,
+            ),
+            self.log,
+            self.feeds,
+            self.venues,
+        )
+        self.intake = Intake(
+            self._measured,
+            self.gate.budget,
+            Room(in_all=limits.waiting, of_one=limits.waiting_per_agent),
+        )
+        self.inquiry = Inquiry(self.log, self.venues)
+        self.stream = EventStream(
+            self.client,
+            self.gate.on_status,
+            self.clock,
+            after=self._highest_epoch,
+            renew=self.gate.leasing.renew,
+        )
+        self.condition = Condition(
+            self.gate,
+            self.journal,
+            self.intake,
+            self.feeds,
+            lambda: self.stream.connected,
+            tuple(one.name for one in config.agents),
+        )
+        self.measures = Measures(self.condition.readings)
+        self.log.follow(Telling(self.teller))
+        self.log.follow(self._count)
+        await self._read_roster()
+        await self.gate.start()
+        for work in (
+            self.journal.run(),
+            self.snapshots.run(self.log, self.clock),
+            Audit(self.disk, self.journal, self.clock).run(),
+            self.feeds.run(),
+            self.stream.run(),
+            self.gate.budget.run(),
+            self._ask_authority(),
+        ):
+            self.keep(work)
+
+    # -- beside the orders ---------------------------------------------------------------------
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the process ends. A defect of it ends the process."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        self.teller.warn("ended", failure=type(error).__name__, detail=str(error))
+        if self.journal.failed is None:  # a failed log refuses everything already, and is told of
+            self.died.set()
+
+    async def _ask_authority(self) -> None:
+        """Keep the lease alive, admit who is certified, take locked baselines into force."""
+        told = ""
+        while True:
+            try:
+                await self.gate.leasing.ensure()
+                await self._admit()
+                await self.gate.adopt_locked()
+                await self._keep_roster()
+                told = ""
+            except SekishoError as error:
+                if self.journal.failed is not None:
+                    return  # the gate is to be started anew; what it says of itself says so
+                if str(error) != told:
+                    told = str(error)
+                    self.teller.warn("authority", detail=told)
+            await self.clock.sleep(ASK_EVERY_S)
+
+    async def _admit(self) -> None:
+        """Admit each configured agent under the certificate that it has now."""
+        refused: list[str] = []
+        for one in self.located.config.agents:
+            held = self.log.state.agents.get(one.name)
+            if held is not None and held.status == "good":
+                continue
+            try:
+                await self._admit_one(one.name)
+            except NotAuthorised as error:
+                refused.append(f"{one.name}: {error}")
+        if refused:
+            raise NotAuthorised("; ".join(refused))
+
+    async def _admit_one(self, name: str) -> None:
+        """Admit an agent that is new here, or whose certificate was replaced."""
+        held = self.log.state.agents.get(name)
+        admission = await self.client.admission(name)
+        if held is None or held.certificate_sha256 != sha256_hex(admission.certificate):
+            await self.gate.admit(name)
+            self.teller.tell("admitted", agent=name)
+
+    async def _read_roster(self) -> None:
+        """The roster of the last run: people can stop an agent here while the authority is away."""
+        try:
+            plain = parse_plain(await self.disk.read(ROSTER))
+            self.client.know_roster(msgspec.convert(plain, Roster))
+        except FileNotFoundError:
+            return
+        except (MalformedInput, msgspec.ValidationError) as error:
+            self.teller.warn("roster", detail=f"{ROSTER} is not used: {error}")
+
+    async def _keep_roster(self) -> None:
+        """Fetch the roster, and keep it for the next start where it is another."""
+        known = self.client.known_roster
+        if await self.client.fetch_roster() != known:
+            # A crash leaves the old one or the new one, whole.
+            await self.disk.replace(ROSTER, canonical(self.client.roster))
+
+    def _highest_epoch(self) -> int:
+        state = self.log.state
+        epochs = [agent.epoch for agent in state.agents.values()]
+        return max([0 if state.lease is None else state.lease.epoch, *epochs], default=0)
+
+    # -- measuring -----------------------------------------------------------------------------
+
+    async def _measured(self, agent: str, body: bytes) -> Answer:
+        begin = self.clock.monotonic_ns()
+        answer = await self.gate.gatekeeper.submit(agent, body)
+        self.measures.stage("answer", self.clock.monotonic_ns() - begin)
+        self.measures.answered(answer.kind)
+        return answer
+
+    def _count(self, _index: int, entry: GateEntry) -> None:
+        self.measures.recorded(str(entry.__struct_config__.tag))
+        if isinstance(entry, Decision):
+            for reason in entry.reasons:
+                self.measures.refused(str(reason.code))
+
+    @property
+    def metrics_type(self) -> str:
+        """Media type of the metrics."""
+        return MEDIA_TYPE
+
+    async def take_commands(self, body: bytes) -> Any:
+        """People's signed commands, a JSON array; what they achieved, as plain data."""
+        return msgspec.to_builtins(await self.gate.local.take_body(body))
+
+    # -- ending --------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Take no new orders, let those under way end, and leave a snapshot."""
+        self.teller.tell("draining", under_way=sum(self.intake.under_way.values()))
+        try:
+            async with asyncio.timeout(self.located.config.limits.drain_s):
+                await self.intake.drain()
+        except TimeoutError:
+            self.teller.warn("not drained", under_way=sum(self.intake.under_way.values()))
+        await self.snapshots.close(self.log)
+
+    async def stop_tasks(self) -> None:
+        """End what runs beside."""
+        await self.stream.close()
+        await self.gate.incident_watch.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _close_journal(self) -> None:
+        if self.journal.failed is None and self.journal.size:
+            await self.journal.close()
+
+
+def certificate_in(path: Path) -> bytes:
+    """The certificate of a PEM file, DER. Raises ConfigurationInvalid."""
+    try:
+        found = x509.load_pem_x509_certificate(read_regular(path)[0])
+    except (OSError, ValueError) as error:
+        raise ConfigurationInvalid(
+            f"{path}: not there, or no PEM certificate ({error})",
+            str(path),
+            "take root.pem, issuing.pem and responder.pem from the authority's home",
+        ) from error
+    return found.public_bytes(Encoding.DER)

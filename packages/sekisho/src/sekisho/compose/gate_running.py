@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running a gate: its listeners, its signals, its end (docs/spec/processes.md section 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sekisho.adapters.entropy import SystemEntropy
+from sekisho.adapters.json_log import log_to
+from sekisho.adapters.signers.opening import open_signer, read_passphrase
+from sekisho.adapters.web.listening import Listener, Tls, server_context
+from sekisho.adapters.web.serving import Bounds, Serving, loop_factory, serve
+from sekisho.compose.fix_gate import FixGate, open_fix_front
+from sekisho.compose.gate_config import Located, TlsSettings, read_gate_config
+from sekisho.compose.gate_keys import KeyFolder
+from sekisho.compose.gate_process import GateProcess, certificate_in
+from sekisho.core.encoding import b64url
+
+__all__ = ["GateFaces", "GateProcess", "check_gate", "loop_factory", "new_token", "run_gate"]
+
+
+@dataclass(frozen=True)
+class GateFaces:
+    """The applications of a gate, made for its process."""
+
+    api: Callable[[GateProcess], Any]
+    operations: Callable[[GateProcess], Any]
+    kraken: Callable[[GateProcess], Any]
+
+
+async def run_gate(path: Path, faces: GateFaces, told: Callable[[list[str]], None]) -> int:
+    """Run a gate until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    Args:
+        path: of ``gate.toml``.
+        faces: what answers its callers.
+        told: hears the addresses once they take connections.
+
+    Raises:
+        ConfigurationInvalid, StorageFailed, VerificationFailed: it cannot start; see
+            :meth:`GateProcess.open`.
+    """
+    located = read_gate_config(path)
+    log_to(sys.stderr)
+    ended = asyncio.Event()
+    _on_signals(ended)
+    async with AsyncExitStack() as stack:
+        process = await GateProcess.open(located, stack)
+        stack.push_async_callback(process.stop_tasks)
+        servings = await _listen(process, faces, stack)
+        gc.collect()
+        gc.freeze()  # what is here stays: the collector need not look at it with every order
+        addresses = [address for serving in servings for address in serving.addresses]
+        process.teller.tell("listening", addresses=addresses)
+        told(addresses)
+        waiting = [asyncio.create_task(one.wait()) for one in (ended, process.died)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await process.drain()
+        for serving in servings:
+            await serving.close()
+    return 1 if process.died.is_set() else 0
+
+
+def check_gate(path: Path) -> list[str]:
+    """What a configuration says, line by line, after everything in it was looked at.
+
+    Raises:
+        ConfigurationInvalid: with what is wrong.
+    """
+    located = read_gate_config(path)
+    config = located.config
+    passphrase = located.file(config.passphrase_file)
+    open_signer(located.uri(config.log_key), passphrase_file=passphrase)
+    KeyFolder(located.file(config.agent_keys), read_passphrase(passphrase)).read()
+    for name in (config.root, config.issuing, config.responder):
+        certificate_in(located.file(name))
+    for venue in config.venues:
+        located.secret(venue.credential_file)
+    for listener in _api_listeners(located):
+        if listener.tls is not None:
+            server_context(listener.tls)
+    agents = ", ".join(one.name for one in config.agents)
+    venues = ", ".join(one.name for one in config.venues) or "none: nothing can be permitted"
+    rates = ", ".join(one.source for one in config.rates) or "none: nothing can be valued"
+    return [
+        f"{path}: gate {config.gate} in {config.region}, environment {config.environment}",
+        f"agents: {agents}",
+        f"venues: {venues}",
+        f"rates: {rates}",
+    ]
+
+
+def new_token() -> str:
+    """256 bits, as a bot presents them."""
+    return b64url(SystemEntropy().bytes(32))
+
+
+def _on_signals(ended: asyncio.Event) -> None:
+    def end() -> None:
+        if ended.is_set():
+            os._exit(1)
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+
+
+async def _listen(process: GateProcess, faces: GateFaces, stack: AsyncExitStack) -> list[Serving]:
+    located, config = process.located, process.located.config
+    bounds = Bounds(connections=config.limits.connections)
+    api = _api_listeners(located)
+    operations = config.operations
+    where = operations.listen or located.address(f"unix:{operations.socket}")
+    faced = [(faces.api(process), api), (faces.operations(process), [Listener(where)])]
+    if config.kraken is not None:
+        where, tls = located.address(config.kraken.listen), _tls(located, config.kraken.tls)
+        faced.append((faces.kraken(process), [Listener(where, tls=tls)]))
+    servings = []
+    for app, listeners in faced:
+        serving = await serve(app, listeners, bounds)
+        stack.push_async_callback(serving.close)
+        servings.append(serving)
+    if config.fix is not None:
+        gate = FixGate(process.log, process.intake.submit, process.inquiry)
+        fix = await open_fix_front(
+            config.fix,
+            located.address(config.fix.listen),
+            _tls(located, config.fix.tls),
+            gate,
+            process.callers,
+            process.sessions,
+            process.clock,
+        )
+        stack.push_async_callback(fix.close)
+    return servings
+
+
+def _api_listeners(located: Located) -> list[Listener]:
+    settings = located.config.api
+    found: list[Listener] = []
+    if settings.socket:
+        mode = 0o660 if settings.socket_group else 0o600
+        path = located.address(f"unix:{settings.socket}")
+        found.append(Listener(path, mode, settings.socket_group))
+    if settings.listen:
+        found.append(Listener(settings.listen, tls=_tls(located, settings.tls)))
+    return found
+
+
+def _tls(located: Located, settings: TlsSettings | None) -> Tls | None:
+    if settings is None:
+        return None
+    names = (settings.certificate, settings.key, settings.client_ca)
+    return Tls(*(located.file(name) for name in names))

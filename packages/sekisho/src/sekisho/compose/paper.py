@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper venue as a process: another firm, with its own clock, book, list and log.
+
+Its book is in memory and ends with the process. What the process leaves is its log: a life that
+follows takes no permit twice and claims nothing of orders whose book is lost (``paper_log``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sekisho.adapters.clocks import SystemClock
+from sekisho.adapters.rates.bridge import Fixing
+from sekisho.adapters.rates.ecb import EcbPath, Fixings, find_rates_file, load_fixings
+from sekisho.adapters.rates.file_feed import FileFeed
+from sekisho.adapters.rates.http_feed import HttpFeed
+from sekisho.adapters.rates.static import StaticRates
+from sekisho.adapters.venues.market import Market
+from sekisho.adapters.venues.paper_certificates import CertificateFolder, certificates_in
+from sekisho.adapters.venues.paper_log import PaperLog, RecordedVenue
+from sekisho.adapters.venues.paper_permits import VenueTrust
+from sekisho.adapters.venues.paper_prices import FedMarket, VenueRates
+from sekisho.adapters.web.serving import Bounds, serve
+from sekisho.compose.paper_config import PaperPlace, read_paper_config
+from sekisho.compose.paper_sides import open_sides, paper_listener
+from sekisho.compose.rate_feeds import rate_feed
+from sekisho.compose.trial import RATE_CURRENCIES
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.identity.oids import Arc
+from sekisho.core.markets import pair_of
+from sekisho.core.terms import DAY_S, NS
+from sekisho.ports import Clock, Quotation, Venue
+
+REPLAY_AHEAD_DAYS = 371
+"""The path lasts so long from the start: a year, in whole weeks."""
+SYNC_S = 1.0
+WEEK_DAYS = 7
+
+
+class PaperDesk:
+    """One paper venue with its log and its prices, as the permit protocol's interface asks it."""
+
+    def __init__(self, place: PaperPlace, clock: Clock) -> None:
+        config = place.config
+        self.feed: FileFeed | HttpFeed | None = None
+        self.clock = clock
+        self._match_every_s = config.match_every_ms / 1000
+        market, self.pairs = self._market(place)
+        self.log = PaperLog(place.file(config.log))
+        try:
+            self.venue = RecordedVenue(
+                VenueTrust(
+                    name=config.name,
+                    environments=frozenset({config.environment}),
+                    root=_certificate(place, config.root),
+                    issuing=_certificate(place, config.issuing),
+                    arc=Arc(config.oid_arc),
+                ),
+                clock,
+                market,
+                place.credentials(),
+                self.log,
+                CertificateFolder(place.file(config.certificates)),
+            )
+        except BaseException:
+            self.log.close()
+            raise
+        self.rates = VenueRates(config.name, market, clock, self.pairs)
+
+    @property
+    def series(self) -> str:
+        """Names this life of the book."""
+        return self.venue.series
+
+    def session(self, credential: str) -> Venue:
+        """The venue as the holder of a credential reaches it. Raises NotAuthorised."""
+        return self.venue.session(credential)
+
+    def register(self, credential: str, der: bytes) -> None:
+        """Take an agent's certificate. Raises NotAuthorised, VerificationFailed, MalformedInput."""
+        self.venue.seen_from(self.venue.holder(credential)).know_certificate(der)
+
+    async def quotations(self, pairs: tuple[str, ...]) -> tuple[Quotation, ...]:
+        """What the venue trades at now."""
+        return await self.rates.quotations(pairs)
+
+    async def match(self) -> None:
+        """Match resting orders again and again; end the day at midnight UTC. Until cancelled."""
+        day = self.clock.now_ns() // (DAY_S * NS)
+        while True:
+            await self.clock.sleep(self._match_every_s)
+            today = self.clock.now_ns() // (DAY_S * NS)
+            if today > day:
+                day = today
+                self.venue.end_day()
+            self.venue.match_resting()
+
+    async def keep_log(self) -> None:
+        """Put the log on stable storage again and again, until cancelled."""
+        while True:
+            await self.clock.sleep(SYNC_S)
+            await asyncio.to_thread(self.log.sync)
+
+    def close(self) -> None:
+        """The last lines on stable storage, then let go. A crash before leaves what it wrote."""
+        self.log.sync()
+        self.log.close()
+
+    def _market(self, place: PaperPlace) -> tuple[Market, tuple[str, ...]]:
+        """Where prices come from, and the pairs that are told without being asked for."""
+        prices, clock = place.config.prices, self.clock
+        if prices.kind == "static":
+            table = StaticRates(clock, place.config.name)
+            for market, (bid, ask) in prices.table.items():
+                table.set(market, bid, ask)
+            return table, _pairs_of(prices.pairs or tuple(prices.table))
+        if prices.kind == "feed":
+            self.feed = rate_feed(
+                place.config.name,
+                prices.feed,
+                _feed_address(place),
+                clock,
+                silent_s=prices.silent_s,
+                credential=place.secret(prices.credential_file) if prices.credential_file else "",
+                pairs=prices.pairs if prices.feed == "http" else (),
+            )
+            return FedMarket(self.feed), _pairs_of(prices.pairs)
+        fixings = load_fixings(find_rates_file(), RATE_CURRENCIES)
+        days = replay_days(fixings, clock.now_ns() // (DAY_S * NS))
+        path = EcbPath(fixings, clock, prices.seed, replay_days=days)
+        legs = tuple(f"EUR/{currency}" for currency in RATE_CURRENCIES)
+        return path, _pairs_of(prices.pairs or legs)
+
+
+@dataclass(frozen=True)
+class VenueFaces:
+    """How the venue is spoken to; ``permits`` makes the ASGI application of the permit protocol."""
+
+    permits: Callable[[PaperDesk], Any]
+
+
+async def run_paper_venue(
+    path: Path, faces: VenueFaces, listening: Callable[[str, list[str]], None]
+) -> int:
+    """Run a paper venue until SIGTERM or SIGINT; a second signal ends the process at once.
+
+    Args:
+        path: of its ``venue.toml``.
+        faces: the applications that speak to its callers.
+        listening: told the venue's name and its addresses when it takes connections.
+
+    Returns:
+        0.
+
+    Raises:
+        ConfigurationInvalid: a setting, a file or an address that cannot be used.
+    """
+    place = read_paper_config(path)
+    with _stop_signals() as stopped:
+        async with AsyncExitStack() as stack:
+            desk = PaperDesk(place, SystemClock())
+            stack.callback(desk.close)
+            work = [desk.match(), desk.keep_log()]
+            if desk.feed is not None:
+                work.append(desk.feed.run())
+            running = [asyncio.create_task(one) for one in work]
+            stack.push_async_callback(_cancelled, running)
+            listeners = [paper_listener(place, one) for one in place.config.listen]
+            bounds = Bounds(connections=place.config.connections)
+            serving = await serve(faces.permits(desk), listeners, bounds)
+            stack.push_async_callback(serving.close)
+            sides = await open_sides(place, desk.venue, desk.pairs, desk.clock, stack)
+            listening(place.config.name, [*serving.addresses, *sides])
+            ended = asyncio.create_task(stopped.wait())
+            done, _ = await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            for task in done:
+                task.result()  # a defect of what runs beside must end the process, and say why
+    return 0
+
+
+def replay_days(fixings: Fixings, today: int) -> int:
+    """How many days back the demonstration's path is replayed, in whole weeks.
+
+    So that the path of every currency lasts for ``REPLAY_AHEAD_DAYS`` from ``today`` (days since
+    1970-01-01), and the days of the week stay what they are.
+    """
+    last = min(_last_day(one) for one in fixings.values())
+    beyond = today + REPLAY_AHEAD_DAYS - last
+    return max(0, -(-beyond // WEEK_DAYS) * WEEK_DAYS)
+
+
+def _last_day(fixings: Any) -> int:
+    found: list[Fixing] = list(fixings)
+    if not found:
+        raise ConfigurationInvalid("the reference rates' history has a currency without rates")
+    return found[-1].day
+
+
+def _pairs_of(markets: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({pair_of(market)[0] for market in markets}))
+
+
+def _feed_address(place: PaperPlace) -> str:
+    prices = place.config.prices
+    return (
+        place.address(prices.address) if prices.feed == "http" else str(place.file(prices.address))
+    )
+
+
+def _certificate(place: PaperPlace, name: str) -> bytes:
+    """The one certificate of a file, DER. Raises ConfigurationInvalid."""
+    try:
+        found = certificates_in(place.content(name))
+    except ValueError as error:
+        raise ConfigurationInvalid(
+            f"{place.file(name)}: no certificate ({error})", str(place.file(name))
+        ) from error
+    if len(found) != 1:
+        raise ConfigurationInvalid(
+            f"{place.file(name)}: one certificate is wanted, not {len(found)}",
+            str(place.file(name)),
+        )
+    return found[0]
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that the first SIGTERM or SIGINT sets; after it they act as if nobody listened."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    names = (signal.SIGTERM, signal.SIGINT)
+
+    def stop() -> None:
+        stopped.set()
+        for name in names:
+            loop.remove_signal_handler(name)
+
+    for name in names:
+        loop.add_signal_handler(name, stop)
+    try:
+        yield stopped
+    finally:
+        for name in names:
+            loop.remove_signal_handler(name)

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The authority as a process: a home, its sockets, and the gates that connect to them.
+
+``sekisho serve`` holds the home for as long as it runs. SIGTERM and SIGINT end it in good order: no
+new request is taken, streams end, the log is published. What a crash leaves is what the log holds;
+the gates connect again and are told what they missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sekisho.adapters.web.listening import Listener, Tls
+from sekisho.adapters.web.peers import peer_in, subject_uris
+from sekisho.adapters.web.serving import Bounds, Serving, serve
+from sekisho.compose.home import Home, Surroundings
+from sekisho.config import Config, ListenSettings
+from sekisho.core.identity.reading import pem
+from sekisho.services.authority import Authority
+from sekisho.services.certification import IssuedCertificate
+from sekisho.services.peopledesk import IssueRequest, PeopleDesk
+from sekisho.services.remotegates import RemoteGates
+
+CERTIFICATES = "certificates"
+"""Folder of a home with the agents' certificates, PEM: public, for venues and counterparties."""
+
+
+class ConnectionCallers:
+    """Who a connection is, by the settings of the home: a user id or a certificate's URI."""
+
+    def __init__(self, config: Config) -> None:
+        self._own = os.getuid()
+        gates: Mapping[str, int | str] = config.serve.gates or {config.gate: "own"}
+        self._gates = {name: self._own if who == "own" else who for name, who in gates.items()}
+
+    def gates(self, scope: Mapping[str, Any]) -> frozenset[str]:
+        """Gates in whose name this connection may ask; none where nothing is known of it."""
+        peer = peer_in(scope)
+        who: set[int | str] = set() if peer.uid is None else {peer.uid}
+        if peer.certificate is not None:
+            who |= set(subject_uris(peer.certificate))
+        return frozenset(name for name, known in self._gates.items() if known in who)
+
+    def owner(self, scope: Mapping[str, Any]) -> bool:
+        """Whether this is the user under whom the authority itself runs."""
+        return peer_in(scope).uid == self._own
+
+
+MakeApp = Callable[[Authority, RemoteGates, PeopleDesk, ConnectionCallers], Any]
+
+
+class ServedAuthority:
+    """A home's authority on its sockets, until :meth:`close`."""
+
+    def __init__(self, home: Home, gates: RemoteGates, serving: Serving) -> None:
+        self.home = home
+        self.gates = gates
+        self.serving = serving
+
+    @classmethod
+    async def start(
+        cls, path: Path, make_app: MakeApp, around: Surroundings | None = None
+    ) -> ServedAuthority:
+        """Open the home and listen.
+
+        Raises:
+            ConfigurationInvalid: no home, or an address that cannot be listened on.
+            StorageFailed: another process has the home.
+            VerificationFailed: a log that does not hold.
+        """
+        home = await Home.open(path, around)
+        try:
+            clock, entropy = home.around.clock, home.around.entropy
+            write_certificates(home)
+
+            async def issue(asked: IssueRequest) -> IssuedCertificate:
+                issued = await home.issue(
+                    asked.agent,
+                    asked.policy_sha256,
+                    issuer_seat=asked.issuer_seat,
+                    operator_seat=asked.operator_seat,
+                )
+                write_certificates(home)
+                return issued
+
+            gates = RemoteGates(home.authority, clock, entropy)
+            desk = PeopleDesk(home.authority, home.registration, issue)
+            app = make_app(home.authority, gates, desk, ConnectionCallers(home.config))
+            listeners = [listener(path, one) for one in home.config.serve.listen]
+            serving = await serve(app, listeners, Bounds())
+        except BaseException:
+            await home.close()
+            raise
+        return cls(home, gates, serving)
+
+    async def close(self) -> None:
+        """End streams and requests, publish the log, let go of the home."""
+        self.gates.close()
+        await self.serving.close()
+        await self.home.close()
+
+
+def listener(home: Path, settings: ListenSettings) -> Listener:
+    """A setting as the server takes it; paths are relative to the home."""
+    address = settings.address
+    if address.startswith("unix:"):
+        address = f"unix:{home / address.removeprefix('unix:')}"
+    tls = None
+    if settings.certificate:
+        tls = Tls(home / settings.certificate, home / settings.key, home / settings.client_ca)
+    return Listener(address, int(settings.mode, 8), settings.group, tls)
+
+
+def write_certificates(home: Home) -> None:
+    """Write each agent's certificates as PEM, numbered in the order of issue.
+
+    They are made anew from the log: a crash in here leaves fewer of them until the next start.
+    """
+    folder = home.path / CERTIFICATES
+    folder.mkdir(exist_ok=True)
+    for agent, records in home.authority.state.agents.items():
+        for number, record in enumerate(records, 1):
+            path = folder / f"{agent}-{number}.pem"
+            if not path.exists():
+                whole = folder / f".{agent}-{number}.new"
+                whole.write_bytes(pem(record.certificate))
+                whole.replace(path)
+
+
+async def run_authority(
+    path: Path, make_app: MakeApp, told: Callable[[list[str]], None], *, drain_s: float = 5.0
+) -> int:
+    """Serve until SIGTERM or SIGINT, then end in good order; a second signal ends at once.
+
+    Args:
+        path: the home.
+        make_app: the ASGI application over authority, gates, desk and callers.
+        told: hears the addresses once they take connections.
+        drain_s: how long running requests may take to end.
+    """
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def end() -> None:
+        if ended.is_set():
+            os._exit(1)
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    served = await ServedAuthority.start(path, make_app)
+    try:
+        told(served.serving.addresses)
+        await ended.wait()
+    finally:
+        async with asyncio.timeout(drain_s + 10):
+            await served.close()
+    return 0

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which gate has which agent (docs/spec/processes.md section 1, "One gate an agent").
+
+The first gate that asks for an agent gets it. Another one takes over by a command (``assigning``),
+and gets nothing before the one that it takes over from has confirmed its stop, or can no longer
+hold a lease that names the agent. So there are never two gates that may sign for one agent,
+wherever the first one hangs. Leases are granted elsewhere; this says for which agents.
+"""
+
+from __future__ import annotations
+
+from sekisho.core.errors import NotAuthorised, Unavailable
+from sekisho.core.events import AgentAssigned
+from sekisho.core.terms import NS, format_instant
+from sekisho.ports import Clock
+from sekisho.services.registerlog import RegisterLog
+from sekisho.services.status import StatusPush
+
+ASSIGNED = "assigned"
+"""Cause of the push that takes an agent away from a gate."""
+
+
+class Outstanding:
+    """Until when a gate may act on a lease with a certificate, on the authority's boot-time clock.
+
+    The answer with a lease may be lost, or a later one may speak of fewer certificates: each
+    counts as long as it could be used.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._any: dict[str, int] = {}
+        self._until: dict[str, dict[str, int]] = {}
+
+    def opened(self, gate: str, seconds: int) -> None:
+        """What an earlier process granted is not known: any certificate, for so long."""
+        self._any[gate] = self._clock.monotonic_ns() + seconds * NS
+
+    def granted(self, gate: str, certificates: frozenset[str], until: int) -> None:
+        """A lease that answers for these leaves, good until ``until`` (ns) at the latest."""
+        now, before = self._clock.monotonic_ns(), self._until.get(gate, {})
+        kept = {name: end for name, end in before.items() if end > now}
+        for name in certificates:
+            kept[name] = max(until, kept.get(name, 0))
+        self._until[gate] = kept
+
+    def holders(self, certificates: frozenset[str]) -> frozenset[str]:
+        """Gates that may hold an unexpired lease with one of these certificates."""
+        known = self._any.keys() | self._until.keys()
+        return frozenset(gate for gate in known if self.left(gate, certificates) > 0)
+
+    def left(self, gate: str, certificates: frozenset[str]) -> int:
+        """For how many ns the gate may still hold a lease with one of these; 0 for none."""
+        until = self._until.get(gate, {})
+        ends = [until[name] for name in certificates if name in until]
+        return max(0, max([self._any.get(gate, 0), *ends]) - self._clock.monotonic_ns())
+
+
+class AgentGates:
+    """Gates and their agents, for one authority."""
+
+    def __init__(self, log: RegisterLog, clock: Clock) -> None:
+        self._log = log
+        self._stopped: dict[tuple[str, str], int] = {}
+        self.outstanding = Outstanding(clock)
+
+    # -- questions -----------------------------------------------------------------------------
+
+    def answers(self, gate: str, agent: str) -> bool:
+        """Whether a lease of this gate may speak of the agent."""
+        held = self._log.state.assigned.get(agent)
+        return held is not None and held.gate == gate and not self.fence(gate, agent)
+
+    def concerned(self, gate: str, push: StatusPush) -> bool:
+        """Whether a push is this gate's: it has the agent, or had it and may hold a lease."""
+        if push.cause == ASSIGNED:
+            return push.epoch == self.left_at(gate, push.agent)
+        return gate in self.gates_of(push.agent, frozenset({push.certificate_sha256}))
+
+    def left_at(self, gate: str, agent: str) -> int:
+        """The epoch at which the agent last moved away from the gate; -1 if it never did."""
+        held = self._log.state.assigned.get(agent)
+        left = None if held is None else held.left.get(gate)
+        return -1 if left is None else left.epoch
+
+    def gates_of(self, agent: str, certificates: frozenset[str]) -> frozenset[str]:
+        """The gate that has the agent, and others that may hold a lease with one of these."""
+        held = self._log.state.assigned.get(agent)
+        holders = self.outstanding.holders(certificates)
+        if held is None:
+            return holders
+        return holders & (held.left.keys() | {held.gate}) | {held.gate}
+
+    def until(self, gate: str, certificates: frozenset[str]) -> str:
+        """The end of the last lease that the gate may hold with one of these; ``""`` for none."""
+        left = self.outstanding.left(gate, certificates)
+        return format_instant(self._log.now() + left) if left else ""
+
+    def fence(self, gate: str, agent: str) -> int:
+        """For how many ns another gate that had the agent may still sign for it."""
+        held = self._log.state.assigned.get(agent)
+        if held is None:
+            return 0
+        certificates = frozenset(one.sha256 for one in self._log.state.agents[agent])
+        return max(
+            (
+                self.outstanding.left(other, certificates)
+                for other, left in held.left.items()
+                if other != gate and self._stopped.get((other, agent), -1) < left.epoch
+            ),
+            default=0,
+        )
+
+    # -- acts ----------------------------------------------------------------------------------
+
+    def claim(self, gate: str, agent: str) -> None:
+        """Assign an agent that no gate has; recorded, not durable yet.
+
+        Raises:
+            NotAuthorised: no such agent, or another gate has it.
+            Unavailable: the gate before may still sign for it.
+            StorageFailed: the log failed; nothing was recorded.
+        """
+        state = self._log.state
+        if agent not in state.agents:
+            raise NotAuthorised(f"{agent[:64]!r} has no certificate of this authority")
+        held = state.assigned.get(agent)
+        if held is None:
+            # A crash before this is durable leaves an agent that no gate has, and no gate was told.
+            self._log.record(
+                AgentAssigned(
+                    at=self._log.at(),
+                    agent=agent,
+                    gate=gate,
+                    before="",
+                    epoch=state.epoch,
+                    seats=(),
+                    commands=(),
+                )
+            )
+            return
+        if held.gate != gate:
+            raise NotAuthorised(
+                f"{agent!r} is assigned to gate {held.gate!r}",
+                "agent",
+                "an operator moves it: sekisho assign --agent AGENT --gate GATE",
+            )
+        if left := self.fence(gate, agent):
+            raise Unavailable(
+                f"the gate that had {agent!r} before may sign until"
+                f" {format_instant(self._log.now() + left)}; ask again"
+            )
+
+    def stopped(self, gate: str, agent: str, epoch: int) -> None:
+        """A gate reported a complete stop for the push that took the agent away, at its epoch."""
+        known = self._stopped.get((gate, agent), -1)
+        self._stopped[gate, agent] = max(known, epoch)
+
+    def push_of(self, agent: str, gate: str) -> StatusPush:
+        """What a gate is told that the agent moved away from: stop it, whatever its status.
+
+        It is about the certificate of that time, for which the gate had a lease.
+        """
+        left = self._log.state.assigned[agent].left[gate]
+        records = [one for one in self._log.state.agents[agent] if one.index < left.index]
+        record = records[-1]
+        revoked = record.status == "revoked" and record.epoch <= left.epoch
+        return StatusPush(
+            agent=agent,
+            certificate_sha256=record.sha256,
+            serial_number=record.serial_number,
+            status="revoked" if revoked else "hold",
+            reason=record.reason if revoked else "certificateHold",
+            epoch=left.epoch,
+            cause=ASSIGNED,
+            recorded=True,
+        )
+
+    def claim_named(self, gate: str, certificates: tuple[str, ...]) -> None:
+        """Assign what a lease request names and no gate has: whoever may sign is on record.
+
+        Raises:
+            StorageFailed: the log failed; nothing was recorded.
+        """
+        state = self._log.state
+        for digest in certificates:
+            record = state.certificates.get(digest)
+            if record is not None and record.agent not in state.assigned:
+                self.claim(gate, record.agent)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people ask of a running authority: commands, approvals, what they need to sign, issuing.
+
+One desk for every way in. Each command goes to whom it concerns; who may command is judged there,
+by signatures. What acts on a gate's latches and baselines is the gate's to bring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from sekisho.core.errors import NotAuthorised
+from sekisho.core.governance.commands import SignedCommand
+from sekisho.core.governance.document import Registration
+from sekisho.core.governance.resolution import Approval
+from sekisho.services.authority import Authority
+from sekisho.services.authoritywire import AgentSheet, read
+from sekisho.services.certification import IssuedCertificate
+
+STATUS_ACTS = ("hold", "release", "revoke", "kill")
+
+
+class PolicySheet(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered policy as an approver is shown it: its canonical text, defaults, notes."""
+
+    canonical: str
+    defaults: tuple[dict[str, str], ...]
+    notes: tuple[str, ...]
+
+
+class ApprovalTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """``approvers``: of the resolution that this approval reached; 0 while there is none."""
+
+    approvers: int
+
+
+class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Certify an agent; its key is made where the authority's home is."""
+
+    agent: str
+    policy_sha256: str
+    issuer_seat: str
+    operator_seat: str
+
+
+class IssueAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was issued."""
+
+    serial_number: str
+    certificate_sha256: str
+    not_before: str
+    not_after: str
+
+
+class AcknowledgedAs(msgspec.Struct, frozen=True, kw_only=True):
+    """What an acknowledgement made of its incident."""
+
+    act: str
+    incident: str
+    state: str
+    ends_at: str
+    complete: bool
+
+
+Issue = Callable[[IssueRequest], Awaitable[IssuedCertificate]]
+
+
+class PeopleDesk:
+    """One authority's. ``issue`` makes the key and has it certified."""
+
+    def __init__(
+        self, authority: Authority, registration: Callable[[str], Registration], issue: Issue
+    ) -> None:
+        self._authority = authority
+        self._registration = registration
+        self._issue = issue
+
+    async def command(self, signed: tuple[SignedCommand, ...]) -> Any:
+        """Carry out commands that say the same; what was achieved, and what was not.
+
+        Raises:
+            MalformedInput, VerificationFailed, NotAuthorised: as the act's own service.
+        """
+        if not signed:
+            raise NotAuthorised("nobody commanded this")
+        act = signed[0].command.command
+        if act in STATUS_ACTS:
+            return await self._authority.command(signed)
+        if act == "assign":
+            return await self._authority.assign(signed)
+        if act != "acknowledge":
+            raise NotAuthorised(f"{act}: this command is given to the agent's gate")
+        await self._authority.acknowledge(signed)
+        now = self._authority.incidents.by_id(str(signed[0].command.incident))
+        return AcknowledgedAs(
+            act=act, incident=now.incident, state=now.state, ends_at=now.ends_at, complete=True
+        )
+
+    def agent(self, agent: str) -> AgentSheet:
+        """What a person needs to sign a command. Raises NotAuthorised: no such agent here."""
+        state = self._authority.state
+        if agent not in state.agents:
+            known = ", ".join(sorted(state.agents)) or "none is certified yet"
+            raise NotAuthorised(
+                f"{agent[:64]!r} has no certificate of this authority",
+                "--agent",
+                f"name an agent of this home: {known}",
+            )
+        held, case = state.assigned.get(agent), self._authority.incidents.open_incident(agent)
+        return AgentSheet(
+            agent=agent,
+            epoch=state.agent_epoch(agent),
+            gate="" if held is None else held.gate,
+            incident="" if case is None else case.incident,
+        )
+
+    def policy(self, digest: str) -> PolicySheet:
+        """A registered policy. Raises ConfigurationInvalid: not registered here."""
+        found = self._registration(digest)
+        return PolicySheet(
+            canonical=found.canonical.decode(),
+            defaults=tuple(
+                {"path": one.path, "value": str(one.value), "why": one.why}
+                for one in found.defaults
+            ),
+            notes=tuple(found.notes),
+        )
+
+    async def approve(self, body: bytes) -> ApprovalTaken:
+        """Take an approval. Raises as ``PolicyDesk.give_approval``."""
+        resolution = await self._authority.give_approval(read(body, Approval))
+        return ApprovalTaken(approvers=0 if resolution is None else len(resolution.approvals))
+
+    async def issue(self, body: bytes) -> IssueAnswer:
+        """Make a key and have it certified. Raises as ``Authority.issue``."""
+        issued = await self._issue(read(body, IssueRequest))
+        return IssueAnswer(
+            serial_number=issued.serial_number,
+            certificate_sha256=issued.certificate_sha256,
+            not_before=issued.not_before,
+            not_after=issued.not_after,
+        )

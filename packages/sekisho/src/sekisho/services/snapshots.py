@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots of the gate's folds: an opening reads the newest one and what follows it
+(docs/spec/ledger.md, section 10).
+
+A snapshot is believed only when the log itself holds its digest. It is never needed: whatever is
+wrong with it, an older one or the whole log gives the same state, and :attr:`Snapshots.notices`
+says why that took longer. No rule is decided here, and nothing is folded here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from sekisho.core.behaviour import snapshot as watch_snapshot
+from sekisho.core.encoding import canonical, sha256_hex
+from sekisho.core.errors import MalformedInput, OutcomeUnknown, SekishoError, StorageFailed
+from sekisho.core.events import SnapshotTaken, decode_gate_entry
+from sekisho.core.gate import snapshot as gate_snapshot
+from sekisho.core.gate.agent import SeenIn, in_memory
+from sekisho.ports import Clock, Disk
+from sekisho.services.gatelog import Beginning, EntryLog, GateLog, LogNotes
+
+FOLDER: Final = "snapshots"
+SCHEMA: Final = "sekisho/snapshot/v1"
+FOLD: Final = 1
+"""Raised whenever an entry comes to mean something else: older snapshots are then not used."""
+EVERY_ENTRIES: Final = 20_000
+CLOSE_ENTRIES: Final = 1_000
+"""An orderly close takes a snapshot when so many entries follow the last one."""
+_LOOK_SECONDS = 1.0
+_NAME = re.compile(r"([0-9]{20})\.json\Z")
+_MARK = b'"kind":"snapshot_taken"'
+
+
+class SeenStore(Protocol):
+    """Where ids are kept for ever: a projection of the log, which can be made anew from it.
+
+    A row is kept with the index of the entry that brought it.
+    """
+
+    def begin(self, entries: int) -> SeenIn:
+        """Forget what entries from ``entries`` on brought, and give out what is left.
+
+        With 0 everything is forgotten. The agents ask in the order of their admission. A file that
+        is damaged counts as empty: whoever reads a snapshot then finds that rows are missing.
+
+        Raises:
+            StorageFailed: nothing can be kept there.
+        """
+        ...
+
+    def taking(self, index: int) -> None:
+        """What is added from now on comes from the entry at ``index``."""
+        ...
+
+    async def settle(self, entries: int) -> None:
+        """Put on stable storage what entries before ``entries`` brought.
+
+        They are cut off from newer rows before anything is awaited. Raises StorageFailed.
+        """
+        ...
+
+
+class SeenInMemory:
+    """Ids in memory; a snapshot then holds them all."""
+
+    def begin(self, _entries: int) -> SeenIn:
+        """Empty ones, which a snapshot fills."""
+        return in_memory
+
+    def taking(self, _index: int) -> None:
+        """It does not matter here."""
+
+    async def settle(self, _entries: int) -> None:
+        """Nothing is on a disk."""
+
+
+class Snapshots:
+    """The snapshots of one gate's log, in the folder of that log.
+
+    Attributes:
+        notices: one sentence for each snapshot that could not be used or taken, newest last.
+    """
+
+    def __init__(
+        self, disk: Disk, seen: SeenStore | None = None, every: int = EVERY_ENTRIES
+    ) -> None:
+        self.notices: list[str] = []
+        self._disk = disk
+        self._seen: SeenStore = seen or SeenInMemory()
+        self._every = every
+        self._last = 0
+        self._taking = asyncio.Lock()
+
+    async def open_log(self, journal: EntryLog, clock: Clock) -> GateLog:
+        """The gate's log, folded from the newest snapshot that it vouches for.
+
+        Raises:
+            MalformedInput: an entry of the log.
+            VerificationFailed: what is stored is not what was published.
+            StorageFailed: the disk.
+        """
+        for name in reversed(await self._names()):
+            try:
+                return await self._restored(journal, clock, f"{FOLDER}/{name}")
+            except _Unusable as unusable:
+                self.notices.append(f"{FOLDER}/{name} is not used: {unusable}")
+        return GateLog(journal, clock, self._seen.begin(0), None, self._seen.taking)
+
+    async def _names(self) -> list[str]:
+        try:
+            return await self._disk.list(FOLDER)
+        except StorageFailed as error:
+            self.notices.append(f"no snapshot can be looked for: {error}")
+            return []
+
+    async def _restored(self, journal: EntryLog, clock: Clock, path: str) -> GateLog:
+        match = _NAME.search(path)
+        entries = 0 if match is None else int(match.group(1))
+        if not 0 < entries < journal.size:
+            raise _Unusable("no entry of this log can name it")
+        try:
+            data = await self._disk.read(path)
+        except (FileNotFoundError, StorageFailed) as error:
+            raise _Unusable(f"it cannot be read: {error}") from error
+        if sha256_hex(data) not in _recorded(journal, entries):
+            raise _Unusable("the log does not hold its digest: changed, or never finished")
+        seen_in = self._seen.begin(entries)
+        try:
+            beginning = _read(data, journal.origin, entries, seen_in)
+            log = GateLog(journal, clock, seen_in, beginning, self._seen.taking)
+        except (MalformedInput, StorageFailed) as error:
+            raise _Unusable(str(error)) from error
+        self._last = entries
+        return log
+
+    async def take(self, log: GateLog) -> int:
+        """Write the folds as they are now, and record the file's digest; returns the entry's index.
+
+        One at a time: who comes meanwhile waits, and takes the next.
+
+        A crash before the entry is durable leaves a file that nothing vouches for: it is not used,
+        and the next snapshot has another name.
+
+        Raises:
+            MalformedInput: the state has a part that cannot be written.
+            StorageFailed, OutcomeUnknown: the disk, or the log; the gate goes on without it.
+        """
+        async with self._taking:
+            return await self._take(log)
+
+    async def _take(self, log: GateLog) -> int:
+        entries = log.journal.size
+        data = write(log)
+        path = f"{FOLDER}/{entries:020d}.json"
+        await self._seen.settle(entries)
+        await log.durable(entries - 1)
+        try:
+            await self._disk.write_new(path, data)
+        except FileExistsError:
+            if await self._disk.read(path) != data:
+                raise StorageFailed(f"{path} exists, of another state", path) from None
+        await self._disk.sync(path)
+        await self._disk.sync_folder(FOLDER)
+        taken = SnapshotTaken(at=log.at(), entries=entries, snapshot_sha256=sha256_hex(data))
+        index = log.record(taken)
+        await log.durable(index)
+        self._last = entries
+        return index
+
+    async def run(self, log: GateLog, clock: Clock) -> None:
+        """Take a snapshot whenever enough entries came; ends when the log has failed."""
+        while True:
+            await clock.sleep(_LOOK_SECONDS)
+            if log.journal.failed is not None:
+                return
+            if log.journal.size - self._last >= self._every:
+                await self._try(log)
+
+    async def close(self, log: GateLog) -> None:
+        """At an orderly end, before the journal is closed: spare the next opening the tail."""
+        if log.journal.failed is None and log.journal.size - self._last >= CLOSE_ENTRIES:
+            await self._try(log)
+
+    async def _try(self, log: GateLog) -> None:
+        """A snapshot that fails is told of and tried again later; it stops nothing."""
+        entries = log.journal.size
+        try:
+            await self.take(log)
+        except (MalformedInput, StorageFailed, OutcomeUnknown) as error:
+            self.notices.append(f"no snapshot of {entries} entries: {error}")
+            self._last = entries
+
+
+class _Unusable(SekishoError):
+    """A snapshot that is not used; the next older one is asked."""
+
+
+def write(log: GateLog) -> bytes:
+    """The canonical bytes of a snapshot. Raises MalformedInput: a part that cannot be written."""
+    return canonical(
+        {
+            "schema": SCHEMA,
+            "fold": FOLD,
+            "origin": log.origin,
+            "entries": log.journal.size,
+            "gate": gate_snapshot.write(log.state),
+            "watch": watch_snapshot.write(log.watch),
+            "log": msgspec.to_builtins(log.notes()),
+        }
+    )
+
+
+def _read(data: bytes, origin: str, entries: int, seen_in: SeenIn) -> Beginning:
+    """What a file holds, if this version wrote it of this log."""
+    try:
+        plain: Any = msgspec.json.decode(data)
+        head = {name: plain[name] for name in ("schema", "fold", "origin", "entries")}
+        expected = {"schema": SCHEMA, "fold": FOLD, "origin": origin, "entries": entries}
+        if head != expected:
+            raise MalformedInput(f"snapshot: it says {head}, and is wanted as {expected}")
+        beginning = Beginning(
+            gate_snapshot.read(plain["gate"], seen_in),
+            watch_snapshot.read(plain["watch"]),
+            msgspec.convert(plain["log"], LogNotes),
+        )
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        raise MalformedInput(f"snapshot: {error!r}") from error
+    if (beginning.state.size, beginning.watch.size) != (entries, entries):
+        raise MalformedInput("snapshot: its folds are of another number of entries")
+    return beginning
+
+
+def _recorded(journal: EntryLog, entries: int) -> set[str]:
+    """Digests that the log holds for a snapshot of so many entries."""
+    found: set[str] = set()
+    for _, data in journal.entries(entries):
+        if _MARK in data:
+            entry = decode_gate_entry(data)
+            if isinstance(entry, SnapshotTaken) and entry.entries == entries:
+                found.add(entry.snapshot_sha256)
+                break
+    return found
