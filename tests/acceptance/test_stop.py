@@ -49,9 +49,9 @@ class HeldAppends:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._disk, name)
 
-    async def append(self, path: str, data: bytes) -> None:
+    async def append_durably(self, path: str, data: bytes) -> None:
         await self.free.wait()
-        await self._disk.append(path, data)
+        await self._disk.append_durably(path, data)
 
 
 def check_log_order(world: EmbeddedWorld, answers: list[Answer]) -> int:

@@ -57,6 +57,22 @@ def test_disk_append_grows_the_file_and_creates_folders(play: Callable[[Story], 
     play(story)
 
 
+def test_disk_append_durably_is_append_and_sync(play: Callable[[Story], None]) -> None:
+    """What came so needs no sync of its own, whichever way the file was begun."""
+
+    async def story(disk: Disk) -> None:
+        await disk.append_durably("a/b", b"one")
+        await disk.append("a/b", b"two")
+        await disk.append_durably("a/b", b"three")
+        assert await disk.read("a/b") == b"onetwothree"
+        if isinstance(disk, SimulatedDisk):
+            disk = disk.kill()
+            await disk.sync_folder("a")
+            assert await disk.read("a/b") == b"onetwothree"
+
+    play(story)
+
+
 def test_disk_missing_names_are_answers_not_failures(play: Callable[[Story], None]) -> None:
     """A name that is not there: FileNotFoundError, False, and an empty list."""
 

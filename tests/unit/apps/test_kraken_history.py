@@ -137,3 +137,13 @@ def test_history_forgets_the_oldest_closed_orders(monkeypatch: pytest.MonkeyPatc
         gate.report("canceled", name)
     assert ["o-3", "o-2"] == [one.txid for one in gate.history.closed(AGENT)]
     assert ("", "pending") == (status(gate, "o-1"), status(gate, "open"))
+
+
+def test_history_entry_taken_before_has_no_effect() -> None:
+    """Whether an entry is pushed or read from the log, it counts once."""
+    gate = ToldGate()
+    gate.permit()
+    gate.report("canceled")
+    gate._entries = 0
+    gate.permit()
+    assert ("canceled", ()) == (status(gate), gate.history.live(AGENT))

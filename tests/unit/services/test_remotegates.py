@@ -128,6 +128,7 @@ def test_push_told_twice_is_asked_for_once_after_a_cut() -> None:
 
     async def story() -> None:
         world, gates, stream, _ = await connected()
+        found: ToldStatus | None = None
         for _ in range(2):
             ordering = asyncio.ensure_future(world.order("hold"))
             found = await told(world, stream)

@@ -102,6 +102,13 @@ class Disk(Protocol):
         """
         ...
 
+    async def append_durably(self, path: str, data: bytes) -> None:
+        """``append`` and ``sync`` in one trip, for callers that would await both.
+
+        Raises what the two raise: StorageFailed (certainly nothing) or OutcomeUnknown.
+        """
+        ...
+
     async def write_new(self, path: str, data: bytes) -> None:
         """Create with this content. Raises FileExistsError when the name is taken.
 

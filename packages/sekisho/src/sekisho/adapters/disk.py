@@ -76,11 +76,14 @@ class FolderDisk:
         except OSError as error:
             os.close(self._lock)
             raise StorageFailed(f"the folder {root} cannot be used: {error}", str(root)) from error
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="sekisho-disk")
+        # Appends do not wait for the many files of a publication: they have a thread of their own.
+        self._appends = ThreadPoolExecutor(1, thread_name_prefix="sekisho-append")
+        self._others = ThreadPoolExecutor(1, thread_name_prefix="sekisho-disk")
 
     def close(self) -> None:
         """Finish what was begun and give the folder back. Syncs nothing."""
-        self._executor.shutdown()
+        self._appends.shutdown()
+        self._others.shutdown()
         for descriptor in self._files.values():
             os.close(descriptor)
         self._files.clear()
@@ -109,7 +112,11 @@ class FolderDisk:
 
     async def append(self, path: str, data: bytes) -> None:
         """Append; the file stays open, so that a late write-back error reaches our sync."""
-        await self._run(path, lambda path: self._append(path, data))
+        await self._run(path, lambda path: self._append(path, data), appends=True)
+
+    async def append_durably(self, path: str, data: bytes) -> None:
+        """Append and sync in one trip to the thread, which costs more than either of them."""
+        await self._run(path, lambda path: self._append_durably(path, data), appends=True)
 
     async def write_new(self, path: str, data: bytes) -> None:
         """Create. The content is synced before it gets its name: a crash leaves all or nothing."""
@@ -131,10 +138,19 @@ class FolderDisk:
         """Put the names of a folder on stable storage."""
         await self._run(folder, self._sync_folder, folder=True)
 
-    async def _run(self, path: str, work: Callable[[str], T], *, folder: bool = False) -> T:
+    async def _run(
+        self,
+        path: str,
+        work: Callable[[str], T],
+        *,
+        folder: bool = False,
+        appends: bool = False,
+    ) -> T:
+        """In the thread of appends: whatever is done to a file that is open for appending."""
         check_path(path, folder=folder)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._guard, path, work)
+        thread = self._appends if appends or path in self._files else self._others
+        return await loop.run_in_executor(thread, self._guard, path, work)
 
     def _guard(self, path: str, work: Callable[[str], T]) -> T:
         """Refuse a poisoned path; turn what the kernel says into the port's.
@@ -193,6 +209,10 @@ class FolderDisk:
             if written:
                 raise OutcomeUnknown(f"{path}: {written} of {len(data)} bytes: {error}") from error
             raise
+
+    def _append_durably(self, path: str, data: bytes) -> None:
+        self._append(path, data)
+        self._sync(path)
 
     def _open_for_append(self, path: str) -> int:
         if path not in self._files:
@@ -281,6 +301,8 @@ class FolderDisk:
             if opened:
                 os.close(descriptor)
         self._dirty.discard(path)
+        if opened:
+            return
         for idle in [name for name in self._files if name not in self._dirty]:
             if len(self._files) > _OPEN_FILES_MAX:
                 self._close_file(idle)

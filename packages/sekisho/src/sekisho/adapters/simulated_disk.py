@@ -196,6 +196,11 @@ class SimulatedDisk:
         self._finish_fault(fault)
         await self._end("append", path)
 
+    async def append_durably(self, path: str, data: bytes) -> None:
+        """Both in turn: a crash may come between them."""
+        await self.append(path, data)
+        await self.sync(path)
+
     async def write_new(self, path: str, data: bytes) -> None:
         """Create whole; a crash before the folder is synced leaves all of it or nothing."""
         await self._begin("write_new", path)

@@ -70,11 +70,12 @@ def issue(home: Path, agent: str, policy_sha256: str, issuer_seat: str, operator
 @click.option("--from", "since", required=True, help="Instant, 2026-05-04T00:00:00Z.")
 @click.option("--to", "until", required=True, help="Instant, exclusive.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
-def export(home: Path, agent: str, since: str, until: str, out: Path) -> None:
+@click.option("--gate", type=FILE, default=None, help="gate.toml of a gate of its own, ended.")
+def export(home: Path, agent: str, since: str, until: str, out: Path, gate: Path | None) -> None:
     """Write the evidence bundle of an agent for a period."""
     from sekisho.apps.embedded import export_bundle
 
-    run(export_bundle(home, agent, since, until, out))
+    run(export_bundle(home, agent, since, until, out, gate))
 
 
 @cli.command()

@@ -28,6 +28,7 @@ from sekisho.compose import (
     running_authority,
     write_bundle,
 )
+from sekisho.compose.documents import write_gate_bundle
 from sekisho.compose.enrolling import GATE_FILE, enroll_gate
 from sekisho.compose.serve import write_certificates
 from sekisho.config import Config
@@ -261,8 +262,10 @@ def show_outcome(outcome: StatusOutcome) -> None:
     click.echo("complete" if outcome.complete else "NOT COMPLETE")
 
 
-async def export_bundle(path: Path, agent: str, since: str, until: str, out: Path) -> int:
-    """``sekisho export``."""
+async def export_bundle(
+    path: Path, agent: str, since: str, until: str, out: Path, gate: Path | None = None
+) -> int:
+    """``sekisho export``; of the home's own gate where no ``gate.toml`` is named."""
     begin, end = _instant(since, "--from"), _instant(until, "--to")
     if begin >= end:
         raise ConfigurationInvalid(
@@ -271,9 +274,13 @@ async def export_bundle(path: Path, agent: str, since: str, until: str, out: Pat
     home = await open_to_command(path, "export")
     try:
         check_agent(home, agent)
-        await offline_gate(home)
+        if gate is None:
+            await offline_gate(home)
         with bundle_folder(out):
-            await write_bundle(home, agent, begin, end, out)
+            if gate is None:
+                await write_bundle(home, agent, begin, end, out)
+            else:
+                await write_gate_bundle(home, gate, agent, begin, end, out)
     finally:
         await home.close()
     click.echo(f"bundle: {out}")

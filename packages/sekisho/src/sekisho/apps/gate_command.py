@@ -11,17 +11,14 @@ from pathlib import Path
 import click
 
 from sekisho.apps.gate_api import GateApi, gate_application
-from sekisho.apps.kraken.history import OrderHistory
-from sekisho.apps.kraken.keys import BotKey, BotKeys
 from sekisho.apps.kraken.translation import Route
-from sekisho.apps.kraken_front import KrakenFront, kraken_application
+from sekisho.apps.kraken_opening import open_kraken_front
 from sekisho.apps.operations_api import operations_application
 from sekisho.apps.running import run
 from sekisho.compose.gate_running import GateFaces, GateProcess, loop_factory, run_gate
 from sekisho.compose.gate_running import check_gate as check_gate_configuration
 from sekisho.compose.gate_running import new_token as make_token
 from sekisho.core.errors import ConfigurationInvalid
-from sekisho.core.kraken import PairTable, decode_secret, plain_pair
 
 CONFIG = click.option(
     "--config",
@@ -102,28 +99,16 @@ def _kraken(process: GateProcess) -> object:
     settings = process.located.config.kraken
     if settings is None:
         raise ConfigurationInvalid("no [kraken] is configured")
-    route = Route(venue=settings.venue, account=settings.account)
-    pairs = PairTable(plain_pair(market) for market in settings.markets)
-    keys = [
-        BotKey(
-            key=one.key,
-            secret=decode_secret(
-                process.located.secret(one.secret_file).decode("ascii", "replace")
-            ),
-            agent=one.agent,
-            route=route,
-        )
-        for one in settings.callers
-    ]
-    history = OrderHistory(pairs)
-    front = KrakenFront(
-        keys=BotKeys(keys),
-        pairs=pairs,
-        submit=process.intake.submit,
-        history=history,
-        refresh=lambda: history.catch_up(process.log.journal.entries),
-        clock=process.clock,
-        rates=process.feeds,
-        missing=process.condition.missing,
+    return open_kraken_front(
+        [
+            (one.agent, one.key, process.located.secret(one.secret_file).decode("ascii", "replace"))
+            for one in settings.callers
+        ],
+        Route(venue=settings.venue, account=settings.account),
+        settings.markets,
+        process.intake.submit,
+        process.log.journal.entries,
+        process.clock,
+        process.feeds,
+        process.condition.missing,
     )
-    return kraken_application(front)

@@ -8,7 +8,9 @@ from pathlib import Path
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.policy_yaml import read_yaml
 from sekisho.adapters.regular_file import read_regular
+from sekisho.adapters.signers.opening import open_signer
 from sekisho.adapters.zones import zone_offsets
+from sekisho.compose.gate_config import read_gate_config
 from sekisho.compose.home import Home
 from sekisho.core.encoding import canonical
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput
@@ -16,7 +18,9 @@ from sekisho.core.events import decode_authority_entry, decode_gate_entry
 from sekisho.core.evidence.chronicle import Chronicle
 from sekisho.core.governance.document import Registration, read_policy
 from sekisho.core.identity.oids import openssl_names
+from sekisho.ports import Signer
 from sekisho.services.evidence import Export
+from sekisho.services.journal import Journal
 from sekisho.services.report import render
 
 
@@ -58,19 +62,56 @@ async def write_bundle(home: Home, agent: str, begin_ns: int, end_ns: int, out: 
     Raises:
         ConfigurationInvalid: the folder is not empty, or there is no such agent.
     """
+    gate, key = home.journals["gate"], home.signer("gate-log")
+    await _write(home, gate, key, agent, (begin_ns, end_ns), out)
+
+
+async def write_gate_bundle(
+    home: Home, gate: Path, agent: str, begin_ns: int, end_ns: int, out: Path
+) -> None:
+    """The same from the log of a gate that is a process of its own, and has ended.
+
+    Args:
+        home: the authority's, open.
+        gate: the gate's ``gate.toml``; log and key are where it says.
+        agent: whom the bundle is about.
+        begin_ns: beginning of the period, ns UTC.
+        end_ns: its end, exclusive.
+        out: an empty folder.
+
+    Raises:
+        ConfigurationInvalid: the folder is not empty, there is no such agent, or the gate's
+            configuration cannot be used.
+        StorageFailed: the gate still runs.
+    """
+    located = read_gate_config(gate)
+    config = located.config
+    passphrase = located.file(config.passphrase_file)
+    key = open_signer(located.uri(config.log_key), passphrase_file=passphrase)
+    folder = located.file(config.log)
+    if not folder.is_dir():
+        raise ConfigurationInvalid(
+            f"{folder}: not there; this gate has never run", str(gate), "name another gate.toml"
+        )
+    disk = FolderDisk(folder)
+    try:
+        clock = home.around.clock
+        journal = await Journal.open(disk, origin=config.origin, signer=key, clock=clock)
+        await _write(home, journal, key, agent, (begin_ns, end_ns), out)
+    finally:
+        disk.close()
+
+
+async def _write(
+    home: Home, gate: Journal, key: Signer, agent: str, period: tuple[int, int], out: Path
+) -> None:
     disk = FolderDisk(out)
     try:
-        export = Export(
-            home.journals["gate"],
-            home.journals["authority"],
-            home.authority,
-            home.signer("gate-log"),
-        )
+        export = Export(gate, home.journals["authority"], home.authority, key)
         await export.write(
             disk,
             agent,
-            begin_ns,
-            end_ns,
+            *period,
             now_ns=home.authority.log.now(),
             oid_cnf=openssl_names(home.names.arc),
         )

@@ -144,7 +144,7 @@ class KrakenSettings(Section, frozen=True):
     tls: TlsSettings | None = None
 
 
-class Limits(Section, frozen=True):
+class LimitSettings(Section, frozen=True):
     """Bounds of one gate (docs/spec/gate-api.md section 4)."""
 
     connections: int = 512
@@ -182,7 +182,7 @@ class GateConfig(Section, frozen=True):
     venues: tuple[VenueSettings, ...] = ()
     fix: FixSettings | None = None
     kraken: KrakenSettings | None = None
-    limits: Limits = Limits()
+    limits: LimitSettings = LimitSettings()
 
 
 class Located(msgspec.Struct, frozen=True):

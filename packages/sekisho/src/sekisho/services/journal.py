@@ -314,11 +314,10 @@ class Journal:
         # A crash after this leaves none, some or all of the batch; recovery cuts the torn part.
         self._written_size = end
         try:
-            await self._disk.append(self._segment, data)
+            await self._disk.append_durably(self._segment, data)
         except StorageFailed:
             self._written_size = start  # certainly nothing of it
             raise
-        await self._disk.sync(self._segment)
         if self._segment_bytes is None:
             # A crash before this may lose the whole new segment; nobody was told of its entries.
             await self._disk.sync_folder(JOURNAL_FOLDER)

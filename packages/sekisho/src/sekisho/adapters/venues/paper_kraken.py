@@ -180,8 +180,8 @@ class KrakenSide:
         if said != meant:
             raise self._rejected("form_and_permit_differ")
         vid = form.get("cl_ord_id", "")
-        if vid in self._placed or vid != venue_id(permit.agent, order.client_order_id):
-            raise self._rejected("cl_ord_id_used_or_not_of_this_order")
+        if vid != venue_id(permit.agent, order.client_order_id):
+            raise self._rejected("cl_ord_id_not_of_this_order")
         if vid in self._denied:
             self._refused_order("denied_before")
             raise _Wrong("EOrder:Invalid order:denied_before")
