@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
+import pytest
+
 from tests.tidy import documents, rules
 
 ROOT = Path(__file__).parents[2]

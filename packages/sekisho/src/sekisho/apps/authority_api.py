@@ -73,6 +73,7 @@ class AuthorityApi:
             ("GET", "/v1/policies/{digest}", self._policy),
             ("POST", "/v1/approvals", self._approve),
             ("POST", "/v1/certificates", self._issue),
+            ("POST", "/v1/logs", self._certify_log),
         ]
         return [Route(path, _answering(handler), methods=[verb]) for verb, path, handler in table]
 
@@ -166,6 +167,11 @@ class AuthorityApi:
         if not self._callers.owner(request.scope):
             raise NotAuthorised("certificates are issued by the user of the authority alone")
         return _json(await self._desk.issue(await _body(request)))
+
+    async def _certify_log(self, request: Request) -> Response:
+        if not self._callers.owner(request.scope):
+            raise NotAuthorised("gates are enrolled by the user of the authority alone")
+        return _json(await self._desk.certify_log(await _body(request)))
 
 
 def authority_app(

@@ -9,28 +9,43 @@ somebody has it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sekisho.adapters.authority.http_link import HttpLink
 from sekisho.adapters.signers.opening import read_passphrase
 from sekisho.compose.home import Surroundings
 from sekisho.config import read_config
-from sekisho.core.encoding import sha256_hex
+from sekisho.core.encoding import b64, sha256_hex, unb64
 from sekisho.core.errors import MalformedInput, OutcomeUnknown, Unavailable, VerificationFailed
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
-from sekisho.core.governance.policy import policy_from_canonical
+from sekisho.core.governance.policy import Policy, policy_from_canonical
 from sekisho.core.governance.resolution import Approval
 from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.shape import AppliedDefault
 from sekisho.services import authoritywire as wire
-from sekisho.services.peopledesk import ApprovalTaken, IssueAnswer, IssueRequest, PolicySheet
+from sekisho.services.peopledesk import (
+    ApprovalTaken,
+    IssueAnswer,
+    IssueRequest,
+    LogAnswer,
+    LogRequest,
+    PolicySheet,
+)
 
 THERE_WAIT_S = 1.0
 ACT_WAIT_S = 20.0
 """An act waits five seconds for gates, and as long for each of its other steps."""
 
 _T = TypeVar("_T")
+
+
+class TrustedCertificates(NamedTuple):
+    """Whom a gate believes, DER."""
+
+    root: bytes
+    issuing: bytes
+    responder: bytes
 
 
 class RunningAuthority:
@@ -97,6 +112,23 @@ class RunningAuthority:
     async def issue(self, asked: IssueRequest) -> IssueAnswer:
         """Have an agent certified. Raises OutcomeUnknown: no answer."""
         return _answer(await self._act("certificates", wire.write(asked)), IssueAnswer)
+
+    async def certify_log(self, origin: str, public_key: bytes) -> TrustedCertificates:
+        """Have the key (DER) of a gate's log certified. Raises OutcomeUnknown: no answer."""
+        body = wire.write(LogRequest(origin=origin, public_key=b64(public_key)))
+        answer = _answer(await self._act("logs", body), LogAnswer)
+        return TrustedCertificates(
+            *(unb64(one) for one in (answer.root, answer.issuing, answer.responder))
+        )
+
+    async def policy_of(self, agent: str) -> tuple[Policy, str]:
+        """The policy of an agent's newest certificate, and the gate that has the agent.
+
+        Raises:
+            NotAuthorised: unknown there.
+        """
+        sheet = await self.look_up(agent)
+        return (await self.registration(sheet.policy_sha256)).policy, sheet.gate
 
     async def close(self) -> None:
         """Let go of the connection."""

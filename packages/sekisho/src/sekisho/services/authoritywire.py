@@ -72,13 +72,15 @@ class LiveRequest(msgspec.Struct, frozen=True, kw_only=True):
 class AgentSheet(msgspec.Struct, frozen=True, kw_only=True):
     """What a person needs to sign a command about an agent.
 
-    ``gate`` is ``""`` while no gate has it, ``incident`` (the open one) while there is none.
+    ``gate`` is ``""`` while no gate has it, ``incident`` (the open one) while there is none;
+    ``policy_sha256`` is that of its newest certificate.
     """
 
     agent: str
     epoch: int
     gate: str
     incident: str
+    policy_sha256: str
 
 
 class ToldStatus(msgspec.Struct, frozen=True, kw_only=True):

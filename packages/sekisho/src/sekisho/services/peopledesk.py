@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from sekisho.core.encoding import b64, unb64
 from sekisho.core.errors import NotAuthorised
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
@@ -53,6 +54,22 @@ class IssueAnswer(msgspec.Struct, frozen=True, kw_only=True):
     certificate_sha256: str
     not_before: str
     not_after: str
+
+
+class LogRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Certify the key of a gate's log; ``public_key`` is base64 of its SubjectPublicKeyInfo."""
+
+    origin: str
+    public_key: str
+
+
+class LogAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The log's certificate, and those that its gate has to know: base64 of DER."""
+
+    certificate: str
+    root: str
+    issuing: str
+    responder: str
 
 
 class AcknowledgedAs(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +132,7 @@ class PeopleDesk:
             epoch=state.agent_epoch(agent),
             gate="" if held is None else held.gate,
             incident="" if case is None else case.incident,
+            policy_sha256=state.agents[agent][-1].policy_sha256,
         )
 
     def policy(self, digest: str) -> PolicySheet:
@@ -142,4 +160,16 @@ class PeopleDesk:
             certificate_sha256=issued.certificate_sha256,
             not_before=issued.not_before,
             not_after=issued.not_after,
+        )
+
+    async def certify_log(self, body: bytes) -> LogAnswer:
+        """Bind the key of a gate's log to its origin. Raises as ``Authority.certify_log``."""
+        asked = read(body, LogRequest)
+        certificate = await self._authority.certify_log(asked.origin, unb64(asked.public_key))
+        state = self._authority.state
+        return LogAnswer(
+            certificate=b64(certificate),
+            root=b64(state.root_certificate),
+            issuing=b64(state.issuing_certificate),
+            responder=b64(state.responder_certificate),
         )
