@@ -91,6 +91,7 @@ POLICY: dict[str, Any] = {
     "risk_controls": {
         "permit_lifetime_s": 2,
         "lease_s": 60,
+        "clock_difference_max_s": 5,
         "hold_threshold": "0.85",
         "breaker_threshold": "0.75",
         "hold_on_single_order": False,

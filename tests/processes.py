@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The product as processes: an authority, gates and a paper venue, started and ended by a test.
 
-Everything is real: ``sekisho serve``, ``sekisho gate`` and ``sekisho paper-venue`` on Unix sockets in
-a short folder of their own, keys, leases, both logs and the venue's. A home takes seconds to make; one
-is made for each policy and copied for each world. Only processes that were started here are ended,
-by their ids. What they wrote is said when one does not do what is waited for.
+Everything is real: ``sekisho serve``, ``sekisho gate`` and ``sekisho paper-venue`` on Unix sockets
+in a short folder of their own, keys, leases, both logs and the venue's. A home is made once for
+each policy and copied for each world. Only processes that were started here are ended, by their ids.
+What they wrote is said when one does not do what is waited for.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import asyncio
 import atexit
 import copy
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +43,15 @@ from sekisho.compose.paper_home import venue_of_home
 from sekisho.compose.serve import write_certificates
 from sekisho.config import Config
 from sekisho.core.encoding import canonical
-from sekisho.core.events import GateEntry, decode_gate_entry
+from sekisho.core.events import (
+    Decision,
+    GateEntry,
+    LeaseHeld,
+    PermitSigned,
+    decode_gate_entry,
+)
+from sekisho.core.gate.permit import read_permit
+from sekisho.core.terms import NS, parse_instant
 from sekisho.services.journal import Journal
 from sekisho.services.people import sign_approval
 from sekisho_client import Gate, connect
@@ -108,8 +114,9 @@ def pause(seconds: float) -> None:
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = WAIT_S) -> T:
     """The first thing that ``look`` finds, not None and not False. Raises AssertionError."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    clock = SystemClock()
+    end = clock.monotonic_ns() + int(seconds * NS)
+    while clock.monotonic_ns() < end:
         found = look()
         if found is not None and found is not False:
             return found
@@ -322,7 +329,7 @@ def world(**scope: Any) -> Iterator[World]:
     """
     template = _template(scope)
     # A socket's path has at most 100 bytes, and a bot of another user must reach its gate's.
-    folder = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))  # noqa: S108 - mkdtemp makes it new
+    folder = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
     folder.chmod(0o711)
     made = World(folder)
     try:
@@ -390,6 +397,62 @@ async def _certify(home: Home, folder: Path, agent: str, scope: dict[str, Any]) 
     )
 
 
-def own_uid_is_root() -> bool:
-    """Whether a child can be given another user id."""
-    return os.geteuid() == 0
+# -- what must hold after everything ---------------------------------------------------------------
+
+
+def venue_took(world: World) -> dict[str, str]:
+    """Permit id → order id of all that the venue took, whatever came of it; nothing came twice.
+
+    An order that rested and was executed later has two lines, of one permit. Raises AssertionError:
+    two permits of one id, one permit of two ids, two executions, or a permit that came again.
+    """
+    taken: dict[str, str] = {}
+    done: list[tuple[str, str]] = []
+    for line in world.venue_log():
+        if line["event"] in {"resting", "executed"}:
+            pair = (line["permit_id"], line["client_order_id"])
+            done.append((line["event"], line["client_order_id"]))
+            assert taken.setdefault(*pair) == pair[1], line
+        assert (line["event"], line["reason"]) != ("rejected", "permit_replayed"), line
+    assert len(set(taken.values())) == len(taken), "two permits of one order"
+    assert len(set(done)) == len(done), "an order rested or was executed twice"
+    return taken
+
+
+def assert_each_permit_recorded(world: World, *gates: str) -> None:
+    """All that the venue took was signed by these gates, each after its decision, in its lease."""
+    signed: dict[str, str] = {}
+    for gate in gates or GATES[:1]:
+        entries = world.ledger(gate)
+        lease_end = 0
+        for index, entry in enumerate(entries):
+            if isinstance(entry, LeaseHeld):
+                lease_end = _end_of(entry)
+            if not isinstance(entry, PermitSigned):
+                continue
+            decision = entries[entry.decision]
+            assert isinstance(decision, Decision)
+            assert entry.decision < index
+            assert ("permitted", entry.agent) == (decision.verdict, decision.agent)
+            permit = read_permit(entry.permit)
+            assert parse_instant(permit.expires_at, "expires_at") <= lease_end
+            assert permit.permit_id not in signed, "one decision signed twice"
+            signed[permit.permit_id] = str(permit.order["client_order_id"])
+    assert len(set(signed.values())) == len(signed), "two gates signed the same order"
+    taken = venue_took(world)
+    assert taken == {one: signed[one] for one in taken if one in signed}
+
+
+def _end_of(lease: LeaseHeld) -> int:
+    """When the lease ends by the clock of who granted it, ns UTC."""
+    told = json.loads(lease.grant)["lease"]
+    return parse_instant(told["granted_at"], "granted_at") + int(told["duration_s"]) * NS
+
+
+def decisions(entries: list[GateEntry], verdict: str = "") -> dict[str, tuple[str, ...]]:
+    """Order id → reasons of the refusal, of the decisions of this verdict, or of all."""
+    return {
+        str(one.order["client_order_id"]): tuple(str(reason.code) for reason in one.reasons)
+        for one in entries
+        if isinstance(one, Decision) and one.order is not None and verdict in {"", one.verdict}
+    }

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from sekisho.compose import COMPLIANCE_SEAT
+from sekisho.compose import COMPLIANCE_SEAT, VENUE_CREDENTIAL
 from sekisho.core.encoding import b64, sha256_hex
 from sekisho.core.errors import NotAuthorised
 from sekisho.core.events import (
@@ -30,7 +30,7 @@ from sekisho.core.terms import NS, format_instant
 from sekisho.ports import Venue
 from sekisho.services.people import sign_venue_rearm
 from tests.acceptance.bundle_life import export, verify
-from tests.embedded_world import AGENT, VENUE_CREDENTIAL, EmbeddedWorld, order, person, resting
+from tests.embedded_world import AGENT, EmbeddedWorld, order, person, resting
 
 FAULTS = ("time_out_before", "time_out_after", "lose_ack", "delay")
 RISK_SEAT = "duty_risk"

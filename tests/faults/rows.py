@@ -2,24 +2,42 @@
 """The rows of the matrix, as data: what goes wrong, what the bot is told, how it ends.
 
 A row states what must be so; a cell in which it is not so is red. The words of ``told`` are those
-of :func:`tests.faults.cell.told`.
+of ``tests.faults.telling``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from tests.faults.world import FaultWorld
+from tests.faults.world import SLOW_S, FaultWorld
 
 Returns = Literal["itself", "restart", "people"]
 PERMITTED = "permitted"
-UNKNOWN = "permitted, unknown"
+UNKNOWN = "unknown"
 UNAVAILABLE = "control_unavailable"
 NOT_SIGNED = "withdrawn: not signed"
+CLOSED = "withdrawn: order_closed"
+LAPSED = "withdrawn: lease_expired"
+LATE = "withdrawn: permit_expired"
+STOPPED = "withdrawn: venue_latched"
 PAIR = "EUR/USD"
-HOUR_S = 3600
+STEP_S = 120
+"""Far beyond the policy's bound of 5 s."""
+SHIFT = 30_000_000
+"""30 % too high, in units of 1e-8."""
+FAILED = "open the gate again"
+LATCHED = "venue PAPER is latched"
+ASKS = ("cancel", "open_orders", "order_reports", "reports_since")
+
+
+@dataclass(frozen=True)
+class Switch:
+    """How a fault begins and how it ends."""
+
+    on: Callable[[FaultWorld], None]
+    off: Callable[[FaultWorld], None]
 
 
 @dataclass(frozen=True)
@@ -27,19 +45,19 @@ class Row:
     """One fault of one dependency.
 
     Attributes:
-        early: what an order may be told before the gate can know.
         told: what every order must be told from ``refused_after_s`` on, until the fault ends.
-        refused_after_s: seconds from the fault's beginning; None: the gate cannot know at all.
+        early: what an order may be told before the gate can know.
+        refused_after_s: seconds from the fault's beginning; None: no order has to be refused.
         window_s: how long the fault lasts.
         returns: by itself, by starting anew, or by people.
         why: what the gate must say why it does not return by itself.
-        rests: whether the bot's orders rest at the venue.
+        rests: whether the orders of the fault's time rest at the venue.
+        slow_s: how long what is slow takes.
     """
 
     dependency: str
     fault: str
-    begin: Callable[[FaultWorld], None]
-    end: Callable[[FaultWorld], None]
+    switch: Switch
     told: tuple[str, ...]
     early: tuple[str, ...] = ()
     refused_after_s: float | None = 0
@@ -47,102 +65,102 @@ class Row:
     returns: Returns = "itself"
     why: str = ""
     rests: bool = False
+    slow_s: float = SLOW_S
+
+    @property
+    def cancels(self) -> bool:
+        """Whether a cancel must pass while the fault lasts: log and venue are there."""
+        return self.dependency in ("signer", "rate feed", "authority", "clock")
+
+    @property
+    def withholds(self) -> bool:
+        """Whether what was decided before and has not left must not leave any more."""
+        return self.dependency in ("journal", "signer", "clock") and not self.early
+
+    @property
+    def name(self) -> str:
+        """Dependency and fault."""
+        return f"{self.dependency}: {self.fault}"
 
 
-def _points(**at: str) -> tuple[Callable[[FaultWorld], None], Callable[[FaultWorld], None]]:
-    places = {name.replace("__", ":").replace("_on_", "."): fault for name, fault in at.items()}
-
-    def begin(world: FaultWorld) -> None:
-        world.window.at.update(places)
-
-    def end(world: FaultWorld) -> None:
-        world.window.at.clear()
-
-    return begin, end
+def _at(fault: str, *points: str) -> Switch:
+    """A fault that strikes at these points of the ports."""
+    return Switch(
+        lambda world: world.window.at.update(dict.fromkeys(points, fault)),
+        lambda world: world.window.at.clear(),
+    )
 
 
-def _setting(
-    name: str, on: object, off: object
-) -> tuple[Callable[[FaultWorld], None], Callable[[FaultWorld], None]]:
-    def begin(world: FaultWorld) -> None:
-        setattr(world, name, on)
+def _set(part: str, name: str, on: Any, off: Any) -> Switch:
+    """A fault that is a setting of a simulated part; ``""`` is the world itself."""
 
-    def end(world: FaultWorld) -> None:
-        setattr(world, name, off)
+    def owner(world: FaultWorld) -> Any:
+        return getattr(world, part) if part else world
 
-    return begin, end
-
-
-def _disk(
-    name: str, on: object, off: object
-) -> tuple[Callable[[FaultWorld], None], Callable[[FaultWorld], None]]:
-    def begin(world: FaultWorld) -> None:
-        setattr(world.disk, name, on)
-
-    def end(world: FaultWorld) -> None:
-        setattr(world.disk, name, off)
-
-    return begin, end
+    return Switch(
+        lambda world: setattr(owner(world), name, on),
+        lambda world: setattr(owner(world), name, off),
+    )
 
 
-def _feed(
-    on: Callable[[FaultWorld], None], off: Callable[[FaultWorld], None]
-) -> tuple[Callable[[FaultWorld], None], Callable[[FaultWorld], None]]:
-    return on, off
+def _lie(text: str) -> Switch:
+    return _set("", "lie", text, "")
 
 
-def _step(
-    seconds: int,
-) -> tuple[Callable[[FaultWorld], None], Callable[[FaultWorld], None]]:
-    return (lambda world: world.clock.step(seconds)), (lambda world: world.clock.step(-seconds))
+def _step(seconds: int) -> Switch:
+    return Switch(
+        lambda world: world.clock.step(seconds), lambda world: world.clock.step(-seconds)
+    )
 
 
-def _rate_down(world: FaultWorld) -> None:
-    world.feed_faults.down = True
+_LINK = ("authority.last_seen:before", "authority.lease:before")
+_SLOW_VENUE = tuple(f"venue.{name}:before" for name in ("submit", *ASKS))
+_ABSURD = Switch(
+    lambda world: world.feed_faults.shifted.update({PAIR: SHIFT}),
+    lambda world: world.feed_faults.shifted.clear(),
+)
+_FROZEN = Switch(
+    lambda world: world.feed_faults.freeze(PAIR), lambda world: world.feed_faults.thaw(PAIR)
+)
 
-
-def _rate_up(world: FaultWorld) -> None:
-    world.feed_faults.down = False
-
-
-def _absurd(world: FaultWorld) -> None:
-    world.feed_faults.shifted[PAIR] = 30_000_000  # 30 % too high
-
-
-def _sane(world: FaultWorld) -> None:
-    world.feed_faults.shifted.clear()
-
-
-FAILED = "open the gate again"
-LATCHED = "venue PAPER is latched"
 ROWS: tuple[Row, ...] = (
-    Row("journal", "disk full", *_disk("free_bytes", 100, None), (UNAVAILABLE,),
+    Row("journal", "disk full", _set("disk", "free_bytes", 100, None), (UNAVAILABLE,),
         returns="restart", why=FAILED),
-    Row("journal", "below 10 % free", *_setting("free_percent", 5, 50), (UNAVAILABLE,),
+    Row("journal", "disk below 10 %", _set("", "free_percent", 5, 50), (UNAVAILABLE,),
         early=(PERMITTED,), refused_after_s=1.5),
-    Row("journal", "read-only", *_disk("read_only", on=True, off=False), (UNAVAILABLE,),
+    Row("journal", "disk read-only", _set("disk", "read_only", on=True, off=False),
+        (UNAVAILABLE,), returns="restart", why=FAILED),
+    Row("journal", "fsync error, lost", _at("sync_error", "disk.sync:before"), (UNAVAILABLE,),
         returns="restart", why=FAILED),
-    Row("journal", "fsync error, lost", *_points(disk_on_sync__before="sync_error"),
+    Row("journal", "fsync error, kept", _at("sync_error_persisted", "disk.sync:before"),
         (UNAVAILABLE,), returns="restart", why=FAILED),
-    Row("journal", "fsync error, kept", *_points(disk_on_sync__before="sync_error_persisted"),
-        (UNAVAILABLE,), returns="restart", why=FAILED),
-    Row("signer", "down", *_points(signer_on_sign__before="down"), (NOT_SIGNED,)),
-    Row("signer", "slow", *_points(signer_on_sign__before="slow"), (NOT_SIGNED,), window_s=60),
-    Row("signer", "wrong key", *_setting("wrong_key", on=True, off=False), (NOT_SIGNED,)),
-    Row("rate feed", "down", *_feed(_rate_down, _rate_up), ("rate_stale",),
+    Row("signer", "down", _at("down", "signer.sign:before"), (NOT_SIGNED,)),
+    Row("signer", "slow", _at("slow", "signer.sign:before"),
+        (CLOSED, LAPSED, LATE), window_s=60),
+    Row("signer", "slow by 5 s", _at("slow", "signer.sign:before"), (LATE,), slow_s=5),
+    Row("signer", "wrong key", _set("", "wrong_key", on=True, off=False), (NOT_SIGNED,)),
+    Row("rate feed", "down", _set("feed_faults", "down", on=True, off=False), ("rate_stale",),
         early=(PERMITTED,), refused_after_s=61, window_s=80),
-    Row("rate feed", "frozen",
-        *_feed(lambda world: world.feed_faults.freeze(PAIR),
-               lambda world: world.feed_faults.thaw(PAIR)),
-        ("rate_stale",), early=(PERMITTED,), refused_after_s=61, window_s=80),
-    Row("rate feed", "absurd", *_feed(_absurd, _sane), ("rate_outlier",)),
-    Row("rate feed", "unreadable", *_setting("garbled", on=True, off=False), ("rate_crossed",)),
-    Row("authority", "down",
-        *_points(authority_on_last_seen__before="down", authority_on_lease__before="down"),
-        ("lease_expired",), early=(PERMITTED,), refused_after_s=15),
-    Row("authority", "frozen",
-        *_points(authority_on_last_seen__before="frozen", authority_on_lease__before="frozen"),
-        ("lease_expired",), early=(PERMITTED,), refused_after_s=15),
-    Row("venue", "down", *_points(venue_on_down="down"), (UNAVAILABLE,),
+    Row("rate feed", "frozen", _FROZEN, ("rate_stale",),
+        early=(PERMITTED,), refused_after_s=61, window_s=80),
+    Row("rate feed", "absurd", _ABSURD, ("rate_outlier",)),
+    Row("rate feed", "unreadable", _set("", "garbled", on=True, off=False), ("rate_crossed",)),
+    Row("authority", "down", _at("down", *_LINK), ("lease_expired",),
+        early=(PERMITTED,), refused_after_s=15),
+    Row("authority", "frozen", _at("frozen", *_LINK), ("lease_expired",),
+        early=(PERMITTED,), refused_after_s=15),
+    Row("venue", "down", _at("down", "venue.down"), (UNAVAILABLE,),
         early=(UNKNOWN, PERMITTED), refused_after_s=31, window_s=60),
+    Row("venue", "slow", _at("slow", *_SLOW_VENUE), (UNAVAILABLE,),
+        early=(UNKNOWN, PERMITTED), refused_after_s=31, window_s=90),
+    Row("venue", "acknowledges, denies", _lie("acknowledges, then denies"), (),
+        early=(PERMITTED,), refused_after_s=None, returns="people", why=LATCHED, rests=True),
+    Row("venue", "fills above order", _lie("fills above the quantity"), (UNAVAILABLE,),
+        early=(PERMITTED, STOPPED), refused_after_s=1, returns="people", why=LATCHED),
+    Row("venue", "not_found, has it", _lie("never saw it"), (),
+        early=(PERMITTED, UNKNOWN), refused_after_s=None, returns="people", why=LATCHED),
+    Row("venue", "cancels in words", _lie("cancels in words only"), (UNAVAILABLE,),
+        early=(PERMITTED,), refused_after_s=12, returns="people", why=LATCHED),
+    Row("clock", "steps forwards", _step(STEP_S), (UNAVAILABLE,)),
+    Row("clock", "steps back", _step(-STEP_S), (UNAVAILABLE,)),
 )  # fmt: skip

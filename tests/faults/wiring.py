@@ -9,7 +9,7 @@ wrappers write down what left the gate; they never ask the gate what it did.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,14 @@ OTHER_KEY = FixedKey(4711)
 """A key that belongs to nobody's certificate."""
 
 
+class Sent(NamedTuple):
+    """A permit on its way to the venue: virtual time, and the gate's wall clock, both ns."""
+
+    permit: str
+    at_ns: int
+    wall_ns: int
+
+
 @dataclass(frozen=True)
 class Makings(Parts):
     """The classes that a gate is made of; a planted defect exchanges one."""
@@ -58,17 +66,17 @@ class Makings(Parts):
     venue_watch: type[VenueWatch] = VenueWatch
 
 
-class ChangeableKey(WatchedKey):
-    """The agent's key service; with another key in it while the world says so."""
+class ChangeableKey(FixedKey):
+    """The agent's key; another one signs in its place while the world says so."""
 
-    def __init__(self, world: FaultWorld, certificate: str, key: FixedKey, boot: str) -> None:
-        super().__init__(world, certificate, key, boot)
-        self._own = key
-        self._at = world
+    def __init__(self, world: FaultWorld, number: int) -> None:
+        super().__init__(number)
+        self._world = world
 
-    async def sign(self, message: bytes) -> bytes:
-        self._key = OTHER_KEY if self._at.wrong_key else self._own
-        return await super().sign(message)
+    def sign_blocking(self, message: bytes) -> bytes:
+        if self._world.wrong_key:
+            return OTHER_KEY.sign_blocking(message)
+        return super().sign_blocking(message)
 
 
 class TimedLink(WatchedAuthority):
@@ -112,7 +120,7 @@ class DoubtfulSession(WatchedVenueSession):
 
     async def submit(self, permit: str) -> tuple[Any, ...]:
         world = self._at
-        world.sent.append((permit, world.clock.now_ns()))
+        world.sent.append(Sent(permit, world.loop.now_ns, world.clock.now_ns()))
         if world.struck("venue.down"):
             await world.reach("venue.submit:before")
             raise Unavailable("no connection to the venue")
@@ -157,9 +165,9 @@ class DoubtfulSession(WatchedVenueSession):
     def _hidden(self, agent: str, name: str) -> bool:
         """Whether the venue denies this order: one that it took since the lie began."""
         return self._at.denies and name in {
-            str(read_permit(text).order["client_order_id"])
-            for text, at in self._at.sent
-            if at >= self._at.began_wall_ns
+            str(read_permit(one.permit).order["client_order_id"])
+            for one in self._at.sent
+            if one.at_ns >= self._at.began_ns
         }
 
     def _trade(self, permit: str) -> VenueReport:
@@ -198,7 +206,7 @@ class FaultGate:
         )
         self.venue_watch = parts.venue_watch(log, self.release, clock)
         keys = {
-            one.sha256: ChangeableKey(world, one.sha256, FixedKey(one.key_number), boot)
+            one.sha256: WatchedKey(world, one.sha256, ChangeableKey(world, one.key_number), boot)
             for one in world.certificates
         }
         self.gatekeeper = parts.keeper(

@@ -9,13 +9,12 @@ from __future__ import annotations
 import copy
 from asyncio import Task
 from collections.abc import Callable
-from random import Random
 from typing import Any, cast
 
 from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.terms import NS
-from tests.faults.wiring import FaultGate, Makings, open_gate
+from tests.faults.wiring import FaultGate, Makings, Sent, open_gate
 from tests.gate_world import POLICY
 from tests.simulation.faults import FaultPlan
 from tests.simulation.life import Gate
@@ -43,9 +42,10 @@ def policy() -> tuple[dict[str, Any], str]:
 class Window(FaultPlan):
     """What strikes where, while the fault lasts; and the await in the middle at which it begins."""
 
-    def __init__(self) -> None:
-        super().__init__(Random("faults"), quiet=True)  # noqa: S311 - no secret is drawn
+    def __init__(self, dice: Any) -> None:
+        super().__init__(dice, quiet=True)
         self.at: dict[str, str] = {}
+        self.delay_s = SLOW_S
         self.trigger: tuple[str, Callable[[], bool], Callable[[], None]] | None = None
 
     def _choose(self, point: str) -> str:
@@ -54,16 +54,10 @@ class Window(FaultPlan):
             if place == point and ready():
                 self.trigger = None
                 begin()
-        if point in self.at:
-            return self.at[point]
-        return next((self.at[name] for name in self.at if _covers(name, point)), "")
+        return self.at.get(point, "")
 
     def slow_s(self) -> float:
-        return SLOW_S
-
-
-def _covers(name: str, point: str) -> bool:
-    return name.endswith("*") and point.startswith(name[:-1]) and point.endswith(":before")
+        return self.delay_s
 
 
 class FaultWorld(World):
@@ -71,7 +65,7 @@ class FaultWorld(World):
 
     Attributes:
         lie: what the venue says that is not so; empty while it is honest.
-        sent: every permit that was handed to the venue, with the gate's wall clock then.
+        sent: every permit that was handed to the venue.
         asked_ns: order id → virtual time at which the bot asked first.
         began_ns, ended_ns: virtual times of the fault; -1 before.
     """
@@ -81,13 +75,12 @@ class FaultWorld(World):
         self.wrong_key = self.garbled = False
         self.free_percent = 50
         self.lie = ""
-        self.sent: list[tuple[str, int]] = []
+        self.sent: list[Sent] = []
         self.asked_ns: dict[str, int] = {}
         self.began_ns = self.ended_ns = -1
-        self.began_wall_ns = 0
         self.feed_faults: FaultyRates
         super().__init__(1, parts=self.makings, quiet=True, observed=False)
-        self.window = Window()
+        self.window = Window(self.dice)
         self.plan = self.window
         self.cap = DAILY_MAX
         self.policy, self.policy_sha256 = policy()
@@ -113,7 +106,7 @@ class FaultWorld(World):
 
     def began(self) -> None:
         """The fault begins at this instant."""
-        self.began_ns, self.began_wall_ns = self.loop.now_ns, self.clock.now_ns()
+        self.began_ns = self.loop.now_ns
 
     def ended(self) -> None:
         """The fault ends at this instant."""

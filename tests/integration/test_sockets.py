@@ -145,6 +145,20 @@ def test_unix_socket_of_a_dead_process_is_replaced_and_a_living_one_kept(tmp_pat
     assert "not a socket" == path.read_text(encoding="utf-8")
 
 
+def test_unix_socket_in_a_folder_of_everybody_is_refused(tmp_path: Path) -> None:
+    """Where anybody could replace the socket, nothing listens; a sticky folder is no such place."""
+    open_folder = tmp_path / "open"
+    open_folder.mkdir()
+    open_folder.chmod(0o777)
+    with pytest.raises(ConfigurationInvalid) as refused:
+        bind(Listener(f"unix:{open_folder}/gate.sock"))
+    assert "o-w" in refused.value.do
+    open_folder.chmod(0o1777)
+    bind(Listener(f"unix:{open_folder}/gate.sock")).close()
+    with pytest.raises(ConfigurationInvalid):
+        bind(Listener(f"unix:{tmp_path}/absent/gate.sock"))
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "example.invalid:0", "10.0.0.1:0"])
 def test_tcp_beyond_loopback_needs_client_certificates(tmp_path: Path, address: str) -> None:
     """Plain TCP, and TLS that asks for no certificate, stay on this machine."""

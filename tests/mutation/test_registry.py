@@ -16,13 +16,21 @@ from typing import Any
 
 import pytest
 
-from sekisho.core.gate import behaviour_checks, checks, decide, rates, shutdown_checks
+from sekisho.core.gate import (
+    behaviour_checks,
+    checks,
+    decide,
+    rates,
+    shutdown_checks,
+    venue_checks,
+)
 from sekisho.core.gate.checks import Check
 from tests.mutation.mutants import mutants
 from tests.mutation.running import ROOT, Case, cases_of, install
 from tests.unit.gate import (
     test_fold,
     test_memory,
+    test_outside,
     test_prices,
     test_reasons,
     test_scores,
@@ -31,7 +39,7 @@ from tests.unit.gate import (
 )
 
 QUICK = [case for module in (test_reasons, test_fold, test_memory, test_prices, test_windows,
-                                   test_scores, test_shutdown)
+                                   test_scores, test_shutdown, test_outside)
          for case in cases_of(module)]  # fmt: skip
 """Together under a second; a dropped check must be noticed by one of them."""
 
@@ -70,7 +78,7 @@ def test_registry_holds_every_check_that_is_written() -> None:
     """A function that answers with reasons and is in no registry checks nothing."""
     written = {
         name
-        for module in (checks, rates, behaviour_checks, shutdown_checks)
+        for module in (checks, rates, behaviour_checks, shutdown_checks, venue_checks)
         for name, function in vars(module).items()
         if is_check(module, function)
     }

@@ -164,7 +164,10 @@ def test_authority_hears_of_nothing_that_a_crash_can_undo() -> None:
         async def broken(path: str) -> None:
             raise OutcomeUnknown("EIO")
 
-        live.world.disk.sync = broken  # type: ignore[method-assign] # the fault
+        def opens(_index: int, _entry: IncidentOpened) -> None:
+            live.world.disk.sync = broken  # type: ignore[method-assign] # the fault
+
+        live.world.log.on_incident(opens)
         await live.ask("180000")
         await live.watch.settled()
         assert (live.told.reports, live.world.venue.resting) == ([], {})

@@ -25,6 +25,14 @@ name = "bot"
 uid = "own"
 token_sha256 = "{digest}"
 """.format(digest="a" * 64)
+VENUE = """[[venues]]
+name = "V"
+kind = "{}"
+address = "{}"
+credential_file = "c"
+sender = "A"
+target = "B"
+[[agents]]"""
 
 
 def read(folder: Path, text: str) -> Located:
@@ -61,6 +69,9 @@ def test_configuration_minimal_has_stated_defaults(tmp_path: Path) -> None:
         ("[[agents]]", "[[agent]]", "agent"),
         ("[[agents]]", 'authority = "https://a:1"\n[[agents]]', "authority_tls"),
         ("[[agents]]", "[limits]\nwaiting = 0\n[[agents]]", "limits.waiting"),
+        ("[[agents]]", VENUE.format("fix", "10.0.0.1:5001"), "loopback alone"),
+        ("[[agents]]", VENUE.format("kraken", "https://venue"), "markets"),
+        ("[[agents]]", VENUE.format("smoke", "unix:x"), "smoke"),
         ("[[agents]]", "[limits]\nwaiting = 1.5\n[[agents]]", "waiting"),
     ],
 )

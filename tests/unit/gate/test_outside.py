@@ -83,10 +83,12 @@ def test_venue_lost_refuses_new_and_amended_orders_and_lets_cancels_pass() -> No
 def test_clock_at_the_bound_passes_and_beyond_refuses(far: int, what: str, told: str) -> None:
     """A nanosecond more, in either direction."""
     world = FoldWorld()
-    world.observe(**{what: far})
+    observed: dict[str, Any] = {what: far}
+    world.observe(**observed)
     assert reasons(world.ask(client_order_id="a")) == []
     beyond = far + (1 if far > 0 else -1)
-    world.observe(**{what: beyond})
+    observed = {what: beyond}
+    world.observe(**observed)
     found = reasons(world.ask(client_order_id="b"))
     assert found == [("control_unavailable", str(BOUND), f"clock {told} {beyond}", "ns")]
     world.observe()
@@ -177,6 +179,19 @@ def test_fill_within_a_pending_amendment_is_covered() -> None:
     assert report(world, "trade", "a", last_quantity="1") == "execution_above_permit"
 
 
+def test_fill_within_an_amendment_that_was_pending_at_the_end_is_covered() -> None:
+    """The venue may have taken it before it cancelled."""
+    world = FoldWorld()
+    world.permit(client_order_id="a", quantity="100")
+    world.amend("b", "a", "150")
+    before = format_instant(world.now)
+    report(world, "canceled", "a")
+    assert report(world, "trade", "b", last_quantity="150", transact_at=before) == ""
+    assert report(world, "trade", "a", last_quantity="1", transact_at=before) == (
+        "execution_above_permit"
+    )
+
+
 @pytest.mark.parametrize("end", ["canceled", "expired"])
 def test_fill_told_after_the_end_is_booked_and_covered(end: str) -> None:
     """It happened before the cancel; the drop copy is only slower."""
@@ -218,7 +233,25 @@ def test_acknowledgement_told_after_the_end_is_none() -> None:
     world = FoldWorld()
     world.permit(client_order_id="a")
     report(world, "canceled", "a")
+    world.later(1)
     assert report(world, "new", "a") == ""
+    assert report(world, "expired", "a") == ""
+
+
+def test_end_told_again_of_what_never_lived_is_none() -> None:
+    """It contradicts nothing."""
+    world = FoldWorld()
+    world.permit(client_order_id="a")
+    report(world, "not_found", "a")
+    assert report(world, "rejected", "a") == ""
+    assert report(world, "canceled", "a") == ""
+
+
+def test_quantity_of_a_report_that_is_no_trade_is_not_counted() -> None:
+    """A venue may write into it what it likes."""
+    world = FoldWorld()
+    world.permit(client_order_id="a", quantity="100")
+    assert report(world, "new", "a", last_quantity="500") == ""
 
 
 @pytest.mark.parametrize(("days", "factor"), [(1, ""), (2, "unpermitted_execution")])

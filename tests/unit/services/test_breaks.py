@@ -61,7 +61,8 @@ def test_break_is_recorded_and_told_and_holds_nobody(own: bool) -> None:
 
     async def story() -> None:
         world = await IncidentWorld.begin()
-        named = {"agent": AGENT, "certificate_sha256": world.issued.certificate_sha256}
+        named: dict[str, Any] = {"agent": AGENT}
+        named["certificate_sha256"] = world.issued.certificate_sha256
         await broken(world, **(named if own else {}))
         assert world.story()[-2:] == OPENED
         case = world.case()

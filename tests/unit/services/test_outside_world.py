@@ -20,7 +20,8 @@ from sekisho.core.events import (
     decode_gate_entry,
 )
 from sekisho.core.terms import NS
-from sekisho.ports import VenueReport
+from sekisho.ports import IncidentReport, VenueReport
+from sekisho.services.incidentwatch import IncidentWatch
 from sekisho.services.release import CALL_S
 from tests.gate_world import MORNING, GateWorld, StubVenue, codes, scope_of
 
@@ -85,6 +86,18 @@ async def odd(policy: dict[str, Any] | None = None) -> tuple[GateWorld, OddVenue
     venue = OddVenue()
     world.release._venues = {"PAPER": venue, "X": StubVenue()}
     return world, venue
+
+
+def spied(venue: OddVenue) -> list[str]:
+    """Ids that the venue is asked about from now on; it does not answer."""
+    asked: list[str] = []
+
+    async def reports(agent: str, client_order_id: str) -> tuple[VenueReport, ...]:
+        asked.append(client_order_id)
+        raise OutcomeUnknown("not now")
+
+    venue.order_reports = reports  # type: ignore[method-assign] # a spy
+    return asked
 
 
 # -- reconciled before anything is permitted ------------------------------------------------------
@@ -194,13 +207,7 @@ def test_order_on_its_way_is_not_asked_about() -> None:
     async def story() -> None:
         world, venue = await odd()
         venue.hang("submit")
-        asked: list[str] = []
-
-        async def reports(agent: str, name: str) -> tuple[VenueReport, ...]:
-            asked.append(name)
-            raise OutcomeUnknown("not now")
-
-        venue.order_reports = reports  # type: ignore[method-assign] # a spy
+        asked = spied(venue)
         first = asyncio.ensure_future(world.ask())
         await world.clock.play(3)
         await world.venue_watch.reconcile()
@@ -210,6 +217,42 @@ def test_order_on_its_way_is_not_asked_about() -> None:
         world.clock.advance(1)
         await world.venue_watch.reconcile()
         assert set(asked) == {"order-1"}
+
+    run(story)
+
+
+def test_order_whose_key_is_waited_for_is_not_asked_about() -> None:
+    """Decided and recorded, not signed yet: it is on its way to the venue."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        asked = spied(venue)
+
+        async def looks() -> None:
+            await world.venue_watch.reconcile()
+
+        world.signer.before = looks
+        assert (await world.ask()).kind == "permitted"
+        assert asked == []
+
+    run(story)
+
+
+def test_order_on_its_way_is_not_asked_about_when_its_lease_is_short() -> None:
+    """The permit has expired, and the venue still has the call."""
+
+    async def story() -> None:
+        policy = scope_of(venues=["PAPER", "X"])
+        policy["risk_controls"] = policy["risk_controls"] | {"lease_s": 2}
+        world, venue = await odd(policy)
+        venue.hang("submit")
+        asked = spied(venue)
+        first = asyncio.ensure_future(world.ask())
+        await world.clock.play(3)
+        await world.venue_watch.reconcile()
+        assert asked == []
+        await world.clock.play(CALL_S)
+        await first
 
     run(story)
 
@@ -314,6 +357,71 @@ def test_order_believed_closed_that_still_rests_is_found() -> None:
     run(story)
 
 
+def test_order_that_came_and_went_while_the_venue_was_asked_is_no_break() -> None:
+    """Its list is of an earlier moment than what the gate knows by now."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        await world.ask(client_order_id="a")
+        await world.venue_watch.reconcile()
+        world.clock.advance(5)
+        listed = venue.open_orders
+
+        async def slowly(agent: str) -> tuple[str, ...]:
+            venue.open_orders = listed  # type: ignore[method-assign] # once
+            await world.ask(client_order_id="b")
+            found = await listed(agent)
+            await world.release.cancel("bot", "b", "test")
+            return found
+
+        venue.open_orders = slowly  # type: ignore[method-assign] # it takes its time
+        await world.venue_watch.reconcile()
+        assert "b" in world.log.state.agents["bot"].known
+        assert kinds(world, RestingUnknown, IncidentOpened) == []
+
+    run(story)
+
+
+def test_foreign_order_is_recorded_once_while_its_venue_is_latched() -> None:
+    """Every five seconds the same would fill the log."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        await world.ask(client_order_id="a")
+        await world.venue_watch.reconcile()
+        venue.resting["foreign"] = venue.permits[0]
+        for _ in range(3):
+            world.clock.advance(5)
+            await world.venue_watch.reconcile()
+        assert len(kinds(world, RestingUnknown)) == 1
+
+    run(story)
+
+
+def test_break_of_nobody_is_reported_and_stops_nobody() -> None:
+    """The authority is told; there is no agent to be stopped."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        told: list[str] = []
+
+        class Link:
+            async def report_incident(self, report: IncidentReport) -> None:
+                told.append(report.incident)
+
+        await world.ask(client_order_id="a")
+        venue.tells("trade", "x", agent="stranger")
+        await world.venue_watch.reconcile()
+        watch = IncidentWatch(world.log, world.stopping, Link(), world.clock)
+        watch.start()  # as at each start: every incident in the log
+        (task,) = watch._running.values()
+        await task
+        assert told == [kinds(world, IncidentOpened)[0].incident]
+        assert (watch.unreported, venue.cancels) == ({}, [])
+
+    run(story)
+
+
 def test_order_that_does_not_rest_there_any_more_is_asked_for() -> None:
     """Its end is told by the venue's reports, not assumed."""
 
@@ -324,7 +432,7 @@ def test_order_that_does_not_rest_there_any_more_is_asked_for() -> None:
         permit = venue.resting.pop("a")
         ended = venue.report(permit, "canceled")
 
-        async def reports(agent: str, name: str) -> tuple[VenueReport, ...]:
+        async def reports(agent: str, client_order_id: str) -> tuple[VenueReport, ...]:
             return (ended,)
 
         venue.order_reports = reports  # type: ignore[method-assign] # what it says of the order

@@ -159,6 +159,32 @@ def test_break_with_another_field_fails(changes: dict[str, Any]) -> None:
         gate.follow(**changes)
 
 
+@pytest.mark.parametrize("agent", [AGENT, "stranger"])
+def test_report_that_comes_again_is_no_second_break(agent: str) -> None:
+    """By venue and execution id, also of an agent that is not admitted here."""
+    gate = SmallGate()
+    for expected in ("unpermitted_execution", ""):
+        gate.report("x", "trade", agent=agent, exec_id="e", last_quantity="1", last_price="1")
+        assert expected == factor(gate)
+        if expected:
+            incident = gate.due()["incident"]
+            gate.follow()
+            gate.entry("venue_rearmed", venue="PAPER", incident=incident)
+
+
+def test_fill_within_an_amendment_that_was_pending_at_the_end_is_covered() -> None:
+    """The larger quantity was permitted."""
+    gate = SmallGate()
+    gate.judge(new("a", quantity="100"))
+    gate.judge(amend("a", "b", "150"))
+    before = instant_text(gate.now)
+    gate.report("a", "canceled")
+    gate.report("b", "trade", last_quantity="150", last_price="1", transact_at=before)
+    assert "" == factor(gate)
+    gate.report("a", "trade", last_quantity="1", last_price="1", transact_at=before)
+    assert "execution_above_permit" == factor(gate)
+
+
 def test_break_that_nothing_shows_fails() -> None:
     """An incident of a break stands directly after what shows it."""
     gate = SmallGate()

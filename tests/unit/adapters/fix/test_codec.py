@@ -111,6 +111,14 @@ def test_framer_bytes_without_message_end_the_stream(data: bytes) -> None:
         Framer().feed(data + b"x" * 40)
 
 
+def test_framer_other_version_is_no_message() -> None:
+    """A whole message of FIX 4.2, right in itself, is not spoken here."""
+    body = (HEAD + "11=a|").replace("|", "\x01").encode()
+    whole = b"8=FIX.4.2\x019=%d\x01" % len(body) + body
+    with pytest.raises(MalformedInput):
+        Framer().feed(whole + b"10=%03d\x01" % (sum(whole) % 256))
+
+
 def test_framer_wrong_checksum_drops_the_message_alone() -> None:
     """The next message is read; the dropped one is counted."""
     framer = Framer()

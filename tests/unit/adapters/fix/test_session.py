@@ -432,3 +432,27 @@ def test_session_stream_that_cannot_be_cut_ends_it(tmp_path: Path) -> None:
     pair = Pair(tmp_path).logged_on()
     pair.tell(b"rubbish" + pair.other.message("D", *ORDER))
     assert (pair.session.over != "", pair.delivered) == (True, [])
+
+
+def test_session_logout_behind_a_gap_is_answered_at_once(tmp_path: Path) -> None:
+    """Who goes is let go; what is missing is asked for after the next logon."""
+    pair = Pair(tmp_path).logged_on()
+    assert kinds(pair.tell(pair.other.message("5", number=9))) == ["5"]
+    assert (pair.session.over, pair.session.expected) == ("logged out", 2)
+
+
+def test_session_logon_of_another_time_is_refused(tmp_path: Path) -> None:
+    """A logon that was recorded yesterday opens nothing today."""
+    pair = Pair(tmp_path)
+    pair.session.attach()
+    (said,) = pair.tell(pair.other.logon(sent=write_time(NOW - 86_400 * 10**9)))
+    assert (said.kind, pair.session.state) == ("5", "logging_out")
+
+
+def test_session_reset_that_was_not_answered_is_no_session(tmp_path: Path) -> None:
+    """The venue must say that it began anew too; else the numbers mean two things."""
+    pair = Pair(tmp_path, initiator=True, reset=True)
+    pair.session.attach()
+    assert pair.said()[0].get(141) == "Y"
+    (said,) = pair.tell(pair.other.logon())
+    assert (said.kind, pair.session.synchronised) == ("5", False)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from sekisho.core.errors import VerificationFailed
-from sekisho.core.events import AuthorityEntry
+from sekisho.core.events import AuthorityEntry, VenueRearmAuthorised
 from sekisho.core.identity.commanded import ROLES_MIN
 from sekisho.core.identity.lawful import LAWFUL
 from sekisho.core.incidents.lawful import AUTOMATIC
@@ -129,6 +129,17 @@ UNLAWFUL: dict[str, tuple[list[AuthorityEntry], AuthorityEntry, str]] = {
     "rearm by one role": (
         CERTIFIED,
         rearmed(seats=("comp", "comp2"), commands=TWO_OF_ONE),
+        "too few people, or too few roles",
+    ),
+    "venue re-armed by one role": (
+        CERTIFIED,
+        VenueRearmAuthorised(
+            at=at(9),
+            venue="PAPER",
+            incident="1" * 32,
+            seats=("comp", "comp2"),
+            commands=tuple(command("rearm", seat, 1, agent=None) for seat in ("comp", "comp2")),
+        ),
         "too few people, or too few roles",
     ),
     "rearm of an unknown agent": (CERTIFIED, rearmed(agent="x"), "has no certificate"),

@@ -70,12 +70,21 @@ def issue(home: Path, agent: str, policy_sha256: str, issuer_seat: str, operator
 @click.option("--from", "since", required=True, help="Instant, 2026-05-04T00:00:00Z.")
 @click.option("--to", "until", required=True, help="Instant, exclusive.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
-@click.option("--gate", type=FILE, default=None, help="gate.toml of a gate of its own, ended.")
-def export(home: Path, agent: str, since: str, until: str, out: Path, gate: Path | None) -> None:
-    """Write the evidence bundle of an agent for a period."""
+@click.option(
+    "--gate-config",
+    "--gate",
+    "gate_config",
+    type=FILE,
+    default=None,
+    help="gate.toml of the gate that has the agent, where it is a process of its own.",
+)
+def export(
+    home: Path, agent: str, since: str, until: str, out: Path, gate_config: Path | None
+) -> None:
+    """Write the evidence bundle of an agent for a period; serve and gate have ended."""
     from sekisho.apps.embedded import export_bundle
 
-    run(export_bundle(home, agent, since, until, out, gate))
+    run(export_bundle(home, agent, since, until, out, gate_config))
 
 
 @cli.command()

@@ -11,6 +11,7 @@ from sekisho.apps import served_commands
 from sekisho.apps.mistakes import (
     bundle_folder,
     check_agent,
+    check_gate_had,
     key_of,
     missing_for_issue,
     open_to_command,
@@ -27,9 +28,8 @@ from sekisho.compose import (
     register_document,
     running_authority,
     write_bundle,
+    write_gate_bundle,
 )
-from sekisho.compose.documents import write_gate_bundle
-from sekisho.compose.enrolling import GATE_FILE, enroll_gate
 from sekisho.compose.serve import write_certificates
 from sekisho.config import Config
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised
@@ -102,7 +102,7 @@ async def approve_policy(path: Path, digest: str, seat: str, key: Path, *, asked
 async def issue_certificate(
     path: Path, agent: str, digest: str, issuer_seat: str, operator_seat: str
 ) -> int:
-    """``sekisho issue``."""
+    """``sekisho issue``: certified; the first gate that asks for the agent gets it."""
     running = await running_authority(path)
     if running is not None:
         return await _issue_there(
@@ -124,8 +124,6 @@ async def issue_certificate(
             error.do = error.do or missing_for_issue(home, agent, digest)
             raise
         write_certificates(home)
-        gate = await offline_gate(home)
-        await gate.admit(agent)
     finally:
         await home.close()
     click.echo(f"issued: {issued.serial_number}, {issued.not_before} to {issued.not_after}")
@@ -155,7 +153,7 @@ async def _approve_there(
 
 
 async def _issue_there(running: RunningAuthority, asked: IssueRequest) -> int:
-    """The same in the process that serves the home; the gate admits the agent by itself."""
+    """The same in the process that serves the home."""
     try:
         issued = await running.issue(asked)
     finally:
@@ -189,17 +187,6 @@ async def assign_agent(
         )
     click.echo("complete" if outcome.complete else "NOT COMPLETE")
     return 0 if outcome.complete else 1
-
-
-async def enroll_new_gate(path: Path, gate: str, out: Path, agents: tuple[str, ...]) -> int:
-    """``sekisho enroll``."""
-    home = await open_to_command(path, "enroll")
-    try:
-        await enroll_gate(home, gate, out, agents)
-    finally:
-        await home.close()
-    click.echo(f"gate: {out}/{GATE_FILE}")
-    return 0
 
 
 async def command_status(
@@ -263,9 +250,9 @@ def show_outcome(outcome: StatusOutcome) -> None:
 
 
 async def export_bundle(
-    path: Path, agent: str, since: str, until: str, out: Path, gate: Path | None = None
+    path: Path, agent: str, since: str, until: str, out: Path, gate_config: Path | None = None
 ) -> int:
-    """``sekisho export``; of the home's own gate where no ``gate.toml`` is named."""
+    """``sekisho export``: of the home's own gate, or of one that was enrolled."""
     begin, end = _instant(since, "--from"), _instant(until, "--to")
     if begin >= end:
         raise ConfigurationInvalid(
@@ -274,13 +261,14 @@ async def export_bundle(
     home = await open_to_command(path, "export")
     try:
         check_agent(home, agent)
-        if gate is None:
+        check_gate_had(home, agent, gate_config)
+        if gate_config is None:
             await offline_gate(home)
         with bundle_folder(out):
-            if gate is None:
+            if gate_config is None:
                 await write_bundle(home, agent, begin, end, out)
             else:
-                await write_gate_bundle(home, gate, agent, begin, end, out)
+                await write_gate_bundle(home, gate_config, agent, begin, end, out)
     finally:
         await home.close()
     click.echo(f"bundle: {out}")

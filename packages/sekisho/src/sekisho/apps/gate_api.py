@@ -63,6 +63,12 @@ class GateApi:
 
     # -- orders --------------------------------------------------------------------------------
 
+    async def orders_of_agent(self, request: Request) -> Response:
+        """``/v1/orders``: one path, so that a wrong method is told all that are right."""
+        if request.method == "POST":
+            return await self.orders(request)
+        return await self.open_orders(request)
+
     async def orders(self, request: Request) -> Response:
         """``POST /v1/orders``."""
         caller = self._caller(request, "agent")
@@ -91,15 +97,15 @@ class GateApi:
         """``GET /v1/orders``."""
         caller = self._caller(request, "agent")
         _only(request, "after", "limit")
-        after = request.query_params.get("after", "")
+        after = request.query_params.get("after")
         limit = request.query_params.get("limit", str(PAGE_MAX))
-        if after and CLIENT_ORDER_ID.fullmatch(after) is None:
+        if after is not None and CLIENT_ORDER_ID.fullmatch(after) is None:
             raise MalformedInput("after: an order's id is wanted", "after")
         if not (limit.isascii() and limit.isdigit() and len(limit) < 4) or not (
             1 <= int(limit) <= PAGE_MAX
         ):
             raise MalformedInput(f"limit: 1 to {PAGE_MAX} is wanted", "limit")
-        return _found(self._inquiry.open_orders(caller.name, after, int(limit)))
+        return _found(self._inquiry.open_orders(caller.name, after or "", int(limit)))
 
     async def order(self, request: Request) -> Response:
         """``GET /v1/orders/{client_order_id}``."""
@@ -167,8 +173,7 @@ def gate_application(api: GateApi, inquiry: Inquiry) -> Starlette:
     """The ASGI application."""
     named = "/v1/agents/{agent}/"
     routes = [
-        Route("/v1/orders", api.orders, methods=["POST"]),
-        Route("/v1/orders", api.open_orders, methods=["GET"]),
+        Route("/v1/orders", api.orders_of_agent, methods=["GET", "POST"]),
         Route("/v1/orders/check", api.check, methods=["POST"]),
         Route("/v1/orders/cancel-all", api.cancel_all, methods=["POST"]),
         Route("/v1/orders/{client_order_id}", api.order, methods=["GET"]),
@@ -270,7 +275,7 @@ async def _on_failure(_request: Request, error: Exception) -> Response:
 async def _on_routing(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return problem_of_status(error.status_code, error.detail)
+    return problem_of_status(error.status_code, error.detail, error.headers)
 
 
 async def _on_gone(_request: Request, _error: Exception) -> Response:

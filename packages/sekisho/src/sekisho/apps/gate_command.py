@@ -11,13 +11,15 @@ from pathlib import Path
 import click
 
 from sekisho.apps.gate_api import GateApi, gate_application
+from sekisho.apps.gate_status import show_status
 from sekisho.apps.kraken.translation import Route
 from sekisho.apps.kraken_opening import open_kraken_front
-from sekisho.apps.operations_api import operations_application
+from sekisho.apps.operations_api import OperationsApi, operations_application
 from sekisho.apps.running import run
 from sekisho.compose.gate_running import GateFaces, GateProcess, loop_factory, run_gate
 from sekisho.compose.gate_running import check_gate as check_gate_configuration
 from sekisho.compose.gate_running import new_token as make_token
+from sekisho.compose.running_gate import own_user
 from sekisho.core.errors import ConfigurationInvalid
 
 CONFIG = click.option(
@@ -47,6 +49,15 @@ def check_config(config: Path | None) -> None:
     if config is None:
         raise click.UsageError("--config gate.toml is wanted")
     run(_checked(config))
+
+
+@gate.command()
+@CONFIG
+def status(config: Path | None) -> None:
+    """Show a running gate: readiness, lease, agents, venues, feeds; exit 0 only when ready."""
+    if config is None:
+        raise click.UsageError("--config gate.toml is wanted")
+    run(show_status(config))
 
 
 @gate.command(name="new-token")
@@ -88,10 +99,17 @@ def _api(process: GateProcess) -> object:
 
 def _operations(process: GateProcess) -> object:
     return operations_application(
-        missing=process.condition.missing,
-        metrics=process.measures.text,
-        metrics_type=process.metrics_type,
-        take=process.take_commands,
+        OperationsApi(
+            missing=process.condition.missing,
+            metrics=process.measures.text,
+            metrics_type=process.metrics_type,
+            take=process.take_commands,
+            status=process.condition.status,
+            roster=lambda: process.client.roster,
+            look_up=process.client.look_up,
+            baseline=process.inquiry.baseline,
+            owner=own_user,
+        )
     )
 
 

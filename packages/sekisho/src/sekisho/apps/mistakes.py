@@ -14,7 +14,13 @@ from pathlib import Path
 
 import click
 
-from sekisho.compose import Home, RunningAuthority, check_new_home, load_person
+from sekisho.compose import (
+    Home,
+    RunningAuthority,
+    check_new_home,
+    load_person,
+    read_gate_config,
+)
 from sekisho.core.encoding import b64
 from sekisho.core.errors import (
     ConfigurationInvalid,
@@ -127,6 +133,25 @@ def check_agent(home: Home, agent: str) -> None:
             "--agent",
             f"name an agent of this home: {', '.join(known) or 'none is certified yet'}",
         )
+
+
+def check_gate_had(home: Home, agent: str, gate_config: Path | None) -> None:
+    """Whether the gate whose log is to be exported ever had the agent.
+
+    Raises:
+        ConfigurationInvalid: another gate has it, so that the bundle would show nothing of it.
+    """
+    gate = home.config.gate
+    if gate_config is not None:
+        gate = read_gate_config(gate_config).config.gate
+    held = home.authority.state.assigned.get(agent)
+    if held is None or gate in {held.gate, *held.left}:
+        return
+    raise ConfigurationInvalid(
+        f"{agent[:64]!r} was never at gate {gate}: gate {held.gate} has it",
+        "--gate-config",
+        f"name the configuration of that gate: --gate-config {held.gate}/gate.toml",
+    )
 
 
 def key_of(home: Home | RunningAuthority, seat: str, key: Path) -> Signer:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -64,9 +65,13 @@ def problem(word: str, detail: str, **more: Any) -> Response:
     return Response(msgspec.json.encode(content), status, headers, media_type=MEDIA_TYPE)
 
 
-def problem_of_status(status: int, detail: str) -> Response:
-    """The problem for a status that the routing found."""
-    return problem(_WORDS.get(status, "malformed"), detail)
+def problem_of_status(
+    status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The problem for a status that the routing found, with the headers that belong to it."""
+    found = problem(_WORDS.get(status, "malformed"), detail)
+    found.headers.update(headers or {})
+    return found
 
 
 def problem_of(error: SekishoError) -> Response:

@@ -41,11 +41,12 @@ def assign(home: Path, agent: str, gate: str, seat: str, key: str, reason_code: 
 @click.option("--gate", required=True, help="Name of the new gate.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
 @click.option("--agent", "agents", multiple=True, help="Copy this agent's key into its custody.")
-def enroll(home: Path, gate: str, out: Path, agents: tuple[str, ...]) -> None:
+@click.option("--paper", is_flag=True, help="Let it trade at the paper venue of this trial home.")
+def enroll(home: Path, gate: str, out: Path, agents: tuple[str, ...], *, paper: bool) -> None:
     """Make the folder of a new gate: keys, certified log, trusted certificates, settings."""
-    from sekisho.apps.embedded import enroll_new_gate
+    from sekisho.apps.enrolled import enroll_new_gate
 
-    run(enroll_new_gate(home, gate, out, agents))
+    run(enroll_new_gate(home, gate, out, agents, paper=paper))
 
 
 def _told(addresses: list[str]) -> None:

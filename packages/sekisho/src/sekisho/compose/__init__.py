@@ -5,8 +5,15 @@ One authority and one gate in one process, over one folder. ``home`` has keys an
 services of a gate, ``documents`` what comes in and goes out, ``trial`` what stands in for a firm.
 """
 
-from sekisho.compose.documents import builtin_policy, register_document, write_bundle, write_report
+from sekisho.compose.documents import (
+    builtin_policy,
+    register_document,
+    write_bundle,
+    write_gate_bundle,
+    write_report,
+)
 from sekisho.compose.gate import Gate, offline_gate, open_gate
+from sekisho.compose.gate_config import read_gate_config
 from sekisho.compose.home import (
     Home,
     Surroundings,
@@ -51,10 +58,12 @@ __all__ = [
     "open_gate",
     "paper_venue",
     "programmed_rates",
+    "read_gate_config",
     "register_document",
     "running_authority",
     "system_clock",
     "trial",
     "write_bundle",
+    "write_gate_bundle",
     "write_report",
 ]

@@ -13,7 +13,7 @@ from sekisho.adapters.zones import zone_offsets
 from sekisho.compose.gate_config import read_gate_config
 from sekisho.compose.home import Home
 from sekisho.core.encoding import canonical
-from sekisho.core.errors import ConfigurationInvalid, MalformedInput
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput, StorageFailed
 from sekisho.core.events import decode_authority_entry, decode_gate_entry
 from sekisho.core.evidence.chronicle import Chronicle
 from sekisho.core.governance.document import Registration, read_policy
@@ -93,13 +93,24 @@ async def write_gate_bundle(
         raise ConfigurationInvalid(
             f"{folder}: not there; this gate has never run", str(gate), "name another gate.toml"
         )
-    disk = FolderDisk(folder)
+    disk = _gate_folder(folder)
     try:
         clock = home.around.clock
         journal = await Journal.open(disk, origin=config.origin, signer=key, clock=clock)
         await _write(home, journal, key, agent, (begin_ns, end_ns), out)
     finally:
         disk.close()
+
+
+def _gate_folder(path: Path) -> FolderDisk:
+    """The log of a gate that has ended. Raises StorageFailed: it runs."""
+    try:
+        return FolderDisk(path)
+    except StorageFailed as error:
+        if not isinstance(error.__cause__, BlockingIOError):
+            raise
+        do = "end sekisho gate first, then run it again"
+        raise StorageFailed(f"export: not done: {error}", str(path), do) from error
 
 
 async def _write(

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new gate's folder: its log key, certified; the certificates that it trusts; its settings.
 
-The home certifies the key and hands over what is public. With ``agents`` the keys of these agents
-are copied into the gate's custody, under the gate's own passphrase: in a trial, where the home made
-them. Each gets a token, in a file that only the folder's user can read.
+The authority, in this process or in the one that serves the home, certifies the key and hands over
+what is public. With ``agents`` the keys of these agents are copied into the gate's custody, under
+the gate's own passphrase: in a trial, where the home made them. Each gets a token, in a file that
+only the folder's user can read. With ``paper`` the gate gets the paper venue of the home.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -19,52 +24,129 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sekisho.adapters.signers import software
+from sekisho.compose.enrolled_settings import (
+    gate_lines,
+    no_venue_lines,
+    paper_lines,
+    rate_sources,
+)
 from sekisho.compose.home import ROOT, Home
+from sekisho.compose.paper_home import CREDENTIAL, SOCKET, venue_of_home
+from sekisho.compose.running_authority import RunningAuthority
+from sekisho.config import read_config
 from sekisho.core.encoding import b64url, sha256_hex
-from sekisho.core.errors import ConfigurationInvalid, MalformedInput
+from sekisho.core.errors import (
+    ConfigurationInvalid,
+    MalformedInput,
+    OutcomeUnknown,
+    SekishoError,
+)
 from sekisho.core.identity.reading import pem
-from sekisho.core.terms import NAME
+from sekisho.core.terms import AGENT_NAME, NAME
 
 GATE_FILE = "gate.toml"
+_ORIGIN_END = ".sekisho.invalid/log"
 
 
-async def enroll_gate(home: Home, name: str, folder: Path, agents: tuple[str, ...]) -> None:
+class Enrolled(NamedTuple):
+    """What was made.
+
+    Attributes:
+        config: the gate's configuration.
+        tokens: agent → the file of its token.
+        elsewhere: agent → another gate, which has it now.
+        paper: the configuration of the home's paper venue; None without it.
+    """
+
+    config: Path
+    tokens: dict[str, Path]
+    elsewhere: dict[str, str]
+    paper: Path | None
+
+
+def log_origin(gate: str) -> str:
+    """The name of the log of a gate that is enrolled here."""
+    return f"{gate}{_ORIGIN_END}"
+
+
+def gate_of_origin(origin: str) -> str:
+    """Inverse of :func:`log_origin`; empty for a name of another form."""
+    name = origin.removesuffix(_ORIGIN_END)
+    return name if name != origin and NAME.fullmatch(name) is not None else ""
+
+
+async def enroll_gate(
+    home: Home | RunningAuthority,
+    name: str,
+    folder: Path,
+    agents: tuple[str, ...],
+    *,
+    paper: bool = False,
+) -> Enrolled:
     """Make a gate's folder. The configuration comes last: a crash leaves a folder without it.
+
+    Args:
+        home: opened here, or served by another process.
+        name: of the gate.
+        folder: new, or empty.
+        agents: whose keys are copied.
+        paper: whether the gate trades at the home's paper venue and takes its rates from there.
 
     Raises:
         MalformedInput: not a name.
+        NotAuthorised: an agent is not certified, or the log's name is certified for another key.
         ConfigurationInvalid: something lies there, or the home has no key of such an agent.
-        StorageFailed, OutcomeUnknown: the authority's log; the key is not certified.
+        Unavailable, StorageFailed: the authority; the key is not certified, the folder is gone.
+        OutcomeUnknown: perhaps it is certified: the folder stays.
     """
     if NAME.fullmatch(name) is None:
         raise MalformedInput(f"gate: {name[:64]!r} is not a name like gate-2", "--gate")
     _check_new(folder)
-    keys = {agent: _agent_keys(home, agent) for agent in agents}
-    custody = folder / "keys" / "agents"
-    custody.mkdir(parents=True, mode=0o700)
-    (folder / "keys").chmod(0o700)
+    keys = {agent: _agent_keys(home.path, agent) for agent in agents}
+    policies = {agent: await home.policy_of(agent) for agent in agents}
     passphrase = home.around.entropy.bytes(24).hex().encode("ascii")
-    _secret(folder / "keys" / "passphrase", passphrase + b"\n")
-    log_key = software.generate(folder / "keys" / "gate-log.key", passphrase, "Ed25519")
-    origin = f"{name}.sekisho.invalid/log"
-    await home.authority.certify_log(origin, log_key.public_key)
-    state = home.authority.state
-    for file, der in (
-        (ROOT, state.root_certificate),
-        ("issuing.pem", state.issuing_certificate),
-        ("responder.pem", state.responder_certificate),
-    ):
+    origin = log_origin(name)
+    with _whole_or_gone(folder):
+        custody = folder / "keys" / "agents"
+        custody.mkdir(parents=True, mode=0o700)
+        (folder / "keys").chmod(0o700)
+        _secret(folder / "keys" / "passphrase", passphrase + b"\n")
+        log_key = software.generate(folder / "keys" / "gate-log.key", passphrase, "Ed25519")
+        trusted = await home.certify_log(origin, log_key.public_key)
+    for file, der in zip((ROOT, "issuing.pem", "responder.pem"), trusted, strict=True):
         (folder / file).write_bytes(pem(der))
-    tokens = {}
+    tokens, digests = {}, {}
     for agent, paths in keys.items():
         for path in paths:
             _secret(custody / path.name, _under(path, home.passphrase(), passphrase))
         token = b64url(home.around.entropy.bytes(32))
-        _secret(folder / "keys" / f"{agent}.token", f"{token}\n".encode())
-        tokens[agent] = sha256_hex(token.encode("ascii"))
+        tokens[agent] = folder / "keys" / f"{agent}.token"
+        _secret(tokens[agent], f"{token}\n".encode())
+        digests[agent] = sha256_hex(token.encode("ascii"))
+    lines = gate_lines(read_config(home.path), name, origin, home.path, folder, digests)
+    venue = venue_of_home(home.path) if paper else None
+    if venue is None:
+        lines += no_venue_lines()
+    else:
+        sources = {one for policy, _ in policies.values() for one in rate_sources(policy)}
+        lines += _paper(read_config(home.path).venue, venue.parent, folder, sorted(sources))
     whole = folder / f".{GATE_FILE}.new"
-    whole.write_text(_settings(home, name, origin, folder, tokens), encoding="utf-8")
+    whole.write_text("\n".join(lines) + "\n", encoding="utf-8")
     whole.replace(folder / GATE_FILE)
+    return Enrolled(
+        config=folder / GATE_FILE,
+        tokens=tokens,
+        elsewhere={agent: gate for agent, (_, gate) in policies.items() if gate not in ("", name)},
+        paper=venue,
+    )
+
+
+def _paper(venue: str, beside: Path, folder: Path, sources: list[str]) -> list[str]:
+    """Copy the gate's credential for the venue in the folder ``beside``; the settings."""
+    credential = f"keys/venue-{venue}"
+    _secret(folder / credential, (beside / CREDENTIAL).read_bytes())
+    socket = os.path.relpath((beside / SOCKET).absolute(), folder.absolute())
+    return paper_lines(venue, f"unix:{socket}", credential, sources)
 
 
 def _check_new(folder: Path) -> None:
@@ -74,9 +156,25 @@ def _check_new(folder: Path) -> None:
         )
 
 
-def _agent_keys(home: Home, agent: str) -> list[Path]:
-    found = sorted((home.path / "keys" / "agents").glob(f"{agent}-*.key"))
-    if not found:
+@contextmanager
+def _whole_or_gone(folder: Path) -> Iterator[None]:
+    """What fails in here leaves no folder, unless the key in it is perhaps certified."""
+    existed = folder.exists()
+    try:
+        yield
+    except OutcomeUnknown as error:
+        error.do = f"delete {folder}, then enroll under another --gate: this one may be certified"
+        raise
+    except SekishoError:
+        shutil.rmtree(folder)
+        if existed:
+            folder.mkdir()
+        raise
+
+
+def _agent_keys(home: Path, agent: str) -> list[Path]:
+    found = sorted((home / "keys" / "agents").glob(f"{agent}-*.key"))
+    if AGENT_NAME.fullmatch(agent) is None or not found:
         raise ConfigurationInvalid(
             f"{agent[:64]!r}: no key of this agent is in the home",
             "--agent",
@@ -95,35 +193,3 @@ def _secret(path: Path, content: bytes) -> None:
     """Nobody else can read it at any moment."""
     path.touch(mode=0o600)
     path.write_bytes(content)
-
-
-def _settings(home: Home, name: str, origin: str, folder: Path, tokens: dict[str, str]) -> str:
-    """The starter ``gate.toml``."""
-    config = home.config
-    unix = [one.address for one in config.serve.listen if one.address.startswith("unix:")]
-    socket = home.path.absolute() / (unix or ["unix:authority.sock"])[0].removeprefix("unix:")
-    address = os.path.relpath(socket, folder.absolute())
-    values = {
-        "gate": name,
-        "region": config.region,
-        "environment": config.environment,
-        "origin": origin,
-        "log": "gate",
-        "log_key": "file:keys/gate-log.key",
-        "passphrase_file": "keys/passphrase",
-        "agent_keys": "keys/agents",
-        "root": ROOT,
-        "issuing": "issuing.pem",
-        "responder": "responder.pem",
-        "oid_arc": config.oid_arc,
-        "authority": f"unix:{address}",
-    }
-    lines = [
-        "# SPDX-License-Identifier: Apache-2.0",
-        "# One gate; paths are relative to this file.",
-    ]
-    lines += [f'{field} = "{value}"' for field, value in values.items()]
-    for agent, digest in tokens.items():
-        row = (f'name = "{agent}"', 'uid = "own"', f'token_sha256 = "{digest}"')
-        lines += ["", "[[agents]]", *row]
-    return "\n".join(lines) + "\n"

@@ -231,12 +231,18 @@ def home_parts(home: Home) -> GateParts:
 
 
 async def open_gate(home: Home, rates: RateSource, venues: dict[str, Venue]) -> Gate:
-    """Open the gate of a home: read its log, take a lease, ask the venues, then trade."""
+    """Open the gate of a home: read its log, take a lease, ask the venues, then trade.
+
+    With venues it also takes the agents that are certified and that no gate has.
+    """
     log = GateLog(await home.gate_journal(), home.around.clock)
     gate = Gate(home_parts(home), log, rates, venues)
     await gate.start()
     home.authority.on_status(gate.on_status)
     await gate.adopt_locked()
+    for agent in list(home.authority.state.agents) if venues else ():
+        if agent not in home.authority.state.assigned and home.authority.active(agent):
+            await gate.admit(agent)
     return gate
 
 

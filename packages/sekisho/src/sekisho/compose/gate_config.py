@@ -18,6 +18,7 @@ from typing import Literal
 import msgspec
 
 from sekisho.adapters.regular_file import read_regular
+from sekisho.adapters.web.listening import is_loopback
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.terms import AGENT_NAME, NAME
 from sekisho.services.callers import Caller, Role
@@ -300,6 +301,8 @@ def _venue_faults(config: GateConfig) -> Iterator[str]:
             yield f"venues: {venue.name[:64]!r} is not a name"
         if venue.kind == "fix" and not (venue.sender and venue.target):
             yield f"venues.{venue.name}: a FIX session needs sender and target"
+        if venue.kind == "fix" and not _stays_here(venue.address):
+            yield f"venues.{venue.name}.address: FIX is plain, so unix:PATH or loopback alone"
         if venue.kind == "kraken" and not venue.markets:
             yield f"venues.{venue.name}.markets: which markets does the venue list?"
         if not 50 <= venue.timeout_ms <= 60_000:
@@ -314,6 +317,11 @@ def _venue_faults(config: GateConfig) -> Iterator[str]:
                 yield f"kraken.callers: {caller.agent[:64]!r} is no agent of this gate"
         if config.kraken.venue not in {one.name for one in config.venues}:
             yield "kraken.venue: no venue of this gate"
+
+
+def _stays_here(address: str) -> bool:
+    """Whether what is sent there, a password among it, does not leave this machine."""
+    return address.startswith("unix:") or is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
 def _caller_faults(config: GateConfig) -> Iterator[str]:

@@ -33,10 +33,17 @@ from sekisho.compose.asking import Asking
 from sekisho.compose.gate import Gate, GateParts
 from sekisho.compose.gate_config import Located
 from sekisho.compose.gate_keys import KeyFolder
+from sekisho.compose.gate_timing import TimedSigner, timed_venues
 from sekisho.compose.gate_venues import open_feeds, open_venues
 from sekisho.compose.gate_watching import Condition, Telling
 from sekisho.core.encoding import canonical, parse_plain, sha256_hex
-from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised, SekishoError
+from sekisho.core.errors import (
+    ConfigurationInvalid,
+    MalformedInput,
+    NotAuthorised,
+    SekishoError,
+    Unavailable,
+)
 from sekisho.core.events import Decision, GateEntry
 from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.chain import verify_chain
@@ -136,34 +143,10 @@ class GateProcess:
         )
         now = self.clock.now_ns()
         verify_chain(responder, issuing, root, now, ExtendedKeyUsageOID.OCSP_SIGNING)
+        self.journal.flush_took = lambda ns: self._stage("flush", ns)
+        venues = timed_venues(self.venues, self.clock, self._stage)
+        self.gate = Gate(self._parts(root, issuing, responder), self.log, self.feeds, venues)
         limits = config.limits
-        self.gate = Gate(
-            GateParts(
-                gate=config.gate,
-                region=config.region,
-                environment=config.environment,
-                clock=self.clock,
-                entropy=SystemEntropy(),
-                authority=self.client,
-                root=root,
-                issuing=issuing,
-                responder=responder,
-                arc=Arc(config.oid_arc),
-                agent_signer=self.keys.signer,
-                keep=self.keep,
-                free_percent=lambda: free_percent(self.located.file(config.log)),
-                budget=BudgetLimits(
-                    messages_per_s=limits.messages_per_s,
-                    messages_burst=limits.messages_burst,
-                    bytes_per_s=limits.bytes_per_s,
-                    bytes_burst=2 * limits.bytes_per_s,
-                ),
-                venue_silent_s=config.venue_silent_s,
-            ),
-            self.log,
-            self.feeds,
-            self.venues,
-        )
         self.intake = Intake(
             self._measured,
             self.gate.budget,
@@ -200,6 +183,31 @@ class GateProcess:
             self._ask_authority(),
         ):
             self.keep(work)
+
+    def _parts(self, root: bytes, issuing: bytes, responder: bytes) -> GateParts:
+        config, limits = self.located.config, self.located.config.limits
+        return GateParts(
+            gate=config.gate,
+            region=config.region,
+            environment=config.environment,
+            clock=self.clock,
+            entropy=SystemEntropy(),
+            authority=self.client,
+            root=root,
+            issuing=issuing,
+            responder=responder,
+            arc=Arc(config.oid_arc),
+            agent_signer=lambda key: TimedSigner(self.keys.signer(key), self.clock, self._stage),
+            keep=self.keep,
+            free_percent=lambda: free_percent(self.located.file(config.log)),
+            budget=BudgetLimits(
+                messages_per_s=limits.messages_per_s,
+                messages_burst=limits.messages_burst,
+                bytes_per_s=limits.bytes_per_s,
+                bytes_burst=2 * limits.bytes_per_s,
+            ),
+            venue_silent_s=config.venue_silent_s,
+        )
 
     # -- beside the orders ---------------------------------------------------------------------
 
@@ -245,8 +253,8 @@ class GateProcess:
                 continue
             try:
                 await self._admit_one(one.name)
-            except NotAuthorised as error:
-                refused.append(f"{one.name}: {error}")
+            except (NotAuthorised, ConfigurationInvalid, Unavailable) as error:
+                refused.append(f"{one.name}: {error}")  # the others do not wait for this one
         if refused:
             raise NotAuthorised("; ".join(refused))
 
@@ -288,6 +296,9 @@ class GateProcess:
         self.measures.stage("answer", self.clock.monotonic_ns() - begin)
         self.measures.answered(answer.kind)
         return answer
+
+    def _stage(self, name: str, ns: int) -> None:
+        self.measures.stage(name, ns)
 
     def _count(self, _index: int, entry: GateEntry) -> None:
         self.measures.recorded(str(entry.__struct_config__.tag))

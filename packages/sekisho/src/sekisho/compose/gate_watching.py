@@ -7,7 +7,7 @@ Projections of what the gate has anyway; nothing here decides, and nothing waits
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from sekisho.adapters.json_log import Teller
 from sekisho.adapters.rates.several import SeveralFeeds
@@ -110,6 +110,55 @@ class Condition:
             f"agent {name} is not admitted" for name in self._agents if name not in state.agents
         ]
         return found
+
+    def status(self) -> dict[str, Any]:
+        """What is so at this moment, as plain data without amounts."""
+        state, clocks, journal = self._gate.log.state, self._gate.log.clocks(), self._journal
+        lease = state.lease
+        left = 0 if lease is None else max(0, lease.deadline - clocks.monotonic)
+        return {
+            "gate": state.gate,
+            "region": state.region,
+            "environment": state.environment,
+            "missing": self.missing(),
+            "connected": self._connected(),
+            "lease_left_ms": left * 1000 // NS,
+            "agents": [
+                {
+                    "agent": name,
+                    "status": held.status,
+                    "latches": sorted(held.latches),
+                    "shutdown": held.shutdown,
+                    "phase": "live" if held.baseline_sha256 else "baseline",
+                    "working": len(held.working),
+                }
+                for name, held in sorted(state.agents.items())
+            ],
+            "venues": [
+                {"venue": name, "reconciled": known.reconciled, "incident": known.incident}
+                for name, known in (
+                    (name, state.outside.standing(name)) for name in self._gate.venues
+                )
+            ],
+            "feeds": [
+                {
+                    "source": feed.name,
+                    "silent": feed.silent,
+                    "faults": feed.faults,
+                    "heard_ms": -1
+                    if feed.last_heard_ns is None
+                    else (clocks.monotonic - feed.last_heard_ns) * 1000 // NS,
+                }
+                for feed in self._feeds.states()
+            ],
+            "log": {
+                "origin": journal.origin,
+                "entries": journal.size,
+                "durable": journal.durable_size,
+                "published": journal.published_size,
+            },
+            "unreported": sorted(self._gate.local.unreported.values()),
+        }
 
     def readings(self) -> dict[str, float | Mapping[str, float]]:
         """Gauges; see ``adapters.metrics.GAUGES``."""

@@ -14,7 +14,7 @@ import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
@@ -33,7 +33,7 @@ from sekisho.core.errors import (
 )
 from sekisho.core.events import PolicyRegistered, decode_authority_entry
 from sekisho.core.governance.document import Registration, notes_of
-from sekisho.core.governance.policy import policy_from_canonical
+from sekisho.core.governance.policy import Policy, policy_from_canonical
 from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.shape import AppliedDefault
 from sekisho.core.identity.oids import Arc
@@ -60,6 +60,14 @@ class Surroundings:
     clock: Clock = field(default_factory=SystemClock)
     entropy: Entropy = field(default_factory=SystemEntropy)
     notifiers: tuple[Notifier, ...] = ()
+
+
+class TrustedCertificates(NamedTuple):
+    """Whom a gate believes, DER."""
+
+    root: bytes
+    issuing: bytes
+    responder: bytes
 
 
 def system_clock() -> Clock:
@@ -227,6 +235,27 @@ class Home:
         ):
             await self._authority.certify_log(origin, self.signer(name).public_key)
         return self._authority
+
+    async def certify_log(self, origin: str, public_key: bytes) -> TrustedCertificates:
+        """Have the key (DER) of a gate's log certified. Raises as ``Authority.certify_log``."""
+        await self.authority.certify_log(origin, public_key)
+        state = self.authority.state
+        return TrustedCertificates(
+            state.root_certificate, state.issuing_certificate, state.responder_certificate
+        )
+
+    async def policy_of(self, agent: str) -> tuple[Policy, str]:
+        """The policy of an agent's newest certificate, and the gate that has the agent, or "".
+
+        Raises:
+            NotAuthorised: the agent has no certificate of this authority.
+        """
+        state = self.authority.state
+        if agent not in state.agents:
+            raise NotAuthorised(f"{agent[:64]!r} has no certificate of this authority", "--agent")
+        held = state.assigned.get(agent)
+        registration = self.registration(state.agents[agent][-1].policy_sha256)
+        return registration.policy, "" if held is None else held.gate
 
     def signer(self, name: str) -> Signer:
         """One of the home's own keys."""

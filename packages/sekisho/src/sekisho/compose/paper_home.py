@@ -18,6 +18,8 @@ FILE = "venue.toml"
 CREDENTIAL = "gate.token"
 """The gate's credential for the venue: the gate's ``credential_file``."""
 DIGEST = "gate.sha256"
+SOCKET = "venue.sock"
+"""Where it listens in its folder."""
 NEEDED = ("root.pem", "issuing.pem")
 
 
@@ -49,7 +51,7 @@ def venue_of_home(home: Path) -> Path:
         "# The paper venue of this home (docs/reference/paper-venue.md).",
         f'name = "{config.venue}"',
         f'environment = "{config.environment}"',
-        'listen = ["unix:venue.sock"]',
+        f'listen = ["unix:{SOCKET}"]',
         'root = "../root.pem"',
         'issuing = "../issuing.pem"',
         f'oid_arc = "{config.oid_arc}"',

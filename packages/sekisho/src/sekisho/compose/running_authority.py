@@ -9,11 +9,11 @@ somebody has it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from sekisho.adapters.authority.http_link import HttpLink
 from sekisho.adapters.signers.opening import read_passphrase
-from sekisho.compose.home import Surroundings
+from sekisho.compose.home import Surroundings, TrustedCertificates
 from sekisho.config import read_config
 from sekisho.core.encoding import b64, sha256_hex, unb64
 from sekisho.core.errors import MalformedInput, OutcomeUnknown, Unavailable, VerificationFailed
@@ -38,14 +38,6 @@ ACT_WAIT_S = 20.0
 """An act waits five seconds for gates, and as long for each of its other steps."""
 
 _T = TypeVar("_T")
-
-
-class TrustedCertificates(NamedTuple):
-    """Whom a gate believes, DER."""
-
-    root: bytes
-    issuing: bytes
-    responder: bytes
 
 
 class RunningAuthority:

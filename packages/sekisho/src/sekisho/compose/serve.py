@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sekisho.adapters.web.listening import Listener, Tls
 from sekisho.adapters.web.peers import peer_in, subject_uris
 from sekisho.adapters.web.serving import Bounds, Serving, serve
+from sekisho.compose.enrolling import gate_of_origin
 from sekisho.compose.home import Home, Surroundings
 from sekisho.config import Config, ListenSettings
 from sekisho.core.identity.reading import pem
@@ -31,12 +32,20 @@ CERTIFICATES = "certificates"
 
 
 class ConnectionCallers:
-    """Who a connection is, by the settings of the home: a user id or a certificate's URI."""
+    """Who a connection is, by the settings of the home: a user id or a certificate's URI.
 
-    def __init__(self, config: Config) -> None:
+    Without ``[serve.gates]`` the authority's own user may come as any gate that was enrolled here:
+    whoever is that user can read this home's keys anyway.
+    """
+
+    def __init__(self, config: Config, origins: Callable[[], Iterable[str]] = tuple) -> None:
+        """``origins``: names of the logs whose keys the authority certified."""
         self._own = os.getuid()
-        gates: Mapping[str, int | str] = config.serve.gates or {config.gate: "own"}
-        self._gates = {name: self._own if who == "own" else who for name, who in gates.items()}
+        self._gates = {
+            name: self._own if who == "own" else who for name, who in config.serve.gates.items()
+        }
+        self._config = config
+        self._origins = origins
 
     def gates(self, scope: Mapping[str, Any]) -> frozenset[str]:
         """Gates in whose name this connection may ask; none where nothing is known of it."""
@@ -44,7 +53,14 @@ class ConnectionCallers:
         who: set[int | str] = set() if peer.uid is None else {peer.uid}
         if peer.certificate is not None:
             who |= set(subject_uris(peer.certificate))
+        if not self._gates:
+            return self._enrolled() if self._own in who else frozenset()
         return frozenset(name for name, known in self._gates.items() if known in who)
+
+    def _enrolled(self) -> frozenset[str]:
+        """The home's own gate, and each whose log key is certified under a name made for it."""
+        origins = {one for one in self._origins() if one != self._config.authority_origin}
+        return frozenset({self._config.gate, *map(gate_of_origin, origins)} - {""})
 
     def owner(self, scope: Mapping[str, Any]) -> bool:
         """Whether this is the user under whom the authority itself runs."""
@@ -90,7 +106,8 @@ class ServedAuthority:
 
             gates = RemoteGates(home.authority, clock, entropy)
             desk = PeopleDesk(home.authority, home.registration, issue)
-            app = make_app(home.authority, gates, desk, ConnectionCallers(home.config))
+            callers = ConnectionCallers(home.config, lambda: home.authority.state.log_keys)
+            app = make_app(home.authority, gates, desk, callers)
             listeners = [listener(path, one) for one in home.config.serve.listen]
             serving = await serve(app, listeners, Bounds())
         except BaseException:

@@ -127,6 +127,10 @@ class AuthorityClient:
             return None
         return _answer(_body(status, data), BaselineLock)
 
+    async def look_up(self, agent: str) -> wire.AgentSheet:
+        """Epoch, gate and open incident of an agent. Raises NotAuthorised, Unavailable."""
+        return _answer(await self._call("GET", f"agents/{agent}"), wire.AgentSheet)
+
     async def fetch_roster(self) -> Roster:
         """The roster in force, which :attr:`roster` answers from now on. Raises Unavailable."""
         self._roster = _answer(await self._call("GET", "roster"), Roster)

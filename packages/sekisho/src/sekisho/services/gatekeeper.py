@@ -179,6 +179,9 @@ class Gatekeeper:
             except (Unavailable, OutcomeUnknown, VerificationFailed, KeyError) as error:
                 return await self._withdraw(agent, index, f"not signed: {error}"[:200])
             stopped = self._stopped(held, index, entry)
+            if not stopped and self.log.clocks().now >= parse_instant(permit.expires_at):
+                # The key took its time. Not every venue looks at a permit's end.
+                stopped = "permit_expired"
             if stopped:
                 return await self._withdraw(agent, index, f"{stopped}; signature destroyed")
             jws = permits.assemble(message, signature)

@@ -42,6 +42,7 @@ class Journal:
         log_key: the key that verifies the log's checkpoints; its name is the origin.
         durable_size: number of entries known to be on stable storage.
         failed: why the journal takes and acknowledges nothing more; None while it works.
+        flush_took: told of each batch how many ns it took to be durable.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Journal:
         segment_bytes_max: int,
     ) -> None:
         self.failed: Exception | None = None
+        self.flush_took: Callable[[int], None] = lambda _ns: None
         self.durable_size = recovered.sequence.size
         self._disk = disk
         self._clock = clock
@@ -293,7 +295,9 @@ class Journal:
         """Write and sync batch after batch until nothing waits."""
         try:
             while self.durable_size < self.size and self.failed is None:
+                begin = self._clock.monotonic_ns()
                 await self._flush_batch(self.durable_size, self.size)
+                self.flush_took(self._clock.monotonic_ns() - begin)
                 self._note_durable()
                 self._wake()
         except asyncio.CancelledError:

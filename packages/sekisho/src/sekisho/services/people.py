@@ -64,7 +64,7 @@ def sign_approval(
 def sign_command(
     signer: Signer,
     act: str,
-    agent: str,
+    agent: str | Reach,
     authority: CommandedAuthority,
     seat: str,
     reason_code: str,
@@ -81,6 +81,8 @@ def sign_command(
 ) -> SignedCommand:
     """One person's signed command about one agent, for the roster and epoch of ``authority``.
 
+    ``agent`` may be a :class:`Reach` where the act is for more than one.
+
     Raises:
         MalformedInput: the command is not well made; nothing was signed.
     """
@@ -91,8 +93,9 @@ def sign_command(
         roster_sha256=roster_sha256(authority.roster),
         nonce=nonce,
         commanded_at=format_instant(now_ns),
-        agent=agent,
-        epoch=authority.state.agent_epoch(agent) if act in WIDENING else UNSET,
+        agent=agent if isinstance(agent, str) else UNSET,
+        scope=UNSET if isinstance(agent, str) else agent,
+        epoch=_epoch(act, agent, authority),
         latch=cast("CommandLatch | UnsetType", latch),
         incident=incident,
         disposition=cast("Disposition | UnsetType", disposition),
@@ -104,6 +107,12 @@ def sign_command(
     return SignedCommand(
         command=command, signature=b64(signer.sign_blocking(command_message(command)))
     )
+
+
+def _epoch(act: str, agent: str | Reach, authority: CommandedAuthority) -> int | UnsetType:
+    if act not in WIDENING:
+        return UNSET
+    return authority.state.agent_epoch(agent) if isinstance(agent, str) else 0
 
 
 def sign_venue_rearm(

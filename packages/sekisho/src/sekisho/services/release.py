@@ -173,14 +173,27 @@ class Release:
             if port is None:
                 raise Unavailable(f"no connection to {venue}")
             reports = await self._answer(
-                port.cancel(agent, name), late=lambda said: self.take(venue, said)
+                port.cancel(agent, name),
+                late=lambda said: self.take(venue, self._believed(agent, name, said)),
             )
         except (OutcomeUnknown, Unavailable) as error:
             if recording:
                 self._unresolved(agent, name, "cancel", str(error))
             return
         if recording:
-            self.take(venue, reports)
+            self.take(venue, self._believed(agent, name, reports))
+
+    def _believed(
+        self, agent: str, name: str, reports: tuple[VenueReport, ...]
+    ) -> tuple[VenueReport, ...]:
+        """The answer to a cancel, without what no venue can know yet: that an order never arrives
+        whose permit is still good.
+        """
+        held = self._log.state.agents.get(agent)
+        order = None if held is None else held.find(name)
+        if order is None or self._expired(agent, order):
+            return reports
+        return tuple(one for one in reports if one.exec_type != "not_found")
 
     async def open_orders(self, agent: str) -> set[str]:
         """What the venues say can still be executed for this agent.

@@ -28,9 +28,9 @@ REPORTED_MAX = 500
 class StopOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a stop achieved at this gate.
 
-    ``stopped_at`` is an instant by the gate's clock. ``last_permit`` is the index of the last permit
-    of the agent before the stop, -1 if none.
-    ``recorded`` is false when the gate's log could not be written: the stop holds all the same.
+    ``stopped_at`` is an instant by the gate's clock; ``last_permit`` the index of the last permit
+    of the agent before the stop, -1 if none. ``recorded`` is false when the gate's log could not be
+    written: the stop holds all the same.
     """
 
     gate: str

@@ -130,6 +130,7 @@ def _bind_unix(path: Path, listener: Listener) -> socket.socket:
         raise ConfigurationInvalid(
             f"{path}: the path of a socket has at most {_PATH_MAX} bytes", str(path)
         )
+    _check_folder(path.parent)
     _remove_dead(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
@@ -146,6 +147,22 @@ def _bind_unix(path: Path, listener: Listener) -> socket.socket:
     finally:
         os.umask(mask)
     return bound
+
+
+def _check_folder(folder: Path) -> None:
+    """Nobody else may put a socket of theirs in the place of ours."""
+    try:
+        mode = folder.stat().st_mode
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{folder}: cannot be looked at ({error.strerror})", str(folder), "make the folder"
+        ) from error
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise ConfigurationInvalid(
+            f"{folder}: everybody can write there, and so replace the socket",
+            str(folder),
+            f"chmod o-w {folder}",
+        )
 
 
 def _remove_dead(path: Path) -> None:

@@ -125,7 +125,7 @@ def _admitted(state: GateState, _index: int, at: int, entry: AgentAdmitted) -> N
         agent = state.agents[entry.agent] = AgentState(entry.agent, limits.day(at), state.seen_in)
     agent.admit(entry, limits)
     agent.roll(at)
-    state.outside.admitted(state)
+    state.outside.admitted(state.agents)
 
 
 def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None:
@@ -186,7 +186,7 @@ def _executed(state: GateState, index: int, at: int, entry: Execution) -> None:
         state.outside.strange.add(seen)
         factor = reports.of_stranger(entry)
     if factor:
-        state.outside.broken(state, index, entry.venue, entry.agent, factor)
+        state.outside.broken(index, entry.venue, agent, factor)
 
 
 def _unresolved(state: GateState, _index: int, _at: int, entry: OutcomeUnresolved) -> None:
@@ -250,6 +250,10 @@ def _crossed(state: GateState, index: int, _at: int, entry: IncidentOpened) -> N
         agent.status = "hold"
 
 
+def _told_of_outside(state: GateState, index: int, _at: int, entry: venues.Told) -> None:
+    state.outside.apply(index, entry, state.agents)
+
+
 def _nothing(
     _state: GateState,
     _index: int,
@@ -281,11 +285,11 @@ _EFFECTS: dict[type, Any] = {
     BaselineAdopted: _adopted,
     IncidentOpened: _crossed,
     AccumulationRestarted: _nothing,
-    VenueReconciled: venues.reconciled,
-    VenueLost: venues.lost,
-    RestingUnknown: venues.resting,
-    VenueRearmed: venues.rearmed,
-    ClockObserved: venues.observed,
+    VenueReconciled: _told_of_outside,
+    VenueLost: _told_of_outside,
+    RestingUnknown: _told_of_outside,
+    VenueRearmed: _told_of_outside,
+    ClockObserved: _told_of_outside,
     ShutdownOrdered: _shut_down,
     LocalStop: _stopped,
     CommandRefused: _nothing,

@@ -9,7 +9,8 @@ says; here a break becomes the latch of its venue.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,11 +22,10 @@ from sekisho.core.events import (
     VenueRearmed,
     VenueReconciled,
 )
+from sekisho.core.gate.agent import AgentState
 from sekisho.core.terms import NS
 
-if TYPE_CHECKING:
-    from sekisho.core.gate.state import GateState
-
+Told = VenueReconciled | VenueLost | RestingUnknown | VenueRearmed | ClockObserved
 RESTING_UNKNOWN = "resting_unknown"
 """The factor of a break that the venue's list of open orders shows."""
 
@@ -100,53 +100,45 @@ class Outside:
         for venue in self.venues.values():
             venue.reconciled = False
 
-    def admitted(self, state: GateState) -> None:
+    def admitted(self, agents: Mapping[str, AgentState]) -> None:
         """An agent was admitted, or its policy changed."""
         self.clock_max_ns = min(
             agent.limits.terms.risk_controls.clock_difference_max_s * NS
-            for agent in state.agents.values()
+            for agent in agents.values()
         )
 
-    def broken(self, state: GateState, index: int, venue: str, agent: str, factor: str) -> None:
-        """An entry shows what no permit covers. A venue that is latched is not latched again."""
+    def broken(self, index: int, venue: str, held: AgentState | None, factor: str) -> None:
+        """An entry shows what no permit covers. A venue that is latched is not latched again.
+
+        ``held``: the agent that it names, None where that is not one of this gate.
+        """
         if self.standing(venue).incident:
             return
-        held = state.agents.get(agent)
         if held is None:
             self.due = Break(index, venue, "", "", factor)
         else:
-            self.due = Break(index, venue, agent, held.certificate_sha256, factor)
+            self.due = Break(index, venue, held.agent, held.certificate_sha256, factor)
 
     def latch(self, entry: IncidentOpened) -> None:
         """The incident of a break: the venue is latched from here on."""
         self.venues.setdefault(entry.observed, VenueStanding()).incident = entry.incident
         self.due = None
 
-
-def reconciled(state: GateState, _index: int, _at: int, entry: VenueReconciled) -> None:
-    """The venue was read."""
-    state.outside.venues.setdefault(entry.venue, VenueStanding()).reconciled = True
-
-
-def lost(state: GateState, _index: int, _at: int, entry: VenueLost) -> None:
-    """The venue could not be read for too long."""
-    state.outside.venues.setdefault(entry.venue, VenueStanding()).reconciled = False
-
-
-def resting(state: GateState, index: int, _at: int, entry: RestingUnknown) -> None:
-    """The venue lists what is no working order here."""
-    held = state.agents.get(entry.agent)
-    if held is None or held.find(entry.client_order_id) is None:
-        state.outside.broken(state, index, entry.venue, entry.agent, RESTING_UNKNOWN)
-
-
-def rearmed(state: GateState, _index: int, _at: int, entry: VenueRearmed) -> None:
-    """Named people took the latch off that this incident had set."""
-    held = state.outside.venues.get(entry.venue)
-    if held is not None and held.incident == entry.incident:
-        held.incident = ""
-
-
-def observed(state: GateState, _index: int, _at: int, entry: ClockObserved) -> None:
-    """The clock was compared."""
-    state.outside.clock = ClockStanding(int(entry.authority_difference_ns), int(entry.step_ns))
+    def apply(self, index: int, entry: Told, agents: Mapping[str, AgentState]) -> None:
+        """Take an entry about venues or the clock."""
+        match entry:
+            case VenueReconciled():
+                self.venues.setdefault(entry.venue, VenueStanding()).reconciled = True
+            case VenueLost():
+                self.venues.setdefault(entry.venue, VenueStanding()).reconciled = False
+            case RestingUnknown():
+                held = agents.get(entry.agent)
+                if held is None or held.find(entry.client_order_id) is None:
+                    self.broken(index, entry.venue, held, RESTING_UNKNOWN)
+            case VenueRearmed():
+                standing = self.venues.get(entry.venue)
+                if standing is not None and standing.incident == entry.incident:
+                    standing.incident = ""
+            case ClockObserved():
+                step = int(entry.step_ns)
+                self.clock = ClockStanding(int(entry.authority_difference_ns), step)

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Authority, gate and venue as processes that are frozen, killed, moved and ended in good order.
+
+What a bot is told is compared with what the venue lists and what the gate's log holds: the word of
+the process under test is not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from sekisho.compose import OPERATOR_SEAT
+from sekisho.core.encoding import canonical
+from sekisho.core.events import (
+    Decision,
+    GateEntry,
+    GateOpened,
+    LeaseHeld,
+    PermitSigned,
+    VenueReconciled,
+)
+from sekisho_client import Permitted, PossiblyIssued, Refused, Unavailable, Unknown
+from tests.processes import (
+    LEASE_S,
+    World,
+    assert_each_permit_recorded,
+    decisions,
+    new_order,
+    pause,
+    venue_took,
+    world,
+)
+
+# The connection layer of the client leaves a socket that was refused to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def running() -> Iterator[World]:
+    """An authority, a venue and a gate that permits."""
+    with world() as made:
+        made.start_all()
+        yield made
+
+
+@pytest.fixture
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """Where a bot waits for an answer while the test goes on."""
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+def ask(here: World, name: str, gate: str = "gate-a", **changes: Any) -> Any:
+    """One attempt on a connection of its own; its answer."""
+    with here.client(gate) as bot:
+        return bot.orders.submit(canonical(new_order(name, **changes)))
+
+
+def answered(here: World, name: str, gate: str = "gate-a") -> Any:
+    """The same order again and again until its fate is told, as a bot must."""
+    return here.wait_for(
+        lambda: (
+            None if isinstance(found := ask(here, name, gate), Unknown | Unavailable) else found
+        ),
+        f"an answer about {name}",
+    )
+
+
+def permitted_again(here: World, prefix: str, gate: str = "gate-a") -> None:
+    """New orders until one is permitted."""
+    numbers = iter(range(1000))
+    here.wait_for(
+        lambda: isinstance(ask(here, f"{prefix}-{next(numbers)}", gate), Permitted),
+        f"an order to be permitted by {gate}",
+    )
+
+
+def state_of(here: World, name: str) -> str:
+    """What the gate says of an order."""
+    with here.client() as bot:
+        found = bot.orders.get(name)
+        return "" if found is None or isinstance(found, Unavailable) else found.order_state
+
+
+def resolved(here: World, name: str) -> str:
+    """Wait until the gate knows what became of an order; its state, which is what the venue says."""
+    state = here.wait_for(
+        lambda: found if (found := state_of(here, name)) in {"open", "closed"} else None,
+        f"{name} to be resolved",
+    )
+    assert (state == "open") == (name in venue_took(here).values()), state
+    return state
+
+
+def codes(answer: Any) -> list[str]:
+    """Reasons of a refusal."""
+    assert isinstance(answer, Refused), answer
+    return [one.code for one in answer.reasons]
+
+
+def in_flight(here: World, aside: ThreadPoolExecutor, name: str) -> Future[Any]:
+    """An order that the frozen venue has in its socket and has not answered."""
+    here.freeze("venue")
+    answer = aside.submit(ask, here, name)
+    here.wait_for(lambda: state_of(here, name) == "signed", f"{name} to leave the gate")
+    return answer
+
+
+def lives(entries: list[GateEntry]) -> list[list[GateEntry]]:
+    """The log cut at each start of the gate."""
+    starts = [at for at, one in enumerate(entries) if isinstance(one, GateOpened)]
+    return [entries[a:b] for a, b in zip(starts, [*starts[1:], len(entries)], strict=True)]
+
+
+def position(entries: list[GateEntry], kind: type[Any], **fields: Any) -> int:
+    """Where the first entry of this kind is."""
+    return next(
+        at
+        for at, one in enumerate(entries)
+        if isinstance(one, kind) and all(getattr(one, k) == v for k, v in fields.items())
+    )
+
+
+def test_gate_killed_with_an_order_at_the_venue_sends_nothing_twice(
+    running: World, aside: ThreadPoolExecutor
+) -> None:
+    """Started again it reconciles before it permits, and what was under way is resolved."""
+    assert "open" == ask(running, "before").order_state
+    answer = in_flight(running, aside, "under-way")
+    running.kill("gate-a")
+    assert isinstance(answer.result(), Unknown)
+    running.thaw("venue")
+    running.start_gate()
+    assert isinstance(answered(running, "under-way"), Permitted | PossiblyIssued)
+    resolved(running, "under-way")
+    permitted_again(running, "after")
+    assert "open" == state_of(running, "before")
+    assert 0 == running.end("gate-a")
+    assert "before" in venue_took(running).values()
+    assert_each_permit_recorded(running)
+    second = lives(running.ledger())[1]
+    first_permit = position(second, Decision, verdict="permitted")
+    assert position(second, VenueReconciled) < first_permit
+
+
+def test_gate_killed_in_a_burst_loses_and_repeats_nothing(
+    running: World, aside: ThreadPoolExecutor
+) -> None:
+    """Killed at any moment of forty orders: each is executed once, and its bot learns of it."""
+    names = [f"burst-{number:02d}" for number in range(40)]
+    told = aside.submit(lambda: [answered(running, name) for name in names])
+    running.wait_for(lambda: len(venue_took(running)) > 5, "a few orders at the venue")
+    running.kill("gate-a")
+    running.start_gate()
+    kinds = {type(one) for one in told.result()}
+    # An order that came before the new lease is refused for good; none is in doubt.
+    assert kinds <= {Permitted, PossiblyIssued, Refused}
+    running.wait_for(
+        lambda: not {state_of(running, name) for name in names} & {"unknown", "signed"},
+        "every order to be resolved",
+    )
+    assert 0 == running.end("gate-a")
+    assert_each_permit_recorded(running)
+    entries = running.ledger()
+    assert set(decisions(entries)) == set(names)
+    assert set(venue_took(running).values()) <= set(decisions(entries, "permitted"))
+    for one in lives(entries):
+        permits = [at for at, entry in enumerate(one) if isinstance(entry, PermitSigned)]
+        assert all(position(one, VenueReconciled) < at for at in permits)
+
+
+def test_authority_frozen_ends_permits_with_the_lease_and_they_return(running: World) -> None:
+    """Frozen or killed: permits until the lease's end, then none, until the authority is back."""
+    permitted_again(running, "early")
+    running.freeze("authority")
+    assert isinstance(ask(running, "within"), Permitted)
+    names = iter(range(10_000))
+    running.wait_for(
+        lambda: isinstance(ask(running, f"late-{next(names)}"), Refused), "the lease to end"
+    )
+    assert ["lease_expired"] == codes(ask(running, "lapsed"))
+    running.thaw("authority")
+    permitted_again(running, "back")
+    running.kill("authority")
+    running.wait_for(
+        lambda: isinstance(ask(running, f"dark-{next(names)}"), Refused), "the lease to end again"
+    )
+    running.start_authority()
+    permitted_again(running, "again")
+    assert 0 == running.end("gate-a")
+    # Each permit ends within the lease under which it was signed: judged from the log.
+    assert_each_permit_recorded(running)
+
+
+def test_gate_frozen_across_its_lease_signs_nothing_before_a_new_one(
+    running: World, aside: ThreadPoolExecutor
+) -> None:
+    """An order that waited in the frozen gate's socket is refused when it wakes."""
+    permitted_again(running, "early")
+    running.freeze("gate-a")
+    running.freeze("authority")
+    answer = aside.submit(ask, running, "waited")
+    pause(LEASE_S + 0.5)
+    running.thaw("gate-a")
+    assert "lease_expired" in codes(answer.result())
+    running.thaw("authority")
+    permitted_again(running, "back")
+    assert 0 == running.end("gate-a")
+    entries = running.ledger()
+    assert "waited" not in venue_took(running).values()
+    refused = position(entries, Decision, verdict="refused")
+    later = entries[refused:]
+    assert position(later, LeaseHeld) < position(later, PermitSigned)
+    assert_each_permit_recorded(running)
+
+
+def test_second_gate_gets_the_agent_by_an_operator_and_the_first_signs_no_more(
+    running: World,
+) -> None:
+    """It is refused until assigned; the frozen gate wakes, signs nothing, and cancels its rest."""
+    assert "open" == ask(running, "rests").order_state
+    running.start_gate("gate-b")
+    assert {"agent_not_active"} <= set(codes(ask(running, "early", "gate-b")))
+    running.freeze("gate-a")
+    code, said = running.people("assign", OPERATOR_SEAT, gate="gate-b")
+    assert (1, True) == (code, "gate gate-a did not answer" in said), said
+    assert "NOT COMPLETE" in said
+    permitted_again(running, "moved", "gate-b")
+    running.thaw("gate-a")
+    assert "certificate_held" in codes(
+        running.wait_for(
+            lambda: found if isinstance(found := ask(running, "old"), Refused) else None,
+            "the first gate to answer",
+        )
+    )
+    running.wait_for(
+        lambda: "rests" in dict(running.venue_told("cancelled")), "what rested to be cancelled"
+    )
+    permitted_again(running, "still", "gate-b")
+    assert [0, 0] == [running.end("gate-a"), running.end("gate-b")]
+    assert ["rests"] == list(decisions(running.ledger("gate-a"), "permitted"))
+    assert_each_permit_recorded(running, "gate-a", "gate-b")
+
+
+def test_venue_frozen_leaves_an_order_unknown_until_it_answers(
+    running: World, aside: ThreadPoolExecutor
+) -> None:
+    """The bot is told that it is unknown; asked again it is not sent again; then it is resolved."""
+    answer = in_flight(running, aside, "slow")
+    told = answer.result()
+    assert (Permitted, "unknown") == (type(told), told.order_state)
+    assert "unknown" == ask(running, "slow").order_state
+    running.thaw("venue")
+    # Its permit ended while the venue was frozen: it may not be taken any more.
+    assert "closed" == resolved(running, "slow")
+    assert 0 == running.end("gate-a")
+    assert_each_permit_recorded(running)
+
+
+def test_venue_killed_comes_back_without_its_book_and_gets_nothing_twice(
+    running: World, aside: ThreadPoolExecutor
+) -> None:
+    """What rested there is gone by its own log; what was under way is not sent to it again."""
+    assert "open" == ask(running, "rests").order_state
+    answer = in_flight(running, aside, "lost")
+    running.kill("venue")
+    assert "unknown" == answer.result().order_state
+    # Its book is gone: orders are refused, or it is asked in vain, until it is there again.
+    running.start_venue()
+    permitted_again(running, "back")
+    assert "unknown" == ask(running, "lost").order_state
+    assert 0 == running.end("gate-a")
+    assert [("rests", "venue_restarted")] == running.venue_told("cancelled")
+    assert "lost" not in venue_took(running).values()
+    assert_each_permit_recorded(running)
+
+
+def test_gate_drained_lets_its_order_end_and_takes_no_other(
+    running: World, aside: ThreadPoolExecutor
+) -> None:
+    """SIGTERM with an order at a slow venue: its bot is answered, then the process ends with 0."""
+    answer = in_flight(running, aside, "last")
+    running.running["gate-a"].terminate()
+    running.heard("gate-a", '"draining"')
+    assert isinstance(ask(running, "too-late"), Unavailable)
+    told = answer.result()
+    assert (Permitted, "unknown") == (type(told), told.order_state)
+    assert 0 == running.running.pop("gate-a").wait(30)
+    running.thaw("venue")
+    running.start_gate()
+    assert "closed" == resolved(running, "last")
+    assert 0 == running.end("gate-a")
+    assert_each_permit_recorded(running)
