@@ -124,10 +124,10 @@ class Watching:
         found.wrap(log.journal, "append", "hash three leaves, tree")
         found.wrap(log, "record", "fold three entries")
         found.wrap(keeper, "_permit", "build the permit")
-        for signer in self.process.gate._signers.values():  # noqa: SLF001 - instrumented here
-            found.wrap(signer, "sign_blocking", "sign")
         found.wrap(keeper, "_check_own", "verify our signature")
         found.wrap(keeper, "_stopped", "stopped? twice")
+        for signer in keeper._signers.values():  # noqa: SLF001 - instrumented here
+            self._time(signer, "sign", "sign")
         self._time(log, "durable", "wait until durable")
         self._time(keeper.release, "submit", "release to the venue")
         self._time(keeper, "submit", "gatekeeper")

@@ -270,9 +270,10 @@ def stages(gate: Path, own: Way, seconds: float) -> None:
     row("  sockets, server, event loop", mean - each["http"])
     row("  HTTP: routing, who asks, body, answer", each["http"] - each["gatekeeper"])
     row("  wait until the decision is durable", each["wait until durable"])
+    own_time["sign"] = wall["sign"]
     for name, spent in sorted(own_time.items(), key=lambda item: -item[1]):
         row(f"  {name}", spent / count * 1000)
-    rest = each["gatekeeper"] - each["wait until durable"] - inner
+    rest = each["gatekeeper"] - each["wait until durable"] - each["sign"] - inner
     row("  rest of the gatekeeper, other orders' turns", rest)
 
 

@@ -19,6 +19,7 @@ from tests.faults.telling import told
 from tests.faults.wiring import Makings
 from tests.faults.world import FaultWorld
 from tests.simulation.faults import DEATHS
+from tests.simulation.people import BOTH, COMPLIANCE
 from tests.simulation.records import Ask
 from tests.simulation.steps import body_of
 
@@ -169,11 +170,26 @@ class _Story:
         world.die(DEATHS[1])
         world.run(0)
         world.open()
-        back = self._comes_back("anew", EVERY_S * 8)
-        if back and cell.row.returns == "people":
-            cell.find("returns", "starting anew lifted what people have to lift")
-        if not back and cell.row.returns == "restart":
+        back = self._comes_back("anew", EVERY_S * 4)
+        if cell.row.returns == "people":
+            if back:
+                cell.find("returns", "starting anew lifted what people have to lift")
+            self._people()
+        elif not back:
             cell.find("returns", f"it did not come back when it was started anew: {cell.why}")
+
+    def _people(self) -> None:
+        """One person alone changes nothing; two take the latch off, when the venue is in order."""
+        world, cell = self._world, self._cell
+        world.rearm_venue((COMPLIANCE,))
+        if self._comes_back("alone", EVERY_S * 2):
+            cell.find("returns", "one person alone took the latch off")
+        world.clear_venue()
+        world.run(CONTRADICTED_S)
+        world.rearm_venue(BOTH)
+        world.run(EVERY_S)
+        if not self._comes_back("rearmed", EVERY_S * 4):
+            cell.find("returns", f"it did not come back when two people re-armed it: {cell.why}")
 
     def _comes_back(self, name: str, within_s: float) -> bool:
         world, cell = self._world, self._cell

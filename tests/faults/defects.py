@@ -10,20 +10,22 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sekisho.core.events import Decision
+from sekisho.core.events import Decision, VenueRearmed
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.decide import decide
 from sekisho.core.gate.order import CancelOrder, Order
 from sekisho.core.gate.working import WorkingOrder
+from sekisho.core.governance.commands import SignedCommand, signed_command_text
 from sekisho.core.terms import Code
 from sekisho.services.gatekeeper import Answer, Gatekeeper
+from sekisho.services.governing import Governing
 from sekisho.services.leasing import Leasing
 from sekisho.services.release import Release
 from sekisho.services.venuewatch import VenueWatch
 from tests.faults.cell import Phase
 from tests.faults.judging import RECORD, RETURNS, SCOPE, TOLD, TWICE
 from tests.faults.wiring import Makings
-from tests.simulation.bugs import IgnoresSyncError, SignsBeforeFlush
+from tests.simulation.bugs import AcknowledgesBeforeSync, SignsBeforeFlush
 
 
 class TakesAnySignature(Gatekeeper):
@@ -89,6 +91,21 @@ class LiftsAtStart(VenueWatch):
         self._log.state.outside.standing(venue).incident = ""
 
 
+class LiftsForOne(Governing):
+    """Who is at the console may take the latch off."""
+
+    async def rearm(self, signed: tuple[SignedCommand, ...]) -> int:
+        command = signed[0].command
+        entry = VenueRearmed(
+            at=self._log.at(),
+            venue="PAPER",
+            incident=str(command.incident),
+            seats=tuple(one.command.seat for one in signed),
+            commands=tuple(signed_command_text(one) for one in signed),
+        )
+        return self._log.record(entry)
+
+
 class AsksOnce(Leasing):
     """An authority that did not answer is not asked again."""
 
@@ -115,15 +132,13 @@ DEFECTS: dict[str, Defect] = {
     "signs-before-recording": Defect(
         _made(keeper=SignsBeforeFlush), RECORD, "journal: fsync error, lost", "before"
     ),
-    "ignores-the-failed-flush": Defect(
-        _made(journal=IgnoresSyncError), RECORD, "journal: fsync error, lost", "flush"
+    "acknowledges-before-sync": Defect(
+        _made(journal=AcknowledgesBeforeSync), RECORD, "journal: fsync error, lost", "flush"
     ),
     "takes-any-signature": Defect(
         _made(keeper=TakesAnySignature), RECORD, "signer: wrong key", "key"
     ),
-    "skips-the-withdraw": Defect(
-        _made(keeper=SkipsTheWithdraw), SCOPE, "clock: steps back", "key"
-    ),
+    "skips-the-withdraw": Defect(_made(keeper=SkipsTheWithdraw), SCOPE, "clock: steps back", "key"),
     "overlooks-the-size": Defect(
         _made(keeper=OverlooksTheSize), SCOPE, "authority: down", "before"
     ),
@@ -134,6 +149,9 @@ DEFECTS: dict[str, Defect] = {
     "never-looks": Defect(_made(venue_watch=NeverLooks), TOLD, "venue: down", "before"),
     "lifts-at-start": Defect(
         _made(venue_watch=LiftsAtStart), RETURNS, "venue: fills above order", "after"
+    ),
+    "lifts-for-one": Defect(
+        _made(governing=LiftsForOne), RETURNS, "venue: cancels in words", "after"
     ),
     "asks-once": Defect(_made(leasing=AsksOnce), RETURNS, "authority: down", "before"),
 }

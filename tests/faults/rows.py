@@ -108,9 +108,7 @@ def _lie(text: str) -> Switch:
 
 
 def _step(seconds: int) -> Switch:
-    return Switch(
-        lambda world: world.clock.step(seconds), lambda world: world.clock.step(-seconds)
-    )
+    return Switch(lambda world: world.clock.step(seconds), lambda world: world.clock.step(-seconds))
 
 
 _LINK = ("authority.last_seen:before", "authority.lease:before")

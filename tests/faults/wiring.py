@@ -39,6 +39,7 @@ from tests.simulation.life import (
     keep_publishing,
 )
 from tests.simulation.outside import CREDENTIAL, RESPONDER, FixedKey, read_status
+from tests.unit.core.governance.samples import ROSTER
 
 if TYPE_CHECKING:
     from tests.faults.world import FaultWorld
@@ -221,6 +222,7 @@ class FaultGate:
         budget = AdmissionBudget(log, clock, lambda: world.free_percent)
         self.keeper = Intake(self.gatekeeper.submit, budget, Room())
         self.stopping = Stopping(log, self.release, clock)
+        self.governing = parts.governing(log, TimedLink(world), lambda: ROSTER)
 
     async def start(self) -> None:
         """Ask for a lease, ask the venue, then look again each second."""

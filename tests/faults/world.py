@@ -13,13 +13,18 @@ from typing import Any, cast
 
 from sekisho.adapters.simulated_rates import FaultyRates
 from sekisho.core.encoding import canonical, sha256_hex
-from sekisho.core.terms import NS
+from sekisho.core.events import IncidentOpened
+from sekisho.core.governance.commands import Command, Reach, SignedCommand, command_message
+from sekisho.core.governance.roster import roster_sha256
+from sekisho.core.terms import NS, format_instant
 from tests.faults.wiring import FaultGate, Makings, Sent, open_gate
 from tests.gate_world import POLICY
 from tests.simulation.faults import FaultPlan
 from tests.simulation.life import Gate
+from tests.simulation.people import exactly
 from tests.simulation.records import Ask
 from tests.simulation.world import World
+from tests.unit.core.governance.samples import KEYS, ROSTER
 
 ORDER_MAX = 25_000
 DAILY_MAX = 600_000
@@ -119,3 +124,32 @@ class FaultWorld(World):
     def ask(self, body: bytes, name: str) -> tuple[Ask, Task[None]]:
         self.asked_ns.setdefault(name, self.loop.now_ns)
         return super().ask(body, name)
+
+    def rearm_venue(self, seats: tuple[str, ...]) -> None:
+        """These people command that the latch of the venue be taken off."""
+        _, last = self.look().of(IncidentOpened)[-1]
+        signed = []
+        for seat in seats:
+            self.seen.nonces += 1
+            said = Command(
+                command="rearm",
+                reason_code="venue_was_asked",
+                seat=seat,
+                roster_sha256=roster_sha256(ROSTER),
+                nonce=f"{self.seen.nonces:032x}",
+                commanded_at=format_instant(self.true_clock.now_ns()),
+                scope=Reach(kind="venue", name=self.venue.name),
+                epoch=0,
+                latch="venue",
+                incident=last.incident,
+            )
+            signature = exactly(KEYS[seat], command_message(said))
+            signed.append(SignedCommand(command=said, signature=signature))
+        self.start(self._rearm(cast("Gate", self.served), tuple(signed)))
+
+    def clear_venue(self) -> None:
+        """The venue's staff take off the book what this gate's log does not know."""
+        agent = self.look().state.agents["bot"]
+        for name in self.venue.open_orders("bot"):
+            if agent.find(name) is None:
+                self.venue.cancel("bot", name)

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from sekisho.compose.running_gate import Operations
+from sekisho.compose.running_gate import operations_of
 
 
 async def show_status(config: Path) -> int:
     """Exit code 0 only when the gate may permit."""
-    operations = Operations.of(config)
+    operations = operations_of(config)
     try:
         status = await operations.ask("GET", "/v1/status")
     finally:

@@ -21,6 +21,7 @@ from sekisho.compose import (
     load_person,
     read_gate_config,
 )
+from sekisho.compose.running_gate import RunningGate
 from sekisho.core.encoding import b64
 from sekisho.core.errors import (
     ConfigurationInvalid,
@@ -116,7 +117,7 @@ async def open_to_command(path: Path, act: str) -> Home:
                 f" signed and its last permit is over within {PERMIT_SECONDS_MAX} s; then run"
                 f" {act} again, which also cancels what rests",
             ) from error
-        do = "end sekisho serve first, then run it again"
+        do = "wait until that process is done, or end sekisho serve; then run it again"
         raise StorageFailed(f"{act}: not done: {error}", error.where, do) from error
 
 
@@ -154,7 +155,7 @@ def check_gate_had(home: Home, agent: str, gate_config: Path | None) -> None:
     )
 
 
-def key_of(home: Home | RunningAuthority, seat: str, key: Path) -> Signer:
+def key_of(home: Home | RunningAuthority | RunningGate, seat: str, key: Path) -> Signer:
     """The key of a seat, from its file.
 
     Raises:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that people sign: stopping, answering an incident, re-arming, going live.
 
-Thin: each names the options and hands over. ``--seat A,B --key FILE,FILE`` is two people.
+Thin: each names the options and hands over. ``--seat A,B --key FILE,FILE`` is two people. With
+``--at gate.toml`` the command goes to that gate, whether or not its authority answers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 HOME = click.option(
     "--home", type=click.Path(path_type=Path), required=True, help="Folder of the home."
 )
+AT = click.option(
+    "--at",
+    "--gate-config",
+    "at",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="gate.toml: give it to this running gate itself.",
+)
 AGENT = click.option("--agent", required=True, help="Name of the agent.")
 
 
@@ -31,6 +39,28 @@ def signed_options(command: _F) -> _F:
     ):
         command = option(command)
     return command
+
+
+def home_or_gate(command: _F) -> _F:
+    """The options that say where a command goes: to a home, or to a gate."""
+    for option in (
+        click.option(
+            "--passphrase-file",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="With --at: what opens the key; by default the home's, else it is asked for.",
+        ),
+        AT,
+        click.option("--home", type=click.Path(path_type=Path), help="Folder of the home."),
+    ):
+        command = option(command)
+    return command
+
+
+def the_home(home: Path | None) -> Path:
+    """A home that has to be named. Raises UsageError."""
+    if home is None:
+        raise click.UsageError("name --home DIR, or --at gate.toml")
+    return home
 
 
 def people(seat: str, key: str) -> list[tuple[str, str]]:
@@ -54,6 +84,57 @@ def _act(name: str, help_text: str) -> click.Command:
         run(command_status(home, name, agent, people(seat, key), reason_code))
 
     return act
+
+
+def _stop(name: str, help_text: str) -> click.Command:
+    @click.command(name=name, help=f"{help_text} With --at also --agent all.")
+    @home_or_gate
+    @AGENT
+    @signed_options
+    def stop(
+        home: Path | None,
+        at: Path | None,
+        passphrase_file: Path | None,
+        agent: str,
+        seat: str,
+        key: str,
+        reason_code: str,
+    ) -> None:
+        from sekisho.apps import embedded, gate_people
+
+        who = people(seat, key)
+        if at is None:
+            run(embedded.command_status(the_home(home), name, agent, who, reason_code))
+        keys = gate_people.Keyring(home, passphrase_file)
+        run(gate_people.narrow(at, name, agent, who, reason_code, keys))
+
+    return stop
+
+
+@click.command()
+@home_or_gate
+@click.option("--agent", required=True, help="Name of the agent, or all.")
+@click.option("--mode", type=click.Choice(["cancel-only", "reduce-only"]), required=True)
+@signed_options
+def shutdown(
+    home: Path | None,
+    at: Path | None,
+    passphrase_file: Path | None,
+    agent: str,
+    mode: str,
+    seat: str,
+    key: str,
+    reason_code: str,
+) -> None:
+    """Leave an agent of a running gate cancels alone, or what reduces; two people re-arm it."""
+    from sekisho.apps import gate_people
+
+    if at is None:
+        raise click.UsageError("--gate-config gate.toml is wanted: it is given to the gate")
+    keys = gate_people.Keyring(home, passphrase_file)
+    said = mode.replace("-", "_")
+    who = people(seat, key)
+    run(gate_people.narrow(at, "shutdown", agent, who, reason_code, keys, mode=said))
 
 
 @click.command()
@@ -85,43 +166,79 @@ def acknowledge(
 
 
 @click.command()
-@HOME
-@AGENT
+@home_or_gate
+@click.option("--agent", default="", help="Name of the agent.")
+@click.option("--venue", default="", help="With --at and --latch venue: name of the venue.")
 @click.option(
     "--latch",
     type=click.Choice(
-        ["circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown"]
+        ["circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown", "venue"]
     ),
     required=True,
 )
 @signed_options
-def rearm(home: Path, agent: str, latch: str, seat: str, key: str, reason_code: str) -> None:
+def rearm(
+    home: Path | None,
+    at: Path | None,
+    passphrase_file: Path | None,
+    agent: str,
+    venue: str,
+    latch: str,
+    seat: str,
+    key: str,
+    reason_code: str,
+) -> None:
     """Take a latch off: two named people of different roles."""
-    from sekisho.apps import procedure
+    from sekisho.apps import gate_people, procedure
 
-    run(procedure.rearm(home, agent, latch, people(seat, key), reason_code))
+    of_venue = latch == "venue"
+    if (not venue if of_venue else not agent) or (venue if not of_venue else agent):
+        raise click.UsageError("the latch venue is of a --venue, every other one of an --agent")
+    who = people(seat, key)
+    if at is not None:
+        keys = gate_people.Keyring(home, passphrase_file)
+        run(gate_people.rearm(at, agent, venue, latch, who, reason_code, keys))
+    if of_venue:
+        raise click.UsageError("the latch of a venue is taken off --at its gate")
+    run(procedure.rearm(the_home(home), agent, latch, who, reason_code))
 
 
 @click.command(name="go-live")
-@HOME
+@home_or_gate
 @AGENT
 @click.option("--baseline", "digest", required=True, help="Digest of the baseline that was read.")
 @signed_options
-def go_live(home: Path, agent: str, digest: str, seat: str, key: str, reason_code: str) -> None:
+def go_live(
+    home: Path | None,
+    at: Path | None,
+    passphrase_file: Path | None,
+    agent: str,
+    digest: str,
+    seat: str,
+    key: str,
+    reason_code: str,
+) -> None:
     """Lock the agent's baseline: from here on its orders are compared with it."""
-    from sekisho.apps import procedure
+    from sekisho.apps import gate_people, procedure
 
-    run(procedure.go_live(home, agent, digest, people(seat, key), reason_code))
+    who = people(seat, key)
+    if at is None:
+        run(procedure.go_live(the_home(home), agent, digest, who, reason_code))
+    keys = gate_people.Keyring(home, passphrase_file)
+    run(gate_people.go_live(at, agent, digest, who, reason_code, keys))
 
 
 @click.command()
-@HOME
+@click.option("--home", type=click.Path(path_type=Path), help="Folder of the home.")
+@AT
 @AGENT
-def baseline(home: Path, agent: str) -> None:
+def baseline(home: Path | None, at: Path | None, agent: str) -> None:
     """Show what was observed of an agent, and the digest to sign; exit 1 while incomplete."""
-    from sekisho.apps import procedure
+    from sekisho.apps import gate_people, procedure
 
-    run(procedure.show_baseline(home, agent))
+    if at is None:
+        run(procedure.show_baseline(the_home(home), agent))
+    run(gate_people.show_baseline(at, agent))
 
 
 @click.command()
@@ -134,10 +251,11 @@ def incidents(home: Path) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    _act("hold", "Stop an agent until two people release it."),
+    _stop("hold", "Stop an agent until two people release it."),
     _act("release", "Lift a hold: two named people of different roles."),
     _act("revoke", "Revoke an agent's certificate for good."),
-    _act("kill", "Stop an agent, revoke all its certificates, cancel its resting orders."),
+    _stop("kill", "Stop an agent, revoke all its certificates, cancel its resting orders."),
+    shutdown,
     acknowledge,
     rearm,
     go_live,

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -20,7 +20,7 @@ def program() -> str:
     return sys.argv[0] if sys.argv[0].endswith("sekisho") else "sekisho"
 
 
-def run(work: Coroutine[Any, Any, int], loop_factory: Any = None) -> None:
+def run(work: Coroutine[Any, Any, int], loop_factory: Any = None) -> NoReturn:
     """Run it and exit with its code: 1 after a failure, 130 when interrupted.
 
     Args:

@@ -12,30 +12,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 
 from sekisho.adapters.signers.opening import read_passphrase
-from sekisho.adapters.web.outgoing import destination
+from sekisho.adapters.web.operations_link import OperationsLink
 from sekisho.adapters.web.peers import peer_in
 from sekisho.compose.gate_config import read_gate_config
 from sekisho.compose.home import Surroundings
 from sekisho.config import read_config
 from sekisho.core.encoding import canonical
-from sekisho.core.errors import (
-    MalformedInput,
-    NotAuthorised,
-    OutcomeUnknown,
-    SekishoError,
-    Unavailable,
-)
+from sekisho.core.errors import OutcomeUnknown
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.roster import Roster
 from sekisho.services.authoritywire import AgentSheet
 from sekisho.services.localcommands import LocalOutcome
-
-WAIT_S = 20.0
-"""A stop waits for what is under way, for the venue and for the authority."""
 
 
 def own_user(scope: Mapping[str, Any]) -> bool:
@@ -56,63 +46,18 @@ def people_passphrase(home: Path | None, file: Path | None) -> bytes | None:
     return None
 
 
-class Operations:
-    """Requests to the operations socket of one gate."""
-
-    def __init__(self, name: str, address: str) -> None:
-        self.name = name
-        self._address = address
-        self._to = destination(address)
-        self._client = self._to.client(timeout_s=WAIT_S)
-
-    @classmethod
-    def of(cls, config: Path) -> Operations:
-        """The gate of a ``gate.toml``. Raises ConfigurationInvalid."""
-        located = read_gate_config(config)
-        operations = located.config.operations
-        address = operations.listen or located.address(f"unix:{operations.socket}")
-        return cls(located.config.gate, address)
-
-    async def ask(self, method: str, path: str, body: bytes = b"") -> Any:
-        """The body of a success, parsed.
-
-        Raises:
-            Unavailable: nobody answers there, or the gate says that it cannot; nothing took effect.
-            OutcomeUnknown: a ``POST`` without an answer.
-            NotAuthorised, MalformedInput: refused.
-        """
-        try:
-            answer = await self._client.request(method, self._to.url(path), content=body)
-            plain = msgspec.json.decode(answer.content)
-        except httpx2.ConnectError as error:
-            raise Unavailable(
-                f"gate {self.name}: nobody answers at {self._address}",
-                self._address,
-                "start it: sekisho gate --config gate.toml; to stop an agent without it, give the"
-                " command to the authority: --home DIR",
-            ) from error
-        except (httpx2.HTTPError, OSError, msgspec.DecodeError) as error:
-            said = f"gate {self.name} did not answer as it should: {error!r}"
-            if method == "GET":
-                raise Unavailable(said, self._address) from error
-            raise OutcomeUnknown(
-                said,
-                self._address,
-                "look at `sekisho gate status`; a stop may be given again, also to the authority",
-            ) from error
-        if answer.status_code == 200:
-            return plain
-        raise _failure(answer.status_code, plain, method)
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._client.aclose()
+def operations_of(config: Path) -> OperationsLink:
+    """The operations address of the gate of a ``gate.toml``. Raises ConfigurationInvalid."""
+    located = read_gate_config(config)
+    operations = located.config.operations
+    address = operations.listen or located.address(f"unix:{operations.socket}")
+    return OperationsLink(located.config.gate, address)
 
 
 class RunningGate:
     """One gate, with its roster; of its agents only those looked up."""
 
-    def __init__(self, operations: Operations, roster: Roster, passphrase: Callable[[], bytes]):
+    def __init__(self, operations: OperationsLink, roster: Roster, passphrase: Callable[[], bytes]):
         self.operations = operations
         self.roster = roster
         self.passphrase = passphrase
@@ -127,7 +72,7 @@ class RunningGate:
             ConfigurationInvalid: the configuration.
             Unavailable: nobody answers, or the gate never knew a roster.
         """
-        operations = Operations.of(config)
+        operations = operations_of(config)
         try:
             roster = msgspec.convert(await operations.ask("GET", "/v1/roster"), Roster)
         except BaseException:
@@ -167,7 +112,7 @@ class RunningGate:
         return latched.get(venue, "")
 
     async def command(self, signed: tuple[SignedCommand, ...]) -> LocalOutcome:
-        """Have a command carried out; what it achieved. Raises as ``Operations.ask``."""
+        """Have a command carried out; what it achieved. Raises as ``OperationsLink.ask``."""
         plain = await self.operations.ask("POST", "/v1/commands", canonical(signed))
         try:
             return msgspec.convert(plain, LocalOutcome)
@@ -177,15 +122,3 @@ class RunningGate:
     async def close(self) -> None:
         """Let go of the connection."""
         await self.operations.close()
-
-
-def _failure(status: int, plain: Any, method: str) -> SekishoError:
-    """A problem as the failure that it is to whoever asked."""
-    detail = str(plain.get("detail", "")) if isinstance(plain, dict) else ""
-    said = detail or f"the gate answered {status}"
-    if status in (400, 413):
-        return MalformedInput(said)
-    if status in (403, 404):
-        return NotAuthorised(said)
-    unknown = status != 503 or (isinstance(plain, dict) and plain.get("effect") == "unknown")
-    return OutcomeUnknown(said) if unknown and method == "POST" else Unavailable(said)
