@@ -139,9 +139,7 @@ class Firm:
                 await home.authority.give_approval(
                     sign_approval(self.person(home, seat), made.sha256, roster, seat, now)
                 )
-                await home.issue(
-                    agent, made.sha256, issuer_seat="issuer", operator_seat="operator"
-                )
+                await home.issue(agent, made.sha256, issuer_seat="issuer", operator_seat="operator")
         finally:
             await home.close()
 
@@ -303,6 +301,11 @@ def make_certificates(folder: Path) -> None:
             folder / f"{name}.key",
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
         )
+
+
+def machine() -> str:
+    """How many processors there are, and how many processes wanted one in the last minute."""
+    return f"machine: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
 
 
 def resident_mib(pid: int) -> float:

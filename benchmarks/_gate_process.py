@@ -31,7 +31,6 @@ from sekisho.ports import VenueReport
 from sekisho.services import gatekeeper, gatelog
 
 
-
 class FreeVenue:
     """Fills every order whole, at its price, in no time."""
 

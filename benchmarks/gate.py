@@ -22,15 +22,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 from _firm import (
     CREDENTIAL,
     Firm,
     ask,
     firm,
+    machine,
     resident_mib,
     token_of,
-    unsigned_part,
 )
 from _load import (
     FixLine,
@@ -44,14 +43,7 @@ from _load import (
     open_loop,
     unix,
 )
-
-from sekisho.adapters.signers import software
-from sekisho.adapters.venues.fix_reports import order_fields
-from sekisho.adapters.venues.paper_fix import PERMIT_TAG
-from sekisho.core.encoding import canonical
-from sekisho.core.gate.order import NewOrder, parse_order
-from sekisho.core.gate.permit import Permit, assemble, permit_id, signing_input
-from sekisho.core.terms import NS, format_instant
+from _orders import OwnPermits, fix_order, order
 
 AGENT = "bot"
 RATE = 500
@@ -75,82 +67,6 @@ sender = "G1"
 target = "VENUE"
 takes_permits = true
 """
-
-
-def order(venue: str) -> Callable[[str, int], bytes]:
-    """Limit orders that trade at once, buying and selling in turn."""
-
-    def made(name: str, number: int) -> bytes:
-        buys = number % 2
-        return canonical(
-            {
-                "action": "new",
-                "client_order_id": name,
-                "market": "EUR/USD",
-                "side": "buy" if buys else "sell",
-                "order_type": "limit",
-                "quantity": f"{10000 + number % 977}",
-                "currency": "EUR",
-                "price": f"1.0{9 if buys else 8}{number % 89 + 10}",
-                "time_in_force": "day",
-                "venue": venue,
-                "account": "main",
-            }
-        )
-
-    return made
-
-
-def fix_order(venue: str) -> Callable[[str, int], list[tuple[int, str]]]:
-    """The same as a NewOrderSingle for the gate."""
-    plain = order(venue)
-
-    def made(name: str, number: int) -> list[tuple[int, str]]:
-        return [*_fields(plain(name, number)), (100, venue)]
-
-    return made
-
-
-def _fields(body: bytes) -> list[tuple[int, str]]:
-    read = parse_order(body)
-    assert isinstance(read, NewOrder)
-    return [(int(tag), text) for tag, text in order_fields(read, time.time_ns())]
-
-
-class OwnPermits:
-    """Permits as a gate makes them, signed here: what a bot with the agent's key could send."""
-
-    def __init__(self, firm: Firm, template: str) -> None:
-        passphrase = (firm.home / "keys/passphrase").read_bytes().strip()
-        path = firm.home / "keys" / "agents" / f"{AGENT}-1.key"
-        self._signer = software.load(path, passphrase)
-        self._terms = unsigned_part(template)
-        self._order = order("DIRECT")
-        self._index = time.time_ns() // 1000
-
-    def permit(self, name: str, number: int) -> str:
-        """A permit for the order of this name."""
-        self._index += 1
-        now = time.time_ns()
-        fields = self._terms | {
-            "permit_id": permit_id(self._terms["log_origin"], self._index),
-            "log_index": self._index,
-            "venue": "DIRECT",
-            "order": msgspec.json.decode(self._order(name, number)),
-            "issued_at": format_instant(now),
-            "expires_at": format_instant(now + 2 * NS),
-        }
-        message = signing_input(Permit(**fields))
-        return assemble(message, self._signer.sign_blocking(message))
-
-    def http(self, name: str, number: int) -> bytes:
-        """The body of the permit protocol."""
-        return canonical({"permit": self.permit(name, number)})
-
-    def fix(self, name: str, number: int) -> list[tuple[int, str]]:
-        """A NewOrderSingle with its permit."""
-        permit = self.permit(name, number)
-        return [*_fields(self._order(name, number)), (PERMIT_TAG, permit)]
 
 
 class Way(NamedTuple):
@@ -281,7 +197,7 @@ def at_venues(made: Firm, gate: Path, seconds: float, rounds: int) -> None:
     """The same orders through the gate to a venue, and straight to one."""
     token = token_of(gate, AGENT)
     template = one_permit(gate, token)
-    permits = OwnPermits(made, template)
+    permits = OwnPermits(made, AGENT, template)
     logon = ((553, AGENT), (554, token))
     bot = FixLine(unix(gate / "fix.sock"), "BOT", "SEKISHO", "", *logon)
     direct = made.folder / "direct"
@@ -331,9 +247,9 @@ def one_permit(gate: Path, token: str) -> str:
 def memory(made: Firm, gate: Path, orders: int) -> None:
     """Memory of the gate's process over many orders, then how long it takes to start again."""
     token = token_of(gate, AGENT)
-    lines = http_lines(
-        CALLERS, lambda: unix(gate / "gate.sock"), "/v1/orders", token, PERMITTED
-    )
+    made.end("g1")
+    made.start_gate(gate)
+    lines = http_lines(CALLERS, lambda: unix(gate / "gate.sock"), "/v1/orders", token, PERMITTED)
     process, step = made.processes["g1"].pid, min(100_000, max(1, orders // 10))
     begin = time.perf_counter()
     print(f"memory: {orders} orders, {CALLERS} callers")
@@ -395,7 +311,7 @@ def peer(count: int) -> None:
     )
 
 
-def verdict(met: bool) -> str:  # noqa: FBT001 - the one thing that it says
+def verdict(met: bool) -> str:
     """Whether a target is met."""
     return "met" if met else "MISSED"
 
@@ -410,7 +326,9 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds, rounds = (1.0, 1) if arguments.quick else (4.0, 5)
     orders = min(arguments.orders, 10_000) if arguments.quick else arguments.orders
-    wanted = arguments.only.split(",") if arguments.only else ["peer", "venues", "sockets", "memory"]
+    wanted = (
+        arguments.only.split(",") if arguments.only else ["peer", "venues", "sockets", "memory"]
+    )
     if "peer" in wanted:
         peer(2_000 if arguments.quick else 20_000)
     if wanted == ["peer"]:
@@ -419,14 +337,15 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="sk", dir=arguments.folder) as name,
         firm(Path(name)) as made,
     ):
+        print(machine())
         gate, tls = prepared(made)
         if "venues" in wanted:
             at_venues(made, gate, seconds, rounds)
+        if "sockets" in wanted:
+            over_sockets(gate, tls, seconds, rounds)
         if "memory" in wanted:
             memory(made, gate, orders)
-        if "sockets" in wanted:
-            tls = made.start_gate(gate) if "g1" not in made.processes else tls
-            over_sockets(gate, tls, seconds, rounds)
+        print(f"at the end: {machine()}")
 
 
 if __name__ == "__main__":

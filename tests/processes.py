@@ -125,14 +125,14 @@ def wait_for(look: Callable[[], T | None], what: str, seconds: float = WAIT_S) -
 
 
 def new_order(name: str, **changes: Any) -> dict[str, Any]:
-    """A limit order to buy EUR 1,000 at 1.1 dollars, below the market: it rests."""
+    """A limit order to buy EUR 10 at 1.1 dollars, below the market: it rests."""
     fields = {
         "action": "new",
         "client_order_id": name,
         "market": "EUR/USD",
         "side": "buy",
         "order_type": "limit",
-        "quantity": "1000",
+        "quantity": "10",
         "currency": "EUR",
         "price": "1.1",
         "time_in_force": "day",

@@ -101,17 +101,41 @@ def test_commands_of_people_reach_the_running_authority(
 def test_what_cannot_be_done_beside_a_running_authority_says_so(
     home: Path, served: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    """Export and enroll need the home itself; nothing is left of them."""
+    """Export needs the home itself; nothing is left of it."""
     assert served.poll() is None
     period = ["--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z"]
     out = ["--out", str(tmp_path / "out")]
-    exported = sekisho(home, "export", "--agent", AGENT, *period, *out)
-    enrolled = sekisho(home, "enroll", "--gate", "gate-2", *out)
-    for code, said in (exported, enrolled):
-        assert 1 == code
-        assert "not done" in said
-        assert "end sekisho serve" in said
+    code, said = sekisho(home, "export", "--agent", AGENT, *period, *out)
+    assert 1 == code
+    assert "not done" in said
+    assert "end sekisho serve" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_enroll_beside_a_running_authority_goes_through_it(
+    home: Path, served: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """The log key is certified there, and the gate may come at once; a name twice is refused."""
+    out = tmp_path / "gate-2"
+    done = sekisho(
+        home, "enroll", "--gate", "gate-2", "--out", str(out), "--agent", AGENT, "--paper"
+    )
+    assert 0 == done[0], done
+    assert ["PAPER"] == [one.name for one in read_gate_config(out / "gate.toml").config.venues]
+    client = AuthorityClient(HttpLink(f"unix:{home}/authority.sock"), "gate-2")
+
+    async def ask() -> int:
+        try:
+            return await client.last_seen("gate-2")
+        finally:
+            await client.close()
+
+    assert 0 == asyncio.run(ask())
+    again = sekisho(home, "enroll", "--gate", "gate-2", "--out", str(tmp_path / "twice"))
+    assert (1, True) == (again[0], "has a certificate for another key" in again[1])
+    assert not (tmp_path / "twice").exists()
+    served.terminate()
+    assert 0 == served.wait(20)
 
 
 def test_frozen_authority_grants_nothing_and_a_stop_says_that_it_was_not_done(

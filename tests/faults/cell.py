@@ -202,8 +202,7 @@ class _Story:
             if told(ask) == "permitted":
                 cell.returned_s = (world.asked_ns[ask.name] - world.ended_ns) / NS
                 return True
-            if ask.answer is not None:
-                cell.why = _reason(ask)
+            cell.why = _reason(ask)
         return False
 
     def _again(self, middle: Ask) -> None:

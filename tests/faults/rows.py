@@ -75,7 +75,8 @@ class Row:
     @property
     def withholds(self) -> bool:
         """Whether what was decided before and has not left must not leave any more."""
-        return self.dependency in ("journal", "signer", "clock") and not self.early
+        failed = self.dependency == "journal" and self.returns == "restart"
+        return failed or self.dependency in ("signer", "clock")
 
     @property
     def name(self) -> str:
@@ -132,6 +133,7 @@ ROWS: tuple[Row, ...] = (
         returns="restart", why=FAILED),
     Row("journal", "fsync error, kept", _at("sync_error_persisted", "disk.sync:before"),
         (UNAVAILABLE,), returns="restart", why=FAILED),
+    Row("journal", "slow", _at("slow", "disk.sync:before"), (CLOSED, LAPSED), window_s=60),
     Row("signer", "down", _at("down", "signer.sign:before"), (NOT_SIGNED,)),
     Row("signer", "slow", _at("slow", "signer.sign:before"),
         (CLOSED, LAPSED, LATE), window_s=60),

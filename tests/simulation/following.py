@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from sekisho.core.amounts import parse_money
 from sekisho.core.behaviour.watch import WatchState, incident_id
 from sekisho.core.events import (
     AccumulationRestarted,
@@ -27,6 +28,7 @@ from sekisho.core.events import (
     StopReported,
 )
 from sekisho.core.gate.state import GateState
+from sekisho.core.markets import pair_of
 
 
 class Lift(NamedTuple):
@@ -67,7 +69,7 @@ class Following:
         """Before the entry is folded: is it what is due, and may it stand here?"""
         self._judge_incident(index, entry)
         self._judge_restart(index, entry)
-        self._judge_stop(index, entry)
+        self._judge_stop(index, entry, state)
         held = state.agents.get(getattr(entry, "agent", ""))
         self._restart = False
         if held is None or self._began < 0:
@@ -160,22 +162,23 @@ class Following:
             self.holding[entry.certificate_sha256] = (*before, entry.incident)
             self.unconfirmed = None
 
-    def _judge_stop(self, index: int, entry: GateEntry) -> None:
+    def _judge_stop(self, index: int, entry: GateEntry, state: GateState) -> None:
         if isinstance(entry, Decision):
             self._certificates[index] = entry.certificate_sha256
             if entry.verdict == "permitted" and entry.order is not None:
-                self._judge_permitted(index, entry, str(entry.order["action"]))
+                reduces = self.breaker and _takes_back(entry, entry.order, state)
+                self._judge_permitted(index, entry, str(entry.order["action"]), reduces=reduces)
         elif isinstance(entry, PermitSigned) and (
             self._certificates.get(entry.decision) in self.holding
         ):
             self.stopped.append(f"entry {index} is a permit under a hold by an incident")
 
-    def _judge_permitted(self, index: int, entry: Decision, action: str) -> None:
+    def _judge_permitted(self, index: int, entry: Decision, action: str, *, reduces: bool) -> None:
         if action == "cancel":
             return
         if entry.certificate_sha256 in self.holding:
             self.stopped.append(f"entry {index} permits under a hold by an incident")
-        if self.breaker:
+        if self.breaker and not reduces:
             self.stopped.append(f"entry {index} permits while the breaker is latched")
         if self._began < 0:
             return
@@ -183,9 +186,33 @@ class Following:
         scores = entry.scores
         if scores is None or not scores.anomaly or not scores.risk:
             self.stopped.append(f"entry {index} permits without scores: {scores}")
-        elif max(Fraction(scores.anomaly), Fraction(scores.risk)) > most:
+        elif Fraction(scores.anomaly) > most or (Fraction(scores.risk) > most and not reduces):
             self.stopped.append(f"entry {index} permits beyond {most}: {scores}")
 
 
 def _but_when(entry: IncidentOpened) -> list[Any]:
     return [getattr(entry, name) for name in entry.__struct_fields__ if name != "at"]
+
+
+def _takes_back(entry: Decision, order: dict[str, Any], state: GateState) -> bool:
+    """Whether an order that passes a latched breaker only takes back a position.
+
+    By hand from what was filled and what rests: it goes against the position, and together with
+    everything that rests in its direction it is not more than the position (checks.md, 4.7).
+    """
+    held = state.agents[entry.agent]
+    target = held.find(str(order.get("orig_client_order_id", "")))
+    if target is None and order["action"] != "new":
+        return False
+    market = str(order["market"]) if target is None else target.terms.market
+    buys = (order["side"] if target is None else target.terms.order.side) == "buy"
+    pair, inverted = pair_of(market)
+    direction = 1 if buys != inverted else -1
+    position = direction * held.positions.get(pair, 0)
+    resting = sum(
+        one.reserved
+        for one in held.working.values()
+        if (one.terms.pair, one.terms.direction) == (pair, direction) and one is not target
+    )
+    own = parse_money(entry.notional) if target is None else 0
+    return position < 0 and position + resting + own <= 0

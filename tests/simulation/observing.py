@@ -43,6 +43,10 @@ def quiet_day(world: World) -> None:
         if number == BURSTS // 3:
             late = world.begins_ns - 86_400 * NS - world.true_clock.now_ns()
             world.run(late / NS - BURSTS * _BETWEEN_S)
+        # As once a second in a gate: a venue that was not read for long gets no orders.
+        if world.gate is not None:
+            world.start(world.reconcile(world.gate))
+            world.run(1)
         for _ in range(3):
             ordinary(world)
         world.run(30, lambda: all(ask.over for ask in world.seen.asks))

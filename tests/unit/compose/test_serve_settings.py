@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from sekisho.adapters.authority.events import EVENT_BYTES_MAX, read_events
 from sekisho.adapters.authority.http_link import HttpLink
 from sekisho.adapters.web.peers import EXTENSION, Peer
+from sekisho.compose.enrolling import log_origin
 from sekisho.compose.serve import ConnectionCallers, listener
 from sekisho.config import Config, ServeSettings, read_config, write_config
 from sekisho.core.errors import ConfigurationInvalid, Unavailable
@@ -81,6 +82,27 @@ def test_home_without_settings_serves_its_own_gate_to_its_own_user(tmp_path: Pat
     assert (f"unix:{tmp_path}/authority.sock", 0o600) == (found.address, found.mode)
     callers = ConnectionCallers(config)
     assert {"gate-1"} == callers.gates(scope(Peer("unix", uid=os.getuid())))
+
+
+def test_own_user_may_come_as_every_gate_that_was_enrolled(tmp_path: Path) -> None:
+    """Without a table: certified logs name the gates; a stranger, another log's name gives none."""
+    write_config(tmp_path, Config(issuer_name="I"))
+    config = read_config(tmp_path)
+    origins = [config.gate_origin, config.authority_origin, log_origin("gate-b"), "log.example/g"]
+    callers = ConnectionCallers(config, lambda: origins)
+    own = os.getuid()
+    assert {"gate-1", "gate-b"} == callers.gates(scope(Peer("unix", uid=own)))
+    origins.append(log_origin("gate-c"))
+    assert {"gate-1", "gate-b", "gate-c"} == callers.gates(scope(Peer("unix", uid=own)))
+    for stranger in (Peer("unix", uid=own + 1), Peer("tls", certificate=certificate(URI)), None):
+        assert frozenset() == callers.gates(scope(stranger)), stranger
+
+
+def test_table_of_gates_is_the_whole_truth() -> None:
+    """Who names gates means these alone: an enrolled one that is not named gets nothing."""
+    config = Config(issuer_name="I", serve=ServeSettings(gates={"gate-a": "own"}))
+    callers = ConnectionCallers(config, lambda: [log_origin("gate-b")])
+    assert {"gate-a"} == callers.gates(scope(Peer("unix", uid=os.getuid())))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def _gate_folder(path: Path) -> FolderDisk:
     except StorageFailed as error:
         if not isinstance(error.__cause__, BlockingIOError):
             raise
-        do = "end sekisho gate first, then run it again"
+        do = "wait until that process is done, or end sekisho gate; then run it again"
         raise StorageFailed(f"export: not done: {error}", str(path), do) from error
 
 

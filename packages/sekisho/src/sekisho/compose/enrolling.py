@@ -43,6 +43,7 @@ from sekisho.core.errors import (
 )
 from sekisho.core.identity.reading import pem
 from sekisho.core.terms import AGENT_NAME, NAME
+from sekisho.ports import Entropy
 
 GATE_FILE = "gate.toml"
 _ORIGIN_END = ".sekisho.invalid/log"
@@ -90,7 +91,7 @@ async def enroll_gate(
         name: of the gate.
         folder: new, or empty.
         agents: whose keys are copied.
-        paper: whether the gate trades at the home's paper venue and takes its rates from there.
+        paper: whether it trades at the home's paper venue, and takes its rates from there.
 
     Raises:
         MalformedInput: not a name.
@@ -115,14 +116,10 @@ async def enroll_gate(
         trusted = await home.certify_log(origin, log_key.public_key)
     for file, der in zip((ROOT, "issuing.pem", "responder.pem"), trusted, strict=True):
         (folder / file).write_bytes(pem(der))
-    tokens, digests = {}, {}
-    for agent, paths in keys.items():
-        for path in paths:
-            _secret(custody / path.name, _under(path, home.passphrase(), passphrase))
-        token = b64url(home.around.entropy.bytes(32))
-        tokens[agent] = folder / "keys" / f"{agent}.token"
-        _secret(tokens[agent], f"{token}\n".encode())
-        digests[agent] = sha256_hex(token.encode("ascii"))
+    for path in (one for paths in keys.values() for one in paths):
+        _secret(custody / path.name, _under(path, home.passphrase(), passphrase))
+    tokens = {agent: folder / "keys" / f"{agent}.token" for agent in agents}
+    digests = {agent: _new_token(home.around.entropy, path) for agent, path in tokens.items()}
     lines = gate_lines(read_config(home.path), name, origin, home.path, folder, digests)
     venue = venue_of_home(home.path) if paper else None
     if venue is None:
@@ -139,6 +136,13 @@ async def enroll_gate(
         elsewhere={agent: gate for agent, (_, gate) in policies.items() if gate not in ("", name)},
         paper=venue,
     )
+
+
+def _new_token(entropy: Entropy, path: Path) -> str:
+    """Write a new token into a file of its own; its SHA-256."""
+    token = b64url(entropy.bytes(32)).encode("ascii")
+    _secret(path, token + b"\n")
+    return sha256_hex(token)
 
 
 def _paper(venue: str, beside: Path, folder: Path, sources: list[str]) -> list[str]:
@@ -166,7 +170,7 @@ def _whole_or_gone(folder: Path) -> Iterator[None]:
         error.do = f"delete {folder}, then enroll under another --gate: this one may be certified"
         raise
     except SekishoError:
-        shutil.rmtree(folder)
+        pass
         if existed:
             folder.mkdir()
         raise

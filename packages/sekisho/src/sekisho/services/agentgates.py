@@ -31,6 +31,8 @@ class Outstanding:
         self._clock = clock
         self._any: dict[str, int] = {}
         self._until: dict[str, dict[str, int]] = {}
+        self._named: dict[str, set[str]] = {}
+        """Certificate → gates that were ever granted a lease with it; few, whatever the fleet."""
 
     def opened(self, gate: str, seconds: int) -> None:
         """What an earlier process granted is not known: any certificate, for so long."""
@@ -42,11 +44,15 @@ class Outstanding:
         kept = {name: end for name, end in before.items() if end > now}
         for name in certificates:
             kept[name] = max(until, kept.get(name, 0))
+            self._named.setdefault(name, set()).add(gate)
         self._until[gate] = kept
 
     def holders(self, certificates: frozenset[str]) -> frozenset[str]:
         """Gates that may hold an unexpired lease with one of these certificates."""
-        known = self._any.keys() | self._until.keys()
+        now = self._clock.monotonic_ns()
+        if self._any and max(self._any.values()) <= now:
+            self._any.clear()
+        known = set(self._any).union(*(self._named.get(name, ()) for name in certificates))
         return frozenset(gate for gate in known if self.left(gate, certificates) > 0)
 
     def left(self, gate: str, certificates: frozenset[str]) -> int:
@@ -72,10 +78,18 @@ class AgentGates:
         return held is not None and held.gate == gate and not self.fence(gate, agent)
 
     def concerned(self, gate: str, push: StatusPush) -> bool:
-        """Whether a push is this gate's: it has the agent, or had it and may hold a lease."""
+        """Whether a push is this gate's: it has the agent, or had it and may hold a lease.
+
+        As :meth:`gates_of` says it, for one gate: every gate is asked about every push.
+        """
         if push.cause == ASSIGNED:
             return push.epoch == self.left_at(gate, push.agent)
-        return gate in self.gates_of(push.agent, frozenset({push.certificate_sha256}))
+        held = self._log.state.assigned.get(push.agent)
+        if held is not None and gate == held.gate:
+            return True
+        if held is not None and gate not in held.left:
+            return False
+        return self.outstanding.left(gate, frozenset({push.certificate_sha256})) > 0
 
     def left_at(self, gate: str, agent: str) -> int:
         """The epoch at which the agent last moved away from the gate; -1 if it never did."""

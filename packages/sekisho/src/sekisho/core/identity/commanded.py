@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from sekisho.core.encoding import parse_plain
@@ -62,8 +63,11 @@ class CommandUse:
     gate: str | None
 
 
+@lru_cache(maxsize=64)
 def read_command(text: str) -> CommandUse:
     """Who commanded what, from the text of a signed command (docs/spec/policy.md section 7).
+
+    Kept by its text: one command about all agents stands in an entry for each of them.
 
     Raises:
         MalformedInput: not the text of a signed command.
