@@ -308,6 +308,12 @@ def machine() -> str:
     return f"machine: {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}"
 
 
+def processor_s(pid: int) -> float:
+    """Processor time of a process so far, all its threads, s."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mib(pid: int) -> float:
     """Memory of a process that is in the machine, MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])

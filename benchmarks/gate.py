@@ -28,6 +28,7 @@ from _firm import (
     ask,
     firm,
     machine,
+    processor_s,
     resident_mib,
     token_of,
 )
@@ -101,20 +102,22 @@ def alternating(ways: list[Way], rate: float, seconds: float, rounds: int) -> di
     return found
 
 
-def saturated(ways: list[Way], callers: int, seconds: float, rounds: int) -> None:
+def saturated(ways: list[Way], callers: int, seconds: float, rounds: int, pid: int) -> None:
     """As many orders as come through with so many callers; prints a row each."""
     for way in ways:
-        taken = []
+        taken, before = [], processor_s(pid)
         for turn in range(rounds + 1):
             mark = f"c{time.time_ns()}"
             length = seconds if turn else min(seconds, 1.0)
             sample = closed_loop(way.lines[:callers], way.make, mark, seconds=length)
             taken += [sample] if turn else []
-        one = joined(taken)
+            before = before if turn else processor_s(pid)
+        one, spent = joined(taken), processor_s(pid) - before
         print(
             f"  {way.name:<34}{callers:3} callers {one.rate():7.0f} orders/s,"
             f" p50 {at(one.sent, 0.5):6.2f} p99 {at(one.sent, 0.99):6.2f}"
-            f" max {at(one.sent, 1):7.2f} ms"
+            f" max {at(one.sent, 1):7.2f} ms; gate's processor time"
+            f" {spent / len(one.sent) * 1e6:5.0f} µs an order"
         )
 
 
@@ -134,7 +137,7 @@ def prepared(made: Firm) -> tuple[Path, str]:
     return gate, made.start_gate(gate)
 
 
-def over_sockets(gate: Path, tls: str, seconds: float, rounds: int) -> None:
+def over_sockets(gate: Path, tls: str, seconds: float, rounds: int, pid: int) -> None:
     """Unix socket and mTLS against the empty handler."""
     token = token_of(gate, AGENT)
 
@@ -162,8 +165,8 @@ def over_sockets(gate: Path, tls: str, seconds: float, rounds: int) -> None:
         f" p99 <= 5 ms: {verdict(at(found.due, 0.99) <= 5)} (from the instant due)"
     )
     print("closed loop: each caller sends its next order when the last was answered")
-    saturated([empty, own], 1, seconds, rounds)
-    saturated([empty, own, secured], CALLERS, seconds, rounds)
+    saturated([empty, own], 1, seconds, rounds, pid)
+    saturated([empty, own, secured], CALLERS, seconds, rounds, pid)
     print("where the time of an order goes, mean, Unix socket, timed in a run of its own")
     stages(gate, own, seconds)
 
@@ -342,7 +345,7 @@ def main() -> None:
         if "venues" in wanted:
             at_venues(made, gate, seconds, rounds)
         if "sockets" in wanted:
-            over_sockets(gate, tls, seconds, rounds)
+            over_sockets(gate, tls, seconds, rounds, made.processes["g1"].pid)
         if "memory" in wanted:
             memory(made, gate, orders)
         print(f"at the end: {machine()}")

@@ -320,6 +320,7 @@ def test_ccxt_through_the_real_gate() -> None:
             world.clock,
             world.rates,
             list,
+            lambda: None,
         )
         async with told.served() as address:
             bot = ccxt.kraken(ccxt_options(address))

@@ -17,7 +17,7 @@ from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.apps.authority_api import authority_app
 from sekisho.apps.cli import cli
-from sekisho.compose import Home
+from sekisho.compose import Home, offline_gate
 from sekisho.compose.enrolling import enroll_gate
 from sekisho.core.encoding import b64
 from sekisho.services.peopledesk import LogRequest, PeopleDesk
@@ -131,3 +131,25 @@ def test_enroll_says_what_to_run_and_where_the_agent_is(enrolled: Path) -> None:
         f"  sekisho gate --config {out}/gate.toml",
     ):
         assert line in done.output.splitlines(), done.output
+
+
+def test_baseline_before_the_first_order_says_what_is_missing(tmp_path: Path) -> None:
+    """An agent that was admitted and never asked: no summary, no failure, exit 1."""
+
+    async def admit() -> None:
+        await prepared(tmp_path / "home", clock=SystemClock())
+        home = await Home.open(tmp_path / "home")
+        try:
+            await (await offline_gate(home)).admit(AGENT)
+        finally:
+            await home.close()
+
+    words = ["baseline", "--home", str(tmp_path / "home"), "--agent", AGENT]
+    asyncio.run(prepared(tmp_path / "new", clock=SystemClock()))
+    unknown = CliRunner().invoke(cli, ["baseline", "--home", str(tmp_path / "new"), *words[3:]])
+    assert (1, True) == (unknown.exit_code, "its gate opens to trade" in unknown.output)
+    asyncio.run(admit())
+    done = CliRunner().invoke(cli, words)
+    assert 1 == done.exit_code
+    assert done.output.startswith("digest: ")
+    assert "missing: " in done.output

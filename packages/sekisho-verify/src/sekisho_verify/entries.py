@@ -192,6 +192,12 @@ GATE: dict[str, dict[str, Form]] = {
         "seats": _each(NAME),
         "commands": TEXTS,
     },
+    "caller_refused": {
+        "front": _closed("http", "rest", "fix"),
+        "word": _closed("unauthenticated", "forbidden"),
+        "uid": _or("", _NUMBER),
+        "unrecorded": _count,
+    },
     "command_refused": {
         "detail": _closed("malformed", "not_verified", "not_authorised", "used_before"),
         "body_sha256": DIGEST,

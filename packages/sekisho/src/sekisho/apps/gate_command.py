@@ -129,4 +129,5 @@ def _kraken(process: GateProcess) -> object:
         process.clock,
         process.feeds,
         process.condition.missing,
+        lambda: process.doors.refused("rest", "unauthenticated"),
     )

@@ -50,7 +50,7 @@ READS: Final = frozenset(
 
 
 def _nothing() -> None:
-    """The history is fed by somebody else."""
+    """Somebody else sees to it."""
 
 
 class KrakenFront:
@@ -65,6 +65,7 @@ class KrakenFront:
         clock: for ``Time``.
         rates: for ``Ticker``; None: there is none.
         missing: what the gate lacks to permit; empty when it may.
+        refused: hears of each request whose signature does not hold.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class KrakenFront:
         refresh: Callable[[], None] = _nothing,
         rates: RateSource | None = None,
         missing: Callable[[], list[str]] = list,
+        refused: Callable[[], None] = _nothing,
     ) -> None:
         self._keys = keys
         self._pairs = pairs
@@ -87,6 +89,7 @@ class KrakenFront:
         self._clock = clock
         self._rates = rates
         self._missing = missing
+        self._refused = refused
         self._private: dict[str, Callable[[Signed], Awaitable[bytes]]] = {
             "AddOrder": self._add,
             "AmendOrder": self._amend,
@@ -111,6 +114,7 @@ class KrakenFront:
         key, sign = (request.headers.get(name, "") for name in ("api-key", "api-sign"))
         found = self._keys.check(PRIVATE + method, key, sign, kind, body)
         if isinstance(found, list):
+            self._refused()
             return _json(refusal(found))
         act = self._private.get(method)
         if act is not None:

@@ -24,6 +24,7 @@ def open_kraken_front(
     clock: Clock,
     rates: RateSource | None,
     missing: Callable[[], list[str]],
+    refused: Callable[[], None],
 ) -> Starlette:
     """The ASGI application; the log so far is read at once.
 
@@ -36,6 +37,7 @@ def open_kraken_front(
         clock: the gate's.
         rates: for ``Ticker``.
         missing: what the gate lacks to permit.
+        refused: hears of each request whose signature does not hold.
 
     Raises:
         ConfigurationInvalid: a secret, key or market that cannot be used.
@@ -58,5 +60,6 @@ def open_kraken_front(
         refresh=lambda: history.catch_up(entries),
         rates=rates,
         missing=missing,
+        refused=refused,
     )
     return kraken_application(front)

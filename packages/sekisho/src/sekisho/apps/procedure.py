@@ -34,8 +34,8 @@ async def show_baseline(path: Path, agent: str) -> int:
         in_force = gate.log.watch.locked(agent)
     finally:
         await home.close()
-    for name, value in describe(found.baseline):
-        click.echo(f"{name}: {value}")
+    for name, value in describe(found.baseline) if found.baseline["from"] else ():
+        click.echo(f"{name}: {value}")  # before the first order there is no window to tell of
     click.echo(f"digest: {found.sha256}")
     click.echo(f"in force: {in_force or 'none; orders are checked against the scope alone'}")
     for sentence in found.missing:
@@ -153,7 +153,9 @@ def _known(gate: Gate, agent: str) -> None:
     if agent not in gate.log.state.agents:
         names = ", ".join(sorted(gate.log.state.agents)) or "none"
         raise ConfigurationInvalid(
-            f"{agent[:64]!r} is not admitted here", "--agent", f"name one of: {names}"
+            f"{agent[:64]!r} is not admitted here",
+            "--agent",
+            f"name one of: {names}; an agent is admitted when its gate opens to trade",
         )
 
 

@@ -3,23 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from sekisho.adapters.web.peers import Peer, peer_in, subject_uris
 from sekisho.services.callers import Caller, Callers, Denied
+
+Word = Literal["unauthenticated", "forbidden"]
+OnRefused = Callable[[Word, int | None], None]
+
+
+def _unheard(_word: Word, _uid: int | None) -> None:
+    """Nobody keeps a book of it."""
 
 
 class Asking:
     """Recognises callers by their requests."""
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(self, callers: Callers, refused: OnRefused = _unheard) -> None:
+        """``refused`` hears of each request of nobody that may ask: the word, and the user id."""
         self._callers = callers
+        self._refused = refused
         self._seen: dict[bytes, Caller] = {}
 
     def __call__(self, scope: Mapping[str, Any]) -> Caller | Denied:
         """The caller, by the connection of this ASGI scope."""
         peer = peer_in(scope)
+        found = self._recognised(scope, peer)
+        if isinstance(found, Denied):
+            self._refused(found.word, peer.uid)
+        return found
+
+    def _recognised(self, scope: Mapping[str, Any], peer: Peer) -> Caller | Denied:
         if peer.transport == "unix":
             return self._callers.on_unix(peer.uid, _authorization(scope))
         if peer.transport == "tls":

@@ -170,7 +170,7 @@ def _whole_or_gone(folder: Path) -> Iterator[None]:
         error.do = f"delete {folder}, then enroll under another --gate: this one may be certified"
         raise
     except SekishoError:
-        pass
+        shutil.rmtree(folder)
         if existed:
             folder.mkdir()
         raise

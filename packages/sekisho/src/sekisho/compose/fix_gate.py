@@ -63,11 +63,20 @@ class FixGate:
         await self._log.durable(index)
 
 
-def authenticate_by(callers: Callers) -> Authenticate:
+def authenticate_by(
+    callers: Callers, refused: Callable[[int | None], None] = lambda _uid: None
+) -> Authenticate:
     """The agent whose token it is, on a connection that is that agent's.
 
-    On a Unix socket the user must be the agent's too, on TLS the client certificate.
+    On a Unix socket the user must be the agent's too, on TLS the client certificate. ``refused``
+    hears of each logon of nobody, with the user id.
     """
+
+    def authenticate(peer: Peer, token: str) -> str | None:
+        found = agent(peer, token)
+        if found is None:
+            refused(peer.uid)
+        return found
 
     def agent(peer: Peer, token: str) -> str | None:
         found = callers.by_token(token, peer.uid)
@@ -81,7 +90,7 @@ def authenticate_by(callers: Callers) -> Authenticate:
                 return None
         return found.name
 
-    return agent
+    return authenticate
 
 
 async def open_fix_front(
@@ -92,6 +101,7 @@ async def open_fix_front(
     callers: Callers,
     disk: Disk,
     clock: Clock,
+    refused: Callable[[int | None], None] = lambda _uid: None,
 ) -> FixFront:
     """Open every bot's session and listen.
 
@@ -103,6 +113,7 @@ async def open_fix_front(
         callers: who may ask.
         disk: where the sessions' files are.
         clock: the gate's.
+        refused: hears of each logon of nobody, with the user id.
 
     Raises:
         ConfigurationInvalid: a session or an address that cannot be used.
@@ -112,7 +123,7 @@ async def open_fix_front(
         BotSession(one.comp_id, settings.sender, one.agent, one.venue, one.account, one.reset)
         for one in settings.sessions
     ]
-    front = await FixFront.open(bots, disk, gate, clock, authenticate_by(callers))
+    front = await FixFront.open(bots, disk, gate, clock, authenticate_by(callers, refused))
     await front.listen([Listener(address, tls=tls)])
     return front
 

@@ -53,6 +53,7 @@ from sekisho.services.admissionbudget import BudgetLimits
 from sekisho.services.audit import Audit
 from sekisho.services.authorityclient import AuthorityClient
 from sekisho.services.callers import Callers
+from sekisho.services.doorbook import DoorBook
 from sekisho.services.eventstream import EventStream
 from sekisho.services.gatekeeper import Answer
 from sekisho.services.inquiry import Inquiry
@@ -78,7 +79,6 @@ class GateProcess:
         self.died = asyncio.Event()
         """Set when something that must run beside the gate has ended of a defect."""
         self.callers = Callers(located.callers())
-        self.identify = Asking(self.callers)
 
     @classmethod
     async def open(cls, located: Located, stack: AsyncExitStack) -> GateProcess:
@@ -153,6 +153,10 @@ class GateProcess:
             Room(in_all=limits.waiting, of_one=limits.waiting_per_agent),
         )
         self.inquiry = Inquiry(self.log, self.venues)
+        self.doors = DoorBook(self.log, self.clock)
+        self.identify = Asking(
+            self.callers, lambda word, uid: self.doors.refused("http", word, uid)
+        )
         self.stream = EventStream(
             self.client,
             self.gate.on_status,

@@ -141,6 +141,7 @@ async def _listen(process: GateProcess, faces: GateFaces, stack: AsyncExitStack)
             process.callers,
             process.sessions,
             process.clock,
+            lambda uid: process.doors.refused("fix", "unauthenticated", uid),
         )
         stack.push_async_callback(fix.close)
     return servings

@@ -39,6 +39,7 @@ from sekisho.core.gate_entries import (
     Advised,
     AgentAdmitted,
     BaselineAdopted,
+    CallerRefused,
     CancelAsked,
     ClockObserved,
     CommandRefused,
@@ -79,6 +80,7 @@ __all__ = [
     "AuthorityEntry",
     "BaselineAdopted",
     "BaselineLocked",
+    "CallerRefused",
     "CancelAsked",
     "CertificateIssued",
     "ClockObserved",
@@ -152,6 +154,7 @@ GateEntry = (
     | ClockObserved
     | ShutdownOrdered
     | LocalStop
+    | CallerRefused
     | CommandRefused
     | Advised
     | Shed

@@ -273,6 +273,19 @@ class CommandRefused(Entry, frozen=True, tag="command_refused"):
     unrecorded: int
 
 
+class CallerRefused(Entry, frozen=True, tag="caller_refused"):
+    """Somebody asked this gate without the right to: a token, a user or a signature did not hold.
+
+    ``uid`` is the user id in decimal that the kernel said, empty where it said none. ``unrecorded``
+    is how many others were refused since the entry before, beyond one a second.
+    """
+
+    front: Literal["http", "rest", "fix"]
+    word: Literal["unauthenticated", "forbidden"]
+    uid: str
+    unrecorded: int
+
+
 class Advised(Entry, frozen=True, tag="advised"):
     """The gate told an agent whether an order would pass; it cost a message and nothing else.
 

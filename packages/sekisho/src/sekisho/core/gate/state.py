@@ -17,6 +17,7 @@ from sekisho.core.events import (
     Advised,
     AgentAdmitted,
     BaselineAdopted,
+    CallerRefused,
     CancelAsked,
     ClockObserved,
     CommandRefused,
@@ -261,6 +262,7 @@ def _nothing(
     _entry: CancelAsked
     | StopReported
     | AccumulationRestarted
+    | CallerRefused
     | CommandRefused
     | Shed
     | SnapshotTaken,
@@ -292,6 +294,7 @@ _EFFECTS: dict[type, Any] = {
     ClockObserved: _told_of_outside,
     ShutdownOrdered: _shut_down,
     LocalStop: _stopped,
+    CallerRefused: _nothing,
     CommandRefused: _nothing,
     Advised: _advised,
     Shed: _nothing,
