@@ -214,7 +214,8 @@ def main(path: Path) -> None:
         return watching.around(gate_command._api(process))  # noqa: SLF001 - the command's own
 
     gate_process.open_venues = venues
-    faces = GateFaces(api=api, operations=gate_command._operations, kraken=gate_command._kraken)  # noqa: SLF001 - as above
+    operations, kraken = gate_command._operations, gate_command._kraken  # noqa: SLF001 - as above
+    faces = GateFaces(api=api, operations=operations, kraken=kraken)
 
     def told(addresses: list[str]) -> None:
         tls = [one for one in addresses if not one.startswith("unix:")]

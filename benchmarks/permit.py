@@ -47,6 +47,7 @@ from sekisho.services.journal import Journal
 from sekisho.services.leasing import CONTEXT, LeaseTerms, Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
+from sekisho.services.venuewatch import VenueWatch
 
 CALLERS = (1, 16, 64)
 _ES256 = ec.ECDSA(hashes.SHA256())
@@ -175,6 +176,12 @@ class _Venue:
     async def submit(self, permit: str) -> tuple[VenueReport, ...]:  # noqa: ARG002 - as above
         return ()
 
+    async def open_orders(self, agent: str) -> tuple[str, ...]:  # noqa: ARG002 - as above
+        return ()
+
+    async def reports_since(self, sequence: int) -> tuple[int, tuple[VenueReport, ...]]:
+        return sequence, ()
+
 
 class _NoDisk:
     """A disk that costs nothing and keeps nothing."""
@@ -183,6 +190,9 @@ class _NoDisk:
         return []
 
     async def read(self, path: str) -> bytes:
+        raise FileNotFoundError(path)
+
+    def read_range(self, path: str, offset: int, length: int) -> bytes:  # noqa: ARG002 - as above
         raise FileNotFoundError(path)
 
     async def append(self, path: str, data: bytes) -> None: ...
@@ -226,7 +236,9 @@ async def gate(disk: Any, signer: _P256) -> Gatekeeper:
     venues: dict[str, Any] = {"PAPER": _Venue()}
     release = Release(log, venues, clock)
     signers = {CERTIFICATE: signer}
-    made = Gatekeeper(log, leasing, RateWatch(log, rates), release, clock, signers)
+    watch = VenueWatch(log, release, clock, stale_s=3600)
+    await watch.reconcile()
+    made = Gatekeeper(log, leasing, RateWatch(log, rates), release, clock, signers, watch)
     first = await made.submit("bot", body("first", 0))
     assert first.kind == "permitted", first
     return made

@@ -182,12 +182,12 @@ BUGS: dict[str, Planted] = {
     ),
     "stale-status": Planted(
         Parts(keeper=StaleStatus),
-        ("invariant_p4_nothing_after_a_stop",),
+        ("invariant_p4_nothing_after_a_stop", "invariant_p4_nothing_after_an_incident"),
     ),
     "submit-after-cancel": Planted(
         Parts(keeper=ForgetsTheOrder),
         ("invariant_p2_what_rests_is_reserved", "invariant_every_order_is_answered"),
-        first=400,
+        first=133,
     ),
     "crossing-after-await": Planted(
         Parts(log=incidents.NotesTheCrossingLater),

@@ -9,6 +9,7 @@ can keep an order waiting or change what becomes of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -69,6 +70,8 @@ class Measures:
     def __init__(self, readings: Readings) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Present(readings))
+        self._known: dict[tuple[str, str], Any] = {}
+        """Series by family and label: looking one up in the library costs more than counting."""
         self._answers = Counter(
             "sekisho_answers", "Answers by kind.", ["kind"], registry=self._registry
         )
@@ -88,19 +91,25 @@ class Measures:
 
     def answered(self, kind: str) -> None:
         """An order got its answer."""
-        self._answers.labels(kind).inc()
+        self._of("answers", self._answers, kind).inc()
 
     def refused(self, reason: str) -> None:
         """A refusal was recorded for this reason."""
-        self._refusals.labels(reason).inc()
+        self._of("refusals", self._refusals, reason).inc()
 
     def recorded(self, kind: str) -> None:
         """An entry was recorded."""
-        self._entries.labels(kind).inc()
+        self._of("entries", self._entries, kind).inc()
 
     def stage(self, name: str, ns: int) -> None:
         """A stage of an order's way took so long."""
-        self._stages.labels(name).observe(ns / 1e9)
+        self._of("stages", self._stages, name).observe(ns / 1e9)
+
+    def _of(self, family: str, of: Counter | Histogram, label: str) -> Any:
+        found = self._known.get((family, label))
+        if found is None:
+            found = self._known[family, label] = of.labels(label)
+        return found
 
     def text(self) -> bytes:
         """The exposition."""
