@@ -157,6 +157,20 @@ def test_home_that_cannot_be_locked_is_not_said_to_be_in_use(tmp_path: Path) -> 
 # ------------------------------------------------------------------------------------ the init
 
 
+def test_register_takes_a_second_agent_and_names_seats_that_are_missing(tmp_path: Path) -> None:
+    """One more policy is registered where its people are seats; else it lists the seats."""
+    home = made(tmp_path / "home")
+    second = policy_of(trading_hours="none") | {"agent": "second"}
+    path = tmp_path / "second.json"
+    path.write_text(json.dumps(second), encoding="utf-8")
+    done = CliRunner().invoke(cli, ["register", "--home", str(home), "--policy", str(path)])
+    assert (0, True) == (done.exit_code, "registered: second, policy " in done.output)
+    second["governance"] = second["governance"] | {"documented_by": "stranger@cryptoex"}
+    path.write_text(json.dumps(second), encoding="utf-8")
+    said = sekisho("register", "--home", home, "--policy", path)
+    check_told(said, "has no seat stranger@cryptoex", path, APPROVERS[0])
+
+
 def test_init_where_something_lies_leaves_it_alone(tmp_path: Path) -> None:
     """A home, a file and a folder of something else are each named, and stay as they were."""
     policy = policy_file(tmp_path)

@@ -33,6 +33,24 @@ credential_file = "c"
 sender = "A"
 target = "B"
 [[agents]]"""
+FRONT = """[fix]
+listen = "{}"
+[[fix.sessions]]
+comp_id = "BOT"
+agent = "{}"
+venue = "{}"
+[kraken]
+listen = "{}"
+venue = "V"
+account = "main"
+markets = ["EUR/USD"]
+callers = []
+[[venues]]
+name = "V"
+kind = "paper"
+address = "unix:x"
+credential_file = "c"
+[[agents]]"""
 
 
 def read(folder: Path, text: str) -> Located:
@@ -72,6 +90,11 @@ def test_configuration_minimal_has_stated_defaults(tmp_path: Path) -> None:
         ("[[agents]]", VENUE.format("fix", "10.0.0.1:5001"), "loopback alone"),
         ("[[agents]]", VENUE.format("kraken", "https://venue"), "markets"),
         ("[[agents]]", VENUE.format("smoke", "unix:x"), "smoke"),
+        ("[[agents]]", FRONT.format("0.0.0.0:1", "bot", "V", "127.0.0.1:2"), "fix.listen: without"),
+        ("[[agents]]", FRONT.format("127.0.0.1:1", "bot", "V", "10.0.0.1:2"), "kraken.listen:"),
+        ("[[agents]]", FRONT.format("127.0.0.1:1", "bot", "W", "127.0.0.1:2"), "no venue of this"),
+        ("[[agents]]", FRONT.format("127.0.0.1:1", "rob", "V", "127.0.0.1:2"), "no agent of this"),
+        ("[[agents]]", FRONT.format("127.0.0.1:1", "bot", "V", "127.0.0.1:1"), "stands twice"),
         ("[[agents]]", "[limits]\nwaiting = 1.5\n[[agents]]", "waiting"),
     ],
 )

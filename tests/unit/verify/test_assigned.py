@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from sekisho_verify.bundle import Verification
 from tests.unit.verify.build_bundle import Draft, outcome
 from tests.unit.verify.build_policy import AGENT
 from tests.unit.verify.build_signed import at
@@ -71,6 +73,18 @@ def test_assignment_and_move_that_are_lawful_are_accepted(original: Draft, tmp_p
     assert GOOD == outcome(with_first(original), tmp_path / "first")
     assert GOOD == outcome(moved(original), tmp_path / "moved")
     assert GOOD == outcome(stopped(moved(original)), tmp_path / "stopped")
+
+
+def test_bundle_of_one_of_two_gates_says_that_it_is_not_whole(
+    original: Draft, tmp_path: Path
+) -> None:
+    """Another gate that had the agent is named, so that nobody takes a part for the whole."""
+    for draft, expected in ((with_first(original), False), (moved(original), True)):
+        root = draft.pki.root.public_bytes(Encoding.PEM)
+        folder = tmp_path / str(expected)
+        report = Verification(draft.seal(folder), root, None, None).run()
+        line = f"NOT WHOLE: {AGENT} was also at gate gate-2: see its bundle"
+        assert (True, expected) == (report.good, line in report.text())
 
 
 Change = Callable[[Draft], Any]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Sequence
 
 from sekisho_verify import canonical
 from sekisho_verify.entries import Entry
@@ -53,6 +54,17 @@ class Assignments:
         wanted = epoch + 1 if before else epoch
         require(entry["epoch"] == wanted, f"`epoch` is not {wanted}")
         self._moves[agent].append(Move(wanted, gate, before))
+
+    def elsewhere(self, agent: str, entries: Sequence[Entry]) -> list[str]:
+        """A line for each other gate that had the agent: its log is not in this bundle.
+
+        Args:
+            agent: whom the bundle is about.
+            entries: of the gate's log that is in it.
+        """
+        here = {entry["gate"] for entry in entries if entry["kind"] == "gate_opened"}
+        others = sorted({one.gate for one in self._moves[agent]} - here)
+        return [f"NOT WHOLE: {agent} was also at gate {gate}: see its bundle" for gate in others]
 
     def left(self, agent: str, gate: str, epoch: int) -> bool:
         """Whether the agent moved away from the gate at this epoch."""

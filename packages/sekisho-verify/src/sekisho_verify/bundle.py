@@ -231,6 +231,7 @@ class Verification:
         gate = self.gate_log = GateLog(self.word, self.gate.tree)
         gate.admissions(self.gate.entries, self.gate.times, log.entries)
         gate.boots(self.gate.origin)
+        self.report.trust += self.word.assignments.elsewhere(self.manifest.agent, self.gate.entries)
         if self._trusted_keys is None:
             self.report.trust.append(KEYS_BY_ISSUER)
         else:

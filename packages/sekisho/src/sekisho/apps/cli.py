@@ -40,6 +40,16 @@ def init(home: Path, policy: Path, issuer_name: str) -> None:
 
 @cli.command()
 @HOME
+@click.option("--policy", type=FILE, required=True, help="Policy document, YAML or JSON.")
+def register(home: Path, policy: Path) -> None:
+    """Register one more policy, of another agent or a new version, to be approved."""
+    from sekisho.apps.embedded import register_policy
+
+    run(register_policy(home, policy))
+
+
+@cli.command()
+@HOME
 @click.option("--policy", "policy_sha256", required=True, help="Digest of the registered policy.")
 @click.option("--seat", required=True, help="Who approves.")
 @click.option("--key", type=FILE, required=True, help="The approver's key file.")

@@ -65,6 +65,35 @@ async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
     return 0
 
 
+async def register_policy(path: Path, policy: Path) -> int:
+    """``sekisho register``: one more policy, of another agent or a new version.
+
+    Its approvers and its author must be seats of the home's roster.
+    """
+    home = await open_to_command(path, "register")
+    try:
+        registration = register_document(policy, home.around.clock.now_ns())
+        governance = registration.policy.governance
+        seats = {seat.seat for seat in home.authority.roster.seats}
+        absent = [
+            name
+            for name in (*governance.approved_by, governance.documented_by)
+            if name not in seats
+        ]
+        if absent:
+            raise ConfigurationInvalid(
+                f"{policy}: the roster of this home has no seat {', '.join(absent)}",
+                str(policy),
+                f"name seats of the roster: {', '.join(sorted(seats))}",
+            )
+        await home.authority.register_policy(registration)
+    finally:
+        await home.close()
+    _show_defaults(registration)
+    click.echo(f"registered: {registration.policy.agent}, policy {registration.sha256}")
+    return 0
+
+
 def _show_defaults(registration: Registration) -> None:
     for default in registration.defaults:
         click.echo(f"default  {default.path} = {default.value}  ({default.why})")
@@ -240,7 +269,11 @@ def show_outcome(outcome: StatusOutcome) -> None:
     if isinstance(outcome, KillReport):
         for order in outcome.unconfirmed:
             click.echo(f"NOT CONFIRMED: {order}; ask the venue, then cancel again")
+    reported = {report.gate for report in outcome.reports}
     for name in outcome.unreached:
+        if name in reported:
+            click.echo(f"STOPPED, NOT COMPLETE: gate {name}; what is not confirmed may still trade")
+            continue
         end = outcome.lease_ends.get(name, "")
         may = f"it may sign until {end}" if end else "it signs nothing; what rests may still trade"
         click.echo(f"NOT REACHED: gate {name}; {may}")

@@ -307,16 +307,33 @@ def _venue_faults(config: GateConfig) -> Iterator[str]:
             yield f"venues.{venue.name}.markets: which markets does the venue list?"
         if not 50 <= venue.timeout_ms <= 60_000:
             yield f"venues.{venue.name}.timeout_ms: 50 to 60,000 ms"
+    yield from _front_faults(config)
+
+
+def _front_faults(config: GateConfig) -> Iterator[str]:
+    """Fronts name agents and venues of this gate, in the clear they stay on this machine, and no
+    two listen at one place.
+    """
     agents = {one.name for one in config.agents}
     for session in () if config.fix is None else config.fix.sessions:
         if session.agent not in agents:
             yield f"fix.sessions: {session.agent[:64]!r} is no agent of this gate"
+        if session.venue not in {one.name for one in config.venues}:
+            yield f"fix.sessions.venue: {session.venue[:64]!r} is no venue of this gate"
     if config.kraken is not None:
         for caller in config.kraken.callers:
             if caller.agent not in agents:
                 yield f"kraken.callers: {caller.agent[:64]!r} is no agent of this gate"
         if config.kraken.venue not in {one.name for one in config.venues}:
             yield "kraken.venue: no venue of this gate"
+    listening = [config.api.listen, config.operations.listen]
+    for name, front in (("fix", config.fix), ("kraken", config.kraken)):
+        if front is None:
+            continue
+        listening.append(front.listen)
+        if front.tls is None and not _stays_here(front.listen):
+            yield f"{name}.listen: without {name}.tls it is unix:PATH or loopback alone"
+    yield from _doubled("listen", [one for one in listening if one])
 
 
 def _stays_here(address: str) -> bool:

@@ -104,6 +104,16 @@ class Condition:
             if not state.outside.standing(name).reconciled
         ]
         found += [
+            f"venue {name} is latched by incident {state.outside.standing(name).incident}"
+            for name in self._gate.venues
+            if state.outside.standing(name).incident
+        ]
+        found += [
+            f"venue {name}: {count} reports of it cannot be read"
+            for name in self._gate.venues
+            if (count := self._gate.release.unreadable(name))
+        ]
+        found += [
             f"rate feed {feed.name} is silent" for feed in self._feeds.states() if feed.silent
         ]
         found += [
@@ -192,6 +202,9 @@ class Condition:
             },
             "sekisho_venue_reconciled": {
                 name: float(state.outside.standing(name).reconciled) for name in self._gate.venues
+            },
+            "sekisho_venue_unreadable_reports": {
+                name: float(self._gate.release.unreadable(name)) for name in self._gate.venues
             },
         }
         clock = state.outside.clock
