@@ -195,6 +195,9 @@ class _NoDisk:
     def read_range(self, path: str, offset: int, length: int) -> bytes:  # noqa: ARG002 - as above
         raise FileNotFoundError(path)
 
+    async def delete(self, path: str) -> None:
+        raise FileNotFoundError(path)
+
     async def append(self, path: str, data: bytes) -> None: ...
 
     async def append_durably(self, path: str, data: bytes) -> None: ...

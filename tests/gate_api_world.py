@@ -10,15 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
-import msgspec
 
 from sekisho.adapters.web.peers import EXTENSION, UNKNOWN, Peer
 from sekisho.apps.gate_api import GateApi, gate_application
 from sekisho.compose.asking import Asking
-from sekisho.core.terms import Reason
+from sekisho.services.advice import Advice
 from sekisho.services.callers import Caller, Callers, token_digest
 from sekisho.services.inquiry import Inquiry
-from sekisho.services.intake import Intake, Room
+from sekisho.services.intake import AdviceDoor, Intake, Room
 from tests.gate_world import GateWorld
 
 BOT_TOKEN = "b" * 43
@@ -30,31 +29,28 @@ CALLERS = (
 )
 
 
-class Advised(msgspec.Struct):
-    """What a double of the advice says."""
-
-    would_pass: bool
-    reasons: tuple[Reason, ...] = ()
-
-
 class StubAdvice:
     """Says that everything would pass, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes]] = []
 
-    async def advise(self, agent: str, body: bytes) -> Advised:
+    async def advise(self, agent: str, body: bytes) -> Advice:
         self.asked.append((agent, body))
-        return Advised(would_pass=True)
+        return Advice(would_pass=True, evaluated=True)
 
 
 class Purse:
     """A budget that admits until it is told not to."""
 
     spent = False
+    cancels_spent = False
 
     def admit(self, agent: str, size: int) -> bool:
         return not self.spent
+
+    def admit_cancel(self, agent: str, size: int) -> bool:
+        return not self.cancels_spent
 
 
 class ApiWorld:
@@ -73,7 +69,7 @@ class ApiWorld:
                 identify=Asking(Callers(CALLERS)),
                 submit=self.intake.submit,
                 inquiry=self.inquiry,
-                advice=self.advice,
+                advice=AdviceDoor(self.intake, self.advice.advise),
                 missing=lambda: self.missing,
                 openapi=b"{}",
             ),

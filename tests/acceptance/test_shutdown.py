@@ -10,18 +10,19 @@ from typing import Any
 
 import pytest
 
-from sekisho.compose import COMPLIANCE_SEAT, OPERATOR_SEAT, RISK_SEAT
+from sekisho.compose import COMPLIANCE_SEAT, ISSUER_SEAT, OPERATOR_SEAT, RISK_SEAT
 from sekisho.core.amounts import CENT
-from sekisho.core.errors import NotAuthorised
+from sekisho.core.errors import NotAuthorised, Unavailable
 from sekisho.core.events import Advised, LocalStop, ShutdownOrdered
 from sekisho.core.gate import decide, shutdown_checks
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.checks import Asked, Check
-from sekisho.core.governance.commands import SignedCommand
+from sekisho.core.governance.commands import SignedCommand, parse_signed_command
 from sekisho.core.terms import Reason
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.localcommands import LocalOutcome
 from sekisho.services.people import sign_command
+from sekisho.services.status import TakenBefore
 from tests.acceptance.bundle_life import export, verify
 from tests.embedded_world import AGENT, EmbeddedWorld, order, person, policy_of, resting
 
@@ -105,7 +106,7 @@ def test_life_with_orders_of_people_at_the_gate_verifies(tmp_path: Path) -> None
 
 
 def test_local_hold_at_the_authority_is_its_own_and_taken_once(tmp_path: Path) -> None:
-    """The same commands again change nothing; after a release they are refused."""
+    """The same commands again change nothing; after a release the answer names its epoch."""
 
     async def story() -> None:
         world = await EmbeddedWorld.start(tmp_path / "home")
@@ -117,8 +118,7 @@ def test_local_hold_at_the_authority_is_its_own_and_taken_once(tmp_path: Path) -
         assert await authority.take_over(given) is None
         assert authority.state.agent_epoch(AGENT) == epoch
         await world.command("release", COMPLIANCE_SEAT, RISK_SEAT)
-        with pytest.raises(NotAuthorised, match="released since"):
-            await authority.take_over(given)
+        assert await authority.take_over(given) == TakenBefore(released={AGENT: epoch + 1})
         with pytest.raises(NotAuthorised, match="only a hold or a kill"):
             await authority.take_over(signed(world, "revoke", COMPLIANCE_SEAT))
         with pytest.raises(NotAuthorised, match="only a hold or a kill"):
@@ -144,6 +144,77 @@ def test_local_kill_is_revoked_by_the_authority(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+async def replaced(world: EmbeddedWorld) -> None:
+    """The next certificate of the agent, under the same policy, admitted here."""
+    policy = world.gate.log.state.agents[AGENT].policy_sha256
+    await world.home.issue(AGENT, policy, issuer_seat=ISSUER_SEAT, operator_seat=OPERATOR_SEAT)
+    for record in world.home.authority.certificates(AGENT):
+        if record.status == "good":
+            world.venue.know_certificate(record.certificate)
+    await world.gate.admit(AGENT)
+
+
+def test_local_stop_that_the_authority_did_not_hear_of_outlasts_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Revoked elsewhere and replaced: held here until the authority has it and two release it."""
+
+    async def story() -> Path:
+        world = await EmbeddedWorld.start(tmp_path / "home")
+        await world.ask(order("first", quantity="100"))
+        hear = world.home.authority.take_over
+        authority: Any = world.gate.local._authority
+
+        async def away(_signed: object) -> None:
+            raise Unavailable("cut")
+
+        monkeypatch.setattr(authority, "take_over", away)
+        record = world.home.authority.certificates(AGENT)[-1]
+        monkeypatch.setattr(world.gate.stopping, "stop", still)
+        await give(world, "hold", RISK_SEAT)
+        await world.command("revoke", COMPLIANCE_SEAT)
+        await replaced(world)
+        held = world.gate.log.state.agents[AGENT]
+        assert (held.status, held.certificate_sha256 != record.sha256) == ("hold", True)
+        assert codes(await world.ask(order("second", quantity="100"))) == ["certificate_held"]
+        (stop,) = world.gate.log.local_stops.values()
+        await hear(tuple(parse_signed_command(text) for text in stop.commands))
+        world.gate.log.heard_stop(max(world.gate.log.local_stops))
+        await world.gate.leasing.renew()
+        assert codes(await world.ask(order("third", quantity="100"))) == ["certificate_held"]
+        await world.command("release", COMPLIANCE_SEAT, RISK_SEAT)
+        await world.gate.leasing.renew()
+        assert (await world.ask(order("fourth", quantity="100"))).kind == "permitted"
+        bundle = await export(world, tmp_path / "bundle")
+        await world.close()
+        return bundle
+
+    async def still(*_push: object) -> None:
+        """A push that does not arrive."""
+
+    code, said = verify(asyncio.run(story()))
+    assert code == 0, said
+
+
+def test_local_kill_ends_with_its_certificate_and_the_replacement_trades(tmp_path: Path) -> None:
+    """People approved it anew after the kill: that is their word, and a verifier finds it so."""
+
+    async def story() -> Path:
+        world = await EmbeddedWorld.start(tmp_path / "home")
+        await world.ask(order("first", quantity="100"))
+        await give(world, "hold", RISK_SEAT)
+        await world.command("revoke", COMPLIANCE_SEAT)
+        assert world.gate.log.state.agents[AGENT].status == "revoked"
+        await replaced(world)
+        assert (await world.ask(order("second", quantity="100"))).kind == "permitted"
+        bundle = await export(world, tmp_path / "bundle")
+        await world.close()
+        return bundle
+
+    code, said = verify(asyncio.run(story()))
+    assert code == 0, said
+
+
 def none_of(_asked: Asked) -> Iterable[Reason]:
     """A check that lets everything by."""
     return ()
@@ -151,13 +222,16 @@ def none_of(_asked: Asked) -> Iterable[Reason]:
 
 def one_cent_wider(asked: Asked) -> Iterable[Reason]:
     """Reduce-only that lets a position cross zero by a cent."""
-    held, pair = asked.agent.positions, "EUR/USD"
-    before = held.get(pair, 0)
-    held[pair] = before + CENT
+    held, leg = asked.agent.quantities, ("EUR/USD", "EUR")
+    before = held.get(leg)
+    if before is None:  # nothing was bought yet
+        yield from shutdown_checks.shutdown(asked)
+        return
+    held[leg] = before._replace(low=before.low + CENT, high=before.high + CENT)
     try:
         yield from shutdown_checks.shutdown(asked)
     finally:
-        held[pair] = before
+        held[leg] = before
 
 
 @pytest.mark.parametrize(

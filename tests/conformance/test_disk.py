@@ -168,6 +168,30 @@ def test_disk_truncate_cuts_and_appending_goes_on(play: Callable[[Story], None])
     play(story)
 
 
+def test_disk_delete_takes_the_name_away_and_it_can_be_given_again(
+    play: Callable[[Story], None],
+) -> None:
+    """Once; other names stay; also of a file that is open for appending."""
+
+    async def story(disk: Disk) -> None:
+        await disk.write_new("a/new", b"1")
+        await disk.append("a/grown", b"2")
+        await disk.append("a/other", b"3")
+        for name in ("a/new", "a/grown"):
+            await disk.delete(name)
+            with pytest.raises(FileNotFoundError):
+                await disk.delete(name)
+        await disk.sync_folder("a")
+        assert ["other"] == await disk.list("a")
+        await disk.append("a/grown", b"4")
+        await disk.write_new("a/new", b"5")
+        assert (b"4", b"5") == (await disk.read("a/grown"), await disk.read("a/new"))
+        with pytest.raises(MalformedInput):
+            await disk.delete("../a")
+
+    play(story)
+
+
 @pytest.mark.parametrize(
     "path", ["/a", "a//b", "../a", "a/../b", ".lock", "a/.tmp", "", "a/", "a\nb", "å", "a\\b"]
 )
@@ -366,6 +390,27 @@ def test_simulated_disk_crash_keeps_a_new_file_only_after_both_syncs() -> None:
         return disk
 
     for sync, expected in ((True, {b"whole"}), (False, {b"whole", None})):
+        assert expected == {
+            asyncio.run(story(sync)).crash(random.Random(seed)).files().get("a/f")
+            for seed in range(20)
+        }
+
+
+def test_simulated_disk_crash_may_bring_a_deleted_name_back_until_the_folder_is_synced() -> None:
+    """Whole, as it was; after the sync never."""
+
+    async def story(sync: bool) -> SimulatedDisk:
+        disk = SimulatedDisk()
+        await disk.write_new("a/f", b"whole")
+        await disk.append_durably("a/g", b"other")
+        await disk.sync("a/f")
+        await disk.sync_folder("a")
+        await disk.delete("a/f")
+        if sync:
+            await disk.sync_folder("a")
+        return disk.kill()
+
+    for sync, expected in ((True, {None}), (False, {b"whole", None})):
         assert expected == {
             asyncio.run(story(sync)).crash(random.Random(seed)).files().get("a/f")
             for seed in range(20)

@@ -237,7 +237,7 @@ def test_connections_above_the_bound_are_ended(tmp_path: Path) -> None:
         for _, one in kept:
             one.close()
 
-    serving(story, Listener(f"unix:{path}"), bounds=Bounds(connections=2))
+    serving(story, Listener(f"unix:{path}"), bounds=Bounds(connections=2, of_one=2))
 
 
 def test_peer_of_an_unknown_transport_is_unknown() -> None:

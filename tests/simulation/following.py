@@ -10,7 +10,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from sekisho.core.amounts import parse_money
+import msgspec
+
+from sekisho.core.amounts import parse_amount
 from sekisho.core.behaviour.watch import WatchState, incident_id
 from sekisho.core.events import (
     AccumulationRestarted,
@@ -28,6 +30,7 @@ from sekisho.core.events import (
     StopReported,
 )
 from sekisho.core.gate.state import GateState
+from sekisho.core.gate.working import WorkingOrder
 from sekisho.core.markets import pair_of
 
 
@@ -197,22 +200,37 @@ def _but_when(entry: IncidentOpened) -> list[Any]:
 def _takes_back(entry: Decision, order: dict[str, Any], state: GateState) -> bool:
     """Whether an order that passes a latched breaker only takes back a position.
 
-    By hand from what was filled and what rests: it goes against the position, and together with
-    everything that rests in its direction it is not more than the position (checks.md, 4.7).
+    By hand from what was filled and what rests, in the currency that the order counts: it goes
+    against the position, and together with everything that rests in its direction it is not more
+    than the position (checks.md, 4.7). An amendment may stay what it was, so it counts that too.
     """
     held = state.agents[entry.agent]
     target = held.find(str(order.get("orig_client_order_id", "")))
     if target is None and order["action"] != "new":
         return False
-    market = str(order["market"]) if target is None else target.terms.market
-    buys = (order["side"] if target is None else target.terms.order.side) == "buy"
-    pair, inverted = pair_of(market)
-    direction = 1 if buys != inverted else -1
-    position = direction * held.positions.get(pair, 0)
-    resting = sum(
-        one.reserved
-        for one in held.working.values()
-        if (one.terms.pair, one.terms.direction) == (pair, direction) and one is not target
-    )
-    own = parse_money(entry.notional) if target is None else 0
+    asked = order if target is None else msgspec.to_builtins(target.terms.order)
+    pair, inverted = pair_of(str(asked["market"]))
+    direction = 1 if (asked["side"] == "buy") != inverted else -1
+    leg = held.quantities.get((pair, str(asked["currency"])))
+    if leg is None:
+        return False
+    position = leg.high if direction > 0 else -leg.low
+    resting = 0
+    for one in held.working.values():
+        if (one.terms.pair, one.terms.direction) != (pair, direction) or one is target:
+            continue
+        if one.terms.currency != asked["currency"]:
+            return False  # no world mixes them: what it could move is not worked out here
+        resting += _left(one)
+    own = parse_amount(str(order["quantity"]))
+    if target is not None:
+        own = max(own - target.filled, _left(target))
     return position < 0 and position + resting + own <= 0
+
+
+def _left(order: WorkingOrder) -> int:
+    """What can still be filled, by the larger of the order and its pending amendment."""
+    most = order.terms.quantity
+    if order.pending is not None:
+        most = max(most, order.pending.terms.quantity)
+    return max(0, most - order.filled)

@@ -13,7 +13,7 @@ import pytest
 from sekisho.apps.kraken import wording
 from sekisho.apps.kraken.keys import BotKey, BotKeys
 from sekisho.apps.kraken.translation import Route, request_id
-from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.errors import ConfigurationInvalid, MalformedInput
 from sekisho.core.kraken import (
     FORM_BYTES_MAX,
     PairTable,
@@ -266,6 +266,22 @@ def test_front_method_that_would_change_something_is_recorded(method: str) -> No
     gate = ToldGate()
     assert wording.DENIED == errors(gate, method, {"amount": "5"})[0]
     assert [{"action": f"kraken {method}", "kraken.amount": "5"}] == gate.orders
+
+
+@pytest.mark.parametrize("method", ["%C3%A9", "AddOrder%C3%A9", "%FF"])
+def test_front_method_that_is_not_ascii_is_unknown(method: str) -> None:
+    """No signature can be over it: refused like every unknown method, and no defect of the gate."""
+    gate = ToldGate()
+    found = errors(gate, method, ADD)
+    assert [*wording.NOT_OFFERED, "EGeneral:Unknown method"] == found
+    assert [] == gate.bodies
+
+
+def test_signature_over_what_is_not_ascii_is_refused() -> None:
+    """A path or a nonce of other letters is malformed, in the words of every malformed input."""
+    for path, nonce in (("/0/private/\u00e9", "1"), ("/0/private/AddOrder", "\u0661")):
+        with pytest.raises(MalformedInput):
+            signature(path, nonce, b"", SECRET)
 
 
 def test_front_method_that_only_reads_is_refused_without_record() -> None:

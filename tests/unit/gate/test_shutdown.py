@@ -88,10 +88,10 @@ def test_reduce_only_refuses_what_adds_to_the_position() -> None:
     world = long_of()
     ordered(world, "reduce_only")
     more = world.ask(client_order_id="m", quantity="1")
-    assert reasons(more) == [(NOT_PERMITTED, "reduce_only", "20001.00", "EUR")]
+    assert reasons(more) == [(NOT_PERMITTED, "reduce_only", "20001", "EUR")]
     flat = FoldWorld()
     ordered(flat, "reduce_only")
-    assert reasons(flat.ask(quantity="1")) == [(NOT_PERMITTED, "reduce_only", "1.00", "EUR")]
+    assert reasons(flat.ask(quantity="1")) == [(NOT_PERMITTED, "reduce_only", "1", "EUR")]
 
 
 def test_reduce_only_takes_back_a_short_position_by_buying() -> None:
@@ -131,7 +131,7 @@ def test_reduce_only_amendment_to_less_of_what_adds_is_refused() -> None:
     world.permit(client_order_id="w", side="sell", quantity="30000")
     ordered(world, "reduce_only")
     less = world.amend("a", "w", "10000")
-    assert reasons(less) == [(NOT_PERMITTED, "reduce_only", "10000.00", "EUR")]
+    assert reasons(less) == [(NOT_PERMITTED, "reduce_only", "10000", "EUR")]
 
 
 def test_reduce_only_of_what_cannot_be_computed_refuses_without_a_sum() -> None:
@@ -314,6 +314,29 @@ def test_local_stop_holds_the_present_certificate() -> None:
     stopped(world)
     found.append(world.bot.status)
     assert found == ["good", "hold", "good", "revoked"]
+
+
+def test_local_stop_outlasts_the_certificate_until_a_release_or_a_revocation() -> None:
+    """A new certificate is no release; a revocation ends the stop with what it stopped."""
+    world, found = FoldWorld(), []
+    stopped(world)
+    world.admit(POLICY, certificate_sha256="e" * 64)
+    assert reasons(world.ask()) == [("certificate_held", "", "", "")]
+    world.status("hold", 1, "e" * 64)
+    world.status("good", 2, CERTIFICATE)
+    world.admit(POLICY, certificate_sha256="f" * 64)
+    found.append((world.bot.status, world.bot.stopped))
+    world.status("good", 2, "f" * 64)
+    found.append((world.bot.status, world.bot.stopped))
+    world.status("good", 3, "f" * 64)
+    found.append((world.bot.status, world.bot.stopped))
+    stopped(world, "f" * 64)
+    found.append((world.bot.status, world.bot.stopped))
+    world.status("revoked", 4, "f" * 64)
+    stopped(world, "f" * 64)
+    world.admit(POLICY, certificate_sha256="e" * 64)
+    found.append((world.bot.status, world.bot.stopped))
+    assert found == [("hold", 0), ("hold", 0), ("good", -1), ("hold", 3), ("good", -1)]
 
 
 def test_advice_costs_a_message_and_nothing_else() -> None:

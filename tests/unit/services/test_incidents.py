@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from sekisho.adapters.simulated_notifier import SimulatedNotifier
-from sekisho.core.errors import VerificationFailed
+from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.events import AlertSent, GraceStarted, IncidentRecorded, StatusChanged
 from sekisho.core.terms import parse_instant
 from sekisho.services.alertrounds import RETRY_S
@@ -17,6 +18,15 @@ from tests.authority_world import AGENT, heard_by
 from tests.incident_world import DEADLINE_S, GRACE_S, IncidentWorld, name_of, play
 
 BEGUN = ["recorded hold", "automatic_hold", "pager opened delivered", "grace"]
+BREAK: dict[str, Any] = {
+    "incident_kind": "break",
+    "agent": "",
+    "certificate_sha256": "",
+    "score": "venue",
+    "factor": "resting_unknown",
+    "observed": "PAPER",
+    "threshold": "",
+}
 EXPIRED = [*BEGUN, "grace_expired", "closed revoked", "pager overdue delivered"]
 
 
@@ -75,6 +85,44 @@ def test_report_again_does_nothing_more_and_another_content_is_refused() -> None
         after = await world.again()
         await after.report()
         assert after.story() == BEGUN
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"observed": "0.9"},
+        {"observed": "1.000001"},
+        {"observed": ""},
+        {"factor": "sizes"},
+        {"factor": "resting_unknown"},
+        {"threshold": "-1"},
+        {"threshold": ""},
+        {"score": "venue"},
+        {"agent": "Bot."},
+        {"certificate_sha256": "A" * 64},
+        {"incident_kind": "break"},
+        BREAK | {"score": "risk"},
+        BREAK | {"factor": "size"},
+        BREAK | {"observed": "a venue"},
+        BREAK | {"threshold": "0.85"},
+        BREAK | {"agent": "Bot."},
+        BREAK | {"certificate_sha256": "00"},
+    ],
+)
+def test_report_of_another_form_than_the_verifier_demands_is_refused(other: Any) -> None:
+    """What would make the authority's log one that nobody accepts is not recorded."""
+
+    async def story() -> None:
+        world = await IncidentWorld.begin()
+        listener = heard_by(world)
+        with pytest.raises(MalformedInput):
+            await world.report(**other)
+        assert (world.story(), listener.heard) == ([], [])
+        if other.get("incident_kind") == "break":
+            await world.report(**BREAK)
+            assert [one.incident_kind for one in world.authority.incidents.all()] == ["break"]
 
     play(story())
 

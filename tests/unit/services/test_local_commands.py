@@ -21,6 +21,7 @@ from sekisho.core.errors import (
     VerificationFailed,
 )
 from sekisho.core.events import (
+    AgentAdmitted,
     CommandRefused,
     LocalStop,
     Rearmed,
@@ -33,6 +34,7 @@ from sekisho.core.governance.roster import Roster
 from sekisho.core.terms import format_instant
 from sekisho.services.localcommands import COMMANDS_MAX, LocalCommands
 from sekisho.services.signoff import RearmAuthorisation
+from sekisho.services.status import TakenBefore
 from tests.gate_world import CERTIFICATE, GateWorld, codes
 from tests.unit.core.governance import samples
 
@@ -44,13 +46,15 @@ class Away:
         self.down = False
         self.hangs: asyncio.Future[None] | None = None
         self.given: list[tuple[SignedCommand, ...]] = []
+        self.before: TakenBefore | None = None
 
-    async def take_over(self, signed: tuple[SignedCommand, ...]) -> None:
+    async def take_over(self, signed: tuple[SignedCommand, ...]) -> TakenBefore | None:
         if self.hangs is not None:
             await self.hangs
         if self.down:
             raise Unavailable("the authority does not answer")
         self.given.append(signed)
+        return self.before
 
     async def go_live(self, signed: Any, *, origin: str, complete: bool) -> Any:
         raise AssertionError("no baseline here")
@@ -265,6 +269,61 @@ def test_lease_on_its_way_when_the_local_stop_came_lifts_nothing() -> None:
         authority.lease = late
         await one.world.leasing.renew()
         assert (one.bot.status, one.world.log.unheard()) == ("hold", frozenset())
+
+    run(story)
+
+
+def test_lost_answer_of_the_authority_keeps_no_released_stop() -> None:
+    """It took the stop, its answer was lost, people released it: the next answer says so."""
+
+    async def story() -> None:
+        one = await LocalWorld.start()
+        one.authority.down = True
+        await one.give("hold")
+        one.world.authority.epoch = 2
+        await one.world.leasing.renew()
+        assert (one.bot.status, len(one.world.log.unheard_stops())) == ("hold", 1)
+        one.authority.down, one.authority.before = False, TakenBefore(released={"bot": 2})
+        await one.world.clock.play(60)
+        await one.local.settled()
+        assert (one.world.log.unheard_stops(), one.local.unreported) == ({}, {})
+        await one.world.leasing.renew()
+        assert one.bot.status == "good"
+
+    run(story)
+
+
+def test_release_that_the_gate_knew_before_the_stop_does_not_count_as_heard() -> None:
+    """The commands were used and taken back before they came here: somebody signs anew."""
+
+    async def story() -> None:
+        one = await LocalWorld.start()
+        one.authority.before = TakenBefore(released={"bot": 0})
+        outcome = await one.give("hold")
+        assert (outcome.taken_over, outcome.complete) == (False, False)
+        assert "released before this stop" in outcome.failures[-1]
+        one.world.authority.epoch = 2
+        await one.world.leasing.renew()
+        assert one.bot.status == "hold"
+        await one.local.close()
+
+    run(story)
+
+
+def test_lease_for_another_certificate_lifts_no_unheard_stop() -> None:
+    """The authority calls a replacement good that has not heard that its agent is stopped."""
+
+    async def story() -> None:
+        one = await LocalWorld.start()
+        one.authority.down = True
+        await one.give("hold")
+        (admitted,) = one.found(AgentAdmitted)
+        log = one.world.log
+        log.record(msgspec.structs.replace(admitted, at=log.at(), certificate_sha256="e" * 64))
+        assert (one.bot.status, log.unheard()) == ("hold", frozenset({CERTIFICATE, "e" * 64}))
+        log.heard_stop(max(log.local_stops))
+        assert (one.bot.status, log.unheard()) == ("hold", frozenset())
+        await one.local.close()
 
     run(story)
 

@@ -267,10 +267,10 @@ def test_not_found_is_believed_only_when_the_permit_has_expired() -> None:
         venue.permits.clear()  # it never saw it
         venue.resting.clear()
         held = world.log.state.agents["bot"]
-        world.clock.advance(14)
+        world.clock.advance(1.999)
         await world.venue_watch.reconcile()
         assert held.reserved == 20_000 * 10**8
-        world.clock.advance(1)
+        world.clock.advance(0.001)
         await world.venue_watch.reconcile()
         assert held.reserved == 0
 

@@ -298,12 +298,13 @@ def test_snapshot_is_recorded_only_after_its_file_is_durable(seen: Seen) -> None
         machine.disk.operations.clear()
         await machine.snapshots.take(log)
         path = f"snapshots/{entries:020}.json"
-        assert [f"write_new {path}", f"sync {path}", "sync_folder snapshots"] == [
-            name for name in machine.disk.operations if "snapshots" in name
-        ]
-        assert machine.disk.operations[-2:] == [
+        told = [name for name in machine.disk.operations if "snapshots" in name]
+        assert [f"write_new {path}", f"sync {path}", "sync_folder snapshots"] == told[:3]
+        assert ["list snapshots"] == told[3:]  # what is old is looked for afterwards
+        assert machine.disk.operations[-3:] == [
             "append journal/00000000000000000000.frames",
             "sync journal/00000000000000000000.frames",
+            "list snapshots",
         ]
         last = decode_gate_entry(log.journal.entry(entries))
         assert isinstance(last, SnapshotTaken)
@@ -356,6 +357,66 @@ def test_snapshot_whose_name_is_taken_by_another_state_is_not_recorded(seen: See
         machine.disk.corrupt(path, module.write(log))
         await machine.snapshots.take(log)
         await machine.open()
+        machine.same()
+
+    play(story())
+
+
+def test_snapshots_older_than_the_last_two_are_deleted(seen: Seen) -> None:
+    """Also those of earlier processes; other files of the folder are left alone."""
+
+    async def story() -> None:
+        machine = Machine(seen)
+        names = await two_snapshots(machine)
+        await machine.disk.append("snapshots/note.txt", b"mine")
+        await machine.snapshots.take(machine.world.log)
+        kept = sorted(name for name in machine.disk.files() if name.startswith("snapshots/"))
+        assert [names[1], "snapshots/note.txt"] == [kept[0], kept[2]]
+        await machine.open()
+        await machine.trade("d")
+        await machine.snapshots.take(machine.world.log)
+        left = [name for name in machine.disk.files() if name.startswith("snapshots/")]
+        assert (kept[1], 3) == (min(left), len(left))
+        machine.disk.remove(sorted(left)[1])  # the newest
+        await machine.open()
+        machine.same()
+        assert ["snapshots/note.txt is not used"] == [
+            notice[:30] for notice in machine.snapshots.notices
+        ]
+
+    play(story())
+
+
+def test_snapshot_that_is_vouched_for_is_kept_before_a_later_file_that_is_not(seen: Seen) -> None:
+    """A file that a crash left unrecorded does not take the place of the one that is good."""
+
+    async def story() -> None:
+        machine = Machine(seen)
+        first = (await two_snapshots(machine))[1]
+        await machine.trade("d")
+        size = machine.world.log.journal.size
+        machine.disk.corrupt(f"snapshots/{size:020}.json", module.write(machine.world.log))
+        await machine.open()
+        await machine.trade("e")
+        await machine.snapshots.take(machine.world.log)
+        left = [name for name in machine.disk.files() if name.startswith("snapshots/")]
+        assert (2, first) == (len(left), min(left))
+
+    play(story())
+
+
+def test_old_snapshot_that_cannot_be_deleted_stops_nothing(seen: Seen) -> None:
+    """The new one is taken all the same, the notice says why, and the next one deletes it."""
+
+    async def story() -> None:
+        machine = Machine(seen)
+        await two_snapshots(machine)
+        machine.disk.fail("delete", "snapshots")
+        await machine.snapshots.take(machine.world.log)
+        told = [notice[:31] for notice in machine.snapshots.notices]
+        assert ["an old snapshot is not deleted:"] == told
+        await machine.open()
+        assert [] == machine.snapshots.notices
         machine.same()
 
     play(story())

@@ -167,6 +167,40 @@ def test_local_stop_lifted_by_an_epoch_of_another_agent_fails() -> None:
         stops.lift(issued, 7)
 
 
+def test_local_stop_outlasts_the_certificate_unless_the_authority_knew_of_it() -> None:
+    """Another certificate is no release; one issued after the authority's own stop is one."""
+
+    def issued(*history: tuple[int, str], epoch: int = 0) -> Issued:
+        certificate: Any = object()
+        policy: Any = None
+        return Issued(0, AGENT, certificate, policy, (), history=list(history), epoch=epoch)
+
+    stopped = issued((3, "hold"), (4, "good"))
+    for following, epoch, lifts in (
+        (issued(epoch=0), 7, False),
+        (issued((6, "hold"), (7, "good")), 6, False),
+        (issued((6, "hold"), (7, "good")), 7, True),
+        (issued(epoch=3), 7, True),
+        (issued(epoch=4), 7, True),
+    ):
+        stops = LocalStops()
+        stops.stop(stopped, 2)
+        if lifts:
+            stops.lift(following, epoch)
+            stops.lift(issued(), epoch)
+        else:
+            with pytest.raises(VerificationFailed, match="never released"):
+                stops.lift(following, epoch)
+    stops = LocalStops()
+    stops.stop(stopped, 2)
+    stops.revoked(issued())
+    with pytest.raises(VerificationFailed, match="never released"):
+        stops.lift(issued(), 7)
+    stops.stop(stopped, 2)
+    stops.revoked(stopped)
+    stops.lift(issued(), 7)
+
+
 def test_permit_signed_after_a_shutdown_for_an_earlier_decision_fails(
     original: Draft, tmp_path: Path
 ) -> None:

@@ -76,7 +76,7 @@ def test_reduce_only_counts_what_works_in_its_direction() -> None:
     assert gate.judge(sell("a", "5000.01")) == refused("reduce_only", "0.01", "EUR")
     assert gate.judge(amend("w", "b", "20000.01")) == refused("reduce_only", "0.01", "EUR")
     assert gate.judge(amend("w", "c", "20000")) == []
-    assert gate.judge(new("d", quantity="1")) == refused("reduce_only", "20001.00", "EUR")
+    assert gate.judge(new("d", quantity="1")) == refused("reduce_only", "20001", "EUR")
 
 
 def test_reduce_only_says_nothing_of_what_cannot_be_computed() -> None:
@@ -122,7 +122,7 @@ def test_order_from_before_a_restart_is_in_doubt_until_its_permit_is_known() -> 
         gate.outside()
         assert gate.judge(sell("a")) == expected
         other = gate.judge(sell("b", market="GBP/EUR", currency="EUR", price="1.2"))
-        assert other[0] == (CODE, "reduce_only", "1.00", "EUR")
+        assert other[0] == (CODE, "reduce_only", "1", "EUR")
 
 
 def test_duplicate_report_leaves_the_doubt() -> None:

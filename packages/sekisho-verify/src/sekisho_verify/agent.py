@@ -12,7 +12,8 @@ from collections import defaultdict
 from fractions import Fraction
 
 from sekisho_verify.behaviour import Behaviour
-from sekisho_verify.canonical import SECOND, cents_up
+from sekisho_verify.canonical import SECOND, UNIT, cents_up
+from sekisho_verify.legs import Legs
 from sekisho_verify.limits import Scope
 from sekisho_verify.outside import Ended
 from sekisho_verify.policy import Policy
@@ -103,6 +104,7 @@ class Agent:
         self.not_before = self.not_after = 0
         self.validity_texts = ("", "")
         self.status = "good"
+        self.stopped = False  # people stopped the agent at the gate, and that stands
         self.epoch = 0
         self.policy: Policy
         self.day = first_day
@@ -115,6 +117,7 @@ class Agent:
         self.open_reserved = 0
         self.reserved_by_side: dict[tuple[str, int], int] = defaultdict(int)
         self.positions: dict[str, int] = defaultdict(int)
+        self.legs: dict[str, Legs] = defaultdict(Legs)
         self.messages = Times()
         self.contents: dict[str, Times] = defaultdict(Times)
         self.counterparties = Times()
@@ -178,13 +181,29 @@ class Agent:
         self.ended |= dict.fromkeys(order.names, ended)
         self.close(order)
 
-    def drop_pending(self, order: Working) -> None:
-        """An amendment came to nothing: the order reserves again what it does without it."""
+    def drop_pending(self, order: Working, at: int) -> None:
+        """An amendment came to nothing, as is known since `at`: the order reserves again what it
+        does without it, and ends where nothing is left.
+        """
         if order.pending is not None:
             self.by_name.pop(order.pending.order_id, None)
             order.names.remove(order.pending.order_id)
             order.pending = None
             self.reserve(order, order.share(order.total, order.quantity))
+            if order.filled >= order.quantity:
+                self.end(order, at)
+
+    def count_legs(self, order: Working | Ended, fill: tuple[int, int]) -> None:
+        """A fill (quantity, price) moves both legs of its pair; without a price it is unbooked."""
+        base, _, quote = order.market.partition("/")
+        quantity, price = fill
+        if price == 0:
+            self.unbooked += 1
+            return
+        ratio = Fraction(price, UNIT) if order.currency == base else Fraction(UNIT, price)
+        other = quote if order.currency == base else base
+        moved = {order.currency: Fraction(quantity), other: quantity * ratio}
+        self.legs[order.pair].fill(moved, order.currency, order.direction)
 
     def fail(self) -> None:
         """One failure more, and its latch (2.3)."""

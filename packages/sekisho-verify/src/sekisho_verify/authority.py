@@ -246,7 +246,9 @@ class AuthorityLog:
         self._check_validity(entry, leaf, policy, now)
         check_agent(self.authority, leaf, policy)
         approvers = tuple(seat.name for seat in resolved.seats)
-        self.issued[leaf.sha256] = Issued(index, policy.agent, leaf, policy, approvers)
+        self.issued[leaf.sha256] = Issued(
+            index, policy.agent, leaf, policy, approvers, epoch=self.epoch
+        )
         for seat in resolved.seats:
             self.approver_keys.setdefault(seat.key_der, (seat.name, index))
 

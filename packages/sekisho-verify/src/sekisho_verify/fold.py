@@ -63,7 +63,7 @@ class State:
             self._admit(entry, now)
         elif agent is not None:
             narrowing.apply(agent, str(kind), entry, now)
-            self._apply_to(agent, str(kind), entry)
+            self._apply_to(agent, str(kind), entry, now)
             narrows.applied(index)
 
     def _apply_outside(
@@ -83,16 +83,17 @@ class State:
         if factor:
             self.outside.broken(index, entry, certificate, factor)
 
-    def _apply_to(self, agent: Agent, kind: str, entry: Entry) -> None:
+    def _apply_to(self, agent: Agent, kind: str, entry: Entry, now: int) -> None:
         if kind == "status_acted":
             present = entry["certificate_sha256"] == agent.certificate_sha256
             epoch, status = canonical.integer_of(entry["epoch"]), entry["status"]
             lifts = status == "good" and epoch <= agent.epoch  # not newer than what stopped
             if present and agent.status != "revoked" and not lifts:
                 agent.status = str(status)
+                agent.stopped = agent.stopped and status == "hold"
             agent.epoch = max(agent.epoch, epoch)
         elif kind == "withdrawn":
-            _withdraw(agent, canonical.integer_of(entry["decision"]))
+            _withdraw(agent, canonical.integer_of(entry["decision"]), now)
         elif kind == "outcome_unresolved" and entry["operation"] in {"submit", "amend"}:
             agent.fail()
         elif kind == "rearmed":
@@ -113,7 +114,8 @@ class State:
         policy = self._policies[str(entry["policy_sha256"])]
         agent = self.agents.setdefault(str(entry["agent"]), Agent(policy.scope.day(now)))
         if entry["certificate_sha256"] != agent.certificate_sha256:
-            agent.status = "good"  # readmission of the same certificate lifts nothing
+            # Readmission of the same certificate lifts nothing; of another one, no local stop.
+            agent.status = "hold" if agent.stopped else "good"
         agent.certificate_sha256 = str(entry["certificate_sha256"])
         agent.validity_texts = str(entry["not_before"]), str(entry["not_after"])
         agent.not_before = canonical.instant(entry["not_before"])
@@ -134,13 +136,13 @@ class State:
         self.book.setdefault(key, prices.Quotations()).observe(quotation)
 
 
-def _withdraw(agent: Agent, decision: int) -> None:
+def _withdraw(agent: Agent, decision: int, now: int) -> None:
     if (order := agent.working.get(decision)) is not None:
         agent.close(order)
         return
     for order in agent.working.values():
         if order.pending is not None and order.pending.decision == decision:
-            agent.drop_pending(order)
+            agent.drop_pending(order, now)
             return
 
 
@@ -250,6 +252,7 @@ def _report_late(agent: Agent, entry: Entry, now: int) -> str:
         whole = ended.total, ended.whole
         value = prices.fill_value(ended.market, ended.currency, agent.scope.currency, fill, whole)
         agent.positions[ended.pair] += ended.direction * value
+        agent.count_legs(ended, fill)
         _count_execution(agent, now)
     return late(ended, entry)
 
@@ -269,7 +272,7 @@ def _take_report(agent: Agent, order: Working, entry: Entry, now: int) -> None:
         if kind == "rejected":
             agent.fail()
         if of_pending:
-            agent.drop_pending(order)
+            agent.drop_pending(order, canonical.instant(entry["transact_at"]))
         else:
             agent.end(order, NEVER)
     else:
@@ -284,6 +287,7 @@ def _trade(agent: Agent, order: Working, entry: Entry, now: int) -> None:
     value = prices.fill_value(order.market, order.currency, scope.currency, fill, whole)
     order.filled += fill[0]
     agent.positions[order.pair] += order.direction * value
+    agent.count_legs(order, fill)
     reserved = order.share(order.total, order.quantity)
     if order.pending is not None:
         reserved = max(reserved, order.share(order.pending.total, order.pending.quantity))

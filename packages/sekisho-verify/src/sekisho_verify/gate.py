@@ -153,6 +153,8 @@ class GateLog:
         require(status != "good" or newer, "lifts a stop by an epoch that is not newer")
         if status == "good":
             self._local_stops.lift(issued, epoch)
+        elif status == "revoked":
+            self._local_stops.revoked(issued)
         self._agent_epochs[agent] = max(self._agent_epochs[agent], epoch)
         self.acted[issued.certificate.sha256].append((index, status))
 

@@ -23,6 +23,7 @@ class Issued:
     approvers: tuple[str, ...]  # seats of the resolution that it rests on
     status: Status = dataclasses.field(default_factory=lambda: Status("good"))
     history: list[tuple[int, str]] = dataclasses.field(default_factory=list)  # (epoch, status)
+    epoch: int = 0  # of the authority's log when it was issued
 
     def status_at(self, epoch: int) -> str:
         """The status after so many status changes."""

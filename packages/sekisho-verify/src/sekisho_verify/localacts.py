@@ -35,14 +35,14 @@ def narrowed(entry: Entry, roster: Roster, now: int, replays: Replays, index: in
 
 
 class LocalStops:
-    """Which certificates are stopped on the word of people at the gate, and since which epoch."""
+    """Which agents are stopped on the word of people at the gate: certificate and epoch then."""
 
     def __init__(self) -> None:
-        self._since: dict[str, int] = {}
+        self._since: dict[str, tuple[Issued, int]] = {}
 
     def stop(self, issued: Issued, epoch: int) -> None:
         """Stopped, when the gate knew of status changes up to this epoch."""
-        self._since[issued.certificate.sha256] = epoch
+        self._since[issued.agent] = issued, epoch
 
     def lift(self, issued: Issued, epoch: int) -> None:
         """The gate acts on `good` of this epoch.
@@ -50,8 +50,20 @@ class LocalStops:
         Raises:
             VerificationFailed: the authority released nothing since the stop.
         """
-        since = self._since.pop(issued.certificate.sha256, None)
-        released = since is None or any(
-            since < at <= epoch and status == "good" for at, status in issued.history
-        )
-        require(released, "lifts a local stop that the authority's log never released")
+        if issued.agent not in self._since:
+            return
+        stopped, since = self._since.pop(issued.agent)
+        released = any(since < at <= epoch and status == "good" for at, status in issued.history)
+        replaced = issued is not stopped and _replaced(stopped, since, issued.epoch)
+        require(released or replaced, "lifts a local stop that the authority's log never released")
+
+    def revoked(self, issued: Issued) -> None:
+        """The gate acts on a revocation: with the certificate the stop under it ends."""
+        if issued.agent in self._since and self._since[issued.agent][0] is issued:
+            del self._since[issued.agent]
+
+
+def _replaced(stopped: Issued, since: int, epoch: int) -> bool:
+    """Whether a certificate issued at this epoch came after the authority's word on the stopped."""
+    told = any(since < at <= epoch for at, _ in stopped.history)
+    return told or stopped.status_at(epoch) != "good"

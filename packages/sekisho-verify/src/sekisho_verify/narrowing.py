@@ -50,8 +50,9 @@ def apply(agent: Agent, kind: str, entry: Entry, now: int) -> None:
     elif kind == "rearmed" and entry["latch"] == "shutdown":
         agent.shutdown = ""
     elif kind == "local_stop":
-        if entry["certificate_sha256"] == agent.certificate_sha256 and agent.status == "good":
-            agent.status = "hold"
+        present = entry["certificate_sha256"] == agent.certificate_sha256
+        if present and agent.status != "revoked":
+            agent.status, agent.stopped = "hold", True
     elif kind == "advised":
         passes = canonical.array_of(entry["reasons"]) == []
         require(entry["would_pass"] is passes, "advises what its reasons do not say")

@@ -74,7 +74,8 @@ class Disk(Protocol):
     atomic: a reader, also after a crash, sees the old or the new whole content, never a mixture,
     provided that the new content was synced first. A failed ``sync`` poisons the path: every later
     call on it raises StorageFailed until the process starts anew (a retry after a failed fsync
-    lies).
+    lies). DescriptorsSpent, a StorageFailed: no file could be opened, nothing was changed and no
+    path is poisoned; the same call may be made again.
     """
 
     async def read(self, path: str) -> bytes:
@@ -124,6 +125,13 @@ class Disk(Protocol):
 
     async def truncate(self, path: str, size: int) -> None:
         """Cut the file; durable when this returns."""
+        ...
+
+    async def delete(self, path: str) -> None:
+        """Take the name away; after a crash it may be back until ``sync_folder`` of its parent.
+
+        Raises FileNotFoundError, StorageFailed.
+        """
         ...
 
     async def sync(self, path: str) -> None:

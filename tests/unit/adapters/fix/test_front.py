@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.fix.acceptor import Admitted
 from sekisho.adapters.fix.bot_desk import UNDER_WAY_MAX, BotDesk
+from sekisho.adapters.fix.bot_orders import SHOWN_MAX, BotOrder, report
 from sekisho.adapters.fix.codec import FixMessage, Framer, parse
 from sekisho.adapters.fix.front import BotSession, FixFront
 from sekisho.adapters.fix.store import FixStore
@@ -135,7 +137,7 @@ def test_front_order_becomes_the_canonical_order(tmp_path: Path) -> None:
         (Code.DUPLICATE_ORDER_ID, "8", "6"),
         (Code.RATE_STALE, "8", "99"),
         (Code.AGENT_NOT_ACTIVE, "j", ""),
-        (Code.CONTROL_UNAVAILABLE, "j", ""),
+        (Code.CONTROL_UNAVAILABLE, "8", "99"),
     ],
 )
 def test_front_refusal_has_reason_and_all_codes(
@@ -152,6 +154,19 @@ def test_front_refusal_has_reason_and_all_codes(
         assert Code.RATE_STALE in said.get(58)
         assert ("4" if kind == "j" else "") == said.get(380)
         assert ("8" if kind == "8" else "") == said.get(39)
+
+    play(tmp_path, story, gate)
+
+
+def test_front_refusal_for_nothing_but_the_gate_is_worth_another_try(tmp_path: Path) -> None:
+    """35=j with 380=4 where the gate itself is all that is wrong."""
+    gate = FakeGate()
+    only = refusal(Code.CONTROL_UNAVAILABLE)
+    gate.answers["o-1"] = msgspec.structs.replace(only, reasons=only.reasons[:1])
+
+    async def story(bot: Counter) -> None:
+        (said,) = await bot.ask("D", (11, "o-1"), *NEW)
+        assert ("j", "4") == (said.kind, said.get(380))
 
     play(tmp_path, story, gate)
 
@@ -333,6 +348,111 @@ def test_front_flood_is_answered_at_once_and_cancels_pass(tmp_path: Path) -> Non
         await bot.said()
 
     play(tmp_path, story, gate)
+
+
+@pytest.mark.parametrize("kind", ["D", "G", "F", "H", "q"])
+def test_front_request_whose_name_is_too_long_is_answered_and_done(
+    tmp_path: Path, kind: str
+) -> None:
+    """No answer can repeat it: 35=j with the name cut, recorded as it came, the next one taken."""
+    long = "i" * 7_900
+    fields: dict[str, tuple[tuple[int, str], ...]] = {
+        "D": ((11, long), *NEW),
+        "G": ((11, long), (41, "o-1"), *AMEND),
+        "F": ((11, "c-1"), (41, long), *ABOUT),
+        "H": ((11, "o-1"), *ABOUT[:2], (790, long)),
+        "q": ((11, long), (530, "7"), TIME),
+    }
+    gate = FakeGate()
+    for name in (long, "c-1"):
+        gate.answers[name] = refusal(Code.MALFORMED_ORDER)
+
+    async def story(bot: Counter) -> None:
+        (said,) = await bot.ask(kind, *fields[kind])
+        assert ("j", "2", kind, "0") == (said.kind, *(said.get(t) for t in (45, 372, 380)))
+        assert len(said.get(379)) <= SHOWN_MAX
+        assert (Code.MALFORMED_ORDER in said.get(58)) is (kind in "DGF")
+        assert bot.desk.session.store.next_in == 3
+        assert shown(await bot.ask("D", (11, "o-2"), *NEW), 150) == [("8", "0")]
+        assert not any(long in str(note) for note in bot.desk.session.store.notes.items())
+
+    play(tmp_path, story, gate)
+    assert (2 if kind in "DGF" else 1) == len(gate.bodies)
+
+
+@pytest.mark.parametrize("tag", [1, 15, 38, 40, 44, 54, 55, 59])
+def test_front_order_with_a_text_too_long_is_rejected_with_it_cut(tmp_path: Path, tag: int) -> None:
+    """The gate refuses it as it came; what is repeated fits, and nothing of it stays."""
+    gate = FakeGate()
+    gate.answers["o-1"] = refusal(Code.MALFORMED_ORDER)
+    long = "9" * 7_900
+
+    async def story(bot: Counter) -> None:
+        fields = [one for one in NEW if one[0] != tag]
+        (said,) = await bot.ask("D", (11, "o-1"), *fields, (tag, long))
+        assert shown([said], 150, 39) == [("8", "8", "8")]
+        assert len(said.get(tag)) <= SHOWN_MAX
+        assert bot.desk.session.store.next_in == 3
+
+    play(tmp_path, story, gate)
+    assert any(long in str(text) for text in gate.bodies[0].values())
+
+
+def test_front_amendment_that_restates_a_long_text_is_another_order(tmp_path: Path) -> None:
+    """A text that was cut is never the order's own, and an amount that is none is not kept."""
+    account = "a" * 64
+    gate = FakeGate()
+    gate.answers["o-3"] = refusal(Code.MALFORMED_ORDER)
+
+    async def story(bot: Counter) -> None:
+        await bot.ask("D", (11, "o-1"), *NEW, (1, account))
+        said = await bot.ask("G", (11, "o-2"), (41, "o-1"), *AMEND, (1, account + "a" * 7_000))
+        assert shown(said, 434, 102) == [("9", "2", "99")]
+        quantity = ((38, "1" * 7_000), (40, "2"))
+        said = await bot.ask("G", (11, "o-3"), (41, "o-1"), *ABOUT, *quantity)
+        assert shown(said, 434, 102) == [("9", "2", "99")]
+        assert max(map(len, (tmp_path / "bot").read_bytes().splitlines())) < 2_000
+
+    play(tmp_path, story, gate)
+    assert ["o-1", "o-3"] == [one["client_order_id"] for one in gate.bodies]
+
+
+def test_front_flood_of_long_names_is_answered(tmp_path: Path) -> None:
+    """The answer to what is above the bound repeats a cut name alone."""
+
+    async def story(bot: Counter) -> None:
+        bot.desk._tasks = dict.fromkeys(range(UNDER_WAY_MAX))  # type: ignore[assignment]  # full
+        bot.desk.session.receive(bot.bot.message("D", (11, "i" * 7_900), *NEW))
+        (delivered,) = bot.desk.session.inbox
+        bot.desk.deliver(delivered)
+        bot.desk.session.inbox, bot.desk._tasks = [], set()
+        assert shown(await bot.said(), 380, 379) == [("j", "4", "i" * SHOWN_MAX)]
+
+    play(tmp_path, story)
+
+
+def test_front_answer_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    """What the gate says may be too much for a message; the request is answered and done."""
+
+    async def story(bot: Counter) -> None:
+        bot.gate.cancelled = ([f"{n:04}" + "x" * 200 for n in range(60)], [])
+        said = await bot.ask("q", (11, "m-1"), (530, "7"), TIME)
+        assert shown(said, 379, 380) == [("j", "m-1", "0")]
+        assert bot.desk.session.store.next_in == 3
+
+    play(tmp_path, story)
+
+
+def test_front_report_with_odd_words_of_a_venue_can_be_written() -> None:
+    """What a venue calls an order or an execution cannot keep it from being told."""
+    order = BotOrder(
+        first_id="o-1", client_order_id="o-1", ids=["o-1"], symbol="EUR/USD", side="1", quantity="1"
+    )
+    order.venue_order_id = "\u00e4" * 9_000
+    said = Counterpart("GATE", "BOT", SteppedClock(NOW))
+    data = said.message("8", *report(order, "0", "V:\u00e4" + "e" * 9_000, NOW))
+    (shown_again,) = said.read(data)
+    assert "V:?e" == shown_again.get(17)[:4]
 
 
 def test_front_restart_tells_what_happened_meanwhile_once(tmp_path: Path) -> None:

@@ -251,6 +251,19 @@ def test_paper_kraken_remembers_what_it_denied(desk: Desk, wire: Wire) -> None:
     assert ((0, ()), ["denied_before"]) == (desk.venue.reports_since(0), wire.told)
 
 
+def test_paper_kraken_method_that_is_not_ascii_is_unknown(desk: Desk, wire: Wire) -> None:
+    """No signature can be over it; it is answered like every unknown method."""
+    headers = {"API-Key": KEY, "API-Sign": "x"}
+    url = "http://venue/0/private/%C3%A9"
+    request = httpx2.Request("POST", url, content=b"nonce=5", headers=headers)
+
+    async def story() -> Any:
+        return json.loads(await (await wire.handle_async_request(request)).aread())
+
+    found = asyncio.run(story())
+    assert {"error": ["EGeneral:Permission denied", "EGeneral:Unknown method"]} == found
+
+
 def test_paper_kraken_field_that_stands_twice_is_refused(desk: Desk, wire: Wire) -> None:
     """A form that can be read in two ways is read in none."""
     body = b"nonce=5&trades=true&trades=false"

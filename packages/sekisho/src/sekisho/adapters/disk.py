@@ -7,6 +7,8 @@ Names that begin with a dot are this adapter's own (``.lock``, ``.tmp``).
 
 Any failed write or sync poisons its path until the process starts anew: after a failed sync the
 kernel may call the pages clean, and a second sync would report success for data that are lost.
+A file that cannot be opened for want of descriptors is no failed write: whatever needs one opens it
+before it changes anything, so the call may be made again.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
-from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed
+from sekisho.core.errors import DescriptorsSpent, MalformedInput, OutcomeUnknown, StorageFailed
 
 T = TypeVar("T")
 _OPEN_FILES_MAX = 8
+_SPENT = (errno.EMFILE, errno.ENFILE)
 
 
 def check_path(path: str, *, folder: bool = False) -> None:
@@ -130,6 +133,10 @@ class FolderDisk:
         """Cut the file, durably."""
         await self._run(path, lambda path: self._truncate(path, size))
 
+    async def delete(self, path: str) -> None:
+        """Take the name away. A crash before the folder is synced may bring it back, whole."""
+        await self._run(path, self._delete)
+
     async def sync(self, path: str) -> None:
         """Put the content on stable storage."""
         await self._run(path, self._sync)
@@ -155,7 +162,8 @@ class FolderDisk:
     def _guard(self, path: str, work: Callable[[str], T]) -> T:
         """Refuse a poisoned path; turn what the kernel says into the port's.
 
-        FileNotFoundError and FileExistsError are answers, not failures, and pass.
+        FileNotFoundError and FileExistsError are answers, not failures, and pass. Raises
+        DescriptorsSpent where no file could be opened: nothing was changed.
         """
         if path in self._poisoned:
             raise StorageFailed(f"{path}: {self._poisoned[path]} before; open the disk anew")
@@ -164,10 +172,17 @@ class FolderDisk:
         except (FileNotFoundError, FileExistsError):
             raise
         except OSError as error:
-            raise StorageFailed(f"{path}: {error}") from error
+            kind = DescriptorsSpent if error.errno in _SPENT else StorageFailed
+            raise kind(f"{path}: {error}") from error
 
     def _poison(self, path: str, error: OSError) -> None:
-        self._poisoned[path] = f"failed ({error.strerror})"
+        if error.errno not in _SPENT:
+            self._poisoned[path] = f"failed ({error.strerror})"
+
+    def _fail(self, path: str, error: OSError) -> NoReturn:
+        self._poison(path, error)
+        kind = DescriptorsSpent if error.errno in _SPENT else StorageFailed
+        raise kind(f"{path}: {error}") from error
 
     def _read(self, path: str) -> bytes:
         with (self._root / path).open("rb") as file:
@@ -249,8 +264,7 @@ class FolderDisk:
             self._make_folder(target.parent)
             temporary = self._write_temporary(data)
         except OSError as error:
-            self._poison(path, error)
-            raise StorageFailed(f"{path}: {error}") from error
+            self._fail(path, error)
         try:
             os.link(temporary, target)
         finally:
@@ -261,18 +275,24 @@ class FolderDisk:
         target = self._root / path
         try:
             self._make_folder(target.parent)
-            temporary = self._write_temporary(data)
-            temporary.rename(target)
+            folder = _open_folder(target.parent)  # before the rename: after it no want may stop us
         except OSError as error:
-            self._poison(path, error)
-            raise StorageFailed(f"{path}: {error}") from error
-        self._close_file(path)
-        self._own.add(path)
+            self._fail(path, error)
         try:
-            _flush_folder(target.parent)  # a crash before this leaves the old or the new content
-        except OSError as error:
-            self._poison(path, error)
-            raise OutcomeUnknown(f"{path}: replaced, perhaps not durably: {error}") from error
+            try:
+                temporary = self._write_temporary(data)
+                temporary.rename(target)
+            except OSError as error:
+                self._fail(path, error)
+            self._close_file(path)
+            self._own.add(path)
+            try:
+                os.fsync(folder)  # a crash before this leaves the old or the new content
+            except OSError as error:
+                self._poison(path, error)
+                raise OutcomeUnknown(f"{path}: replaced, perhaps not durably: {error}") from error
+        finally:
+            os.close(folder)
 
     def _truncate(self, path: str, size: int) -> None:
         descriptor = os.open(self._root / path, os.O_WRONLY | os.O_CLOEXEC)
@@ -286,6 +306,12 @@ class FolderDisk:
             raise OutcomeUnknown(f"{path}: perhaps not cut: {error}") from error
         finally:
             os.close(descriptor)
+
+    def _delete(self, path: str) -> None:
+        (self._root / path).unlink()
+        self._close_file(path)
+        self._dirty.discard(path)
+        self._own.discard(path)
 
     def _sync(self, path: str) -> None:
         descriptor = self._files.get(path)
@@ -308,13 +334,14 @@ class FolderDisk:
                 self._close_file(idle)
 
     def _sync_folder(self, folder: str) -> None:
+        descriptor = _open_folder(self._root / folder)
         try:
-            _flush_folder(self._root / folder)
-        except FileNotFoundError:
-            raise
+            os.fsync(descriptor)
         except OSError as error:
             self._poison(folder, error)
             raise OutcomeUnknown(f"{folder}: names perhaps not durable: {error}") from error
+        finally:
+            os.close(descriptor)
 
     def _close_file(self, path: str) -> None:
         descriptor = self._files.pop(path, None)
@@ -326,9 +353,13 @@ class FolderDisk:
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o750)
-        _flush_folder(folder.parent)
+        parent = _open_folder(folder.parent)  # before the name is there: see the module
+        try:
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o750)
+            os.fsync(parent)
+        finally:
+            os.close(parent)
 
 
 def _flush(descriptor: int) -> None:
@@ -340,9 +371,5 @@ def _flush(descriptor: int) -> None:
         os.fdatasync(descriptor)
 
 
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -36,6 +36,7 @@ GAUGES: Mapping[str, tuple[str, str]] = {
     "sekisho_rate_feed_silent_seconds": ("source", "Since the feed was last heard."),
     "sekisho_rate_feed_faults": ("source", "Messages of the feed that could not be used."),
     "sekisho_venue_reconciled": ("venue", "1 when the venue is reconciled since the start."),
+    "sekisho_venue_unreadable_reports": ("venue", "Reports of fills or orders, not bookable."),
 }
 """Every gauge: its label, empty for none, and what it says."""
 

@@ -73,7 +73,8 @@ class SimulatedDisk:
         self.operations: list[str] = []
         self._names: dict[str, _File] = {}
         self._durable_names: dict[str, _File] = {}
-        self._name_changes: list[tuple[str, _File]] = []
+        self._name_changes: list[tuple[str, _File | None]] = []
+        """What was named since the folder was synced; None: the name was taken away."""
         self._poisoned: dict[str, str] = {}
         self._faults: list[_Fault] = []
         self._dead = False
@@ -101,7 +102,9 @@ class SimulatedDisk:
         self._dead = True
         after = SimulatedDisk(point=self.point)
         names = dict(self._durable_names)
-        names.update(item for item in self._name_changes if dice.randrange(2))
+        for path, changed in self._name_changes:
+            if dice.randrange(2):
+                _rename(names, path, changed)
         survivors: dict[int, _File] = {}
         for path in sorted(names):
             file = names[path]
@@ -128,7 +131,9 @@ class SimulatedDisk:
 
         after._names = {path: copy(file) for path, file in self._names.items()}
         after._durable_names = {path: copy(file) for path, file in self._durable_names.items()}
-        after._name_changes = [(path, copy(file)) for path, file in self._name_changes]
+        after._name_changes = [
+            (path, None if file is None else copy(file)) for path, file in self._name_changes
+        ]
         return after
 
     def files(self) -> dict[str, bytes]:
@@ -240,6 +245,19 @@ class SimulatedDisk:
         self._finish_fault(fault)
         await self._end("truncate", path)
 
+    async def delete(self, path: str) -> None:
+        """Take the name away; a crash before the folder is synced may bring it back."""
+        await self._begin("delete", path)
+        fault = self._take_fault("delete", path)
+        file = self._existing(path)
+        if fault is None or fault.persisted:
+            del self._names[path]
+            self._name_changes.append((path, None))
+            if self.free_bytes is not None:
+                self.free_bytes += len(file.content)
+        self._finish_fault(fault)
+        await self._end("delete", path)
+
     async def sync(self, path: str) -> None:
         """Make the content durable; a failed one dooms what it was called for."""
         await self._begin("sync", path)
@@ -303,7 +321,7 @@ class SimulatedDisk:
     def _settle_names(self, folder: str) -> None:
         for path, file in self._name_changes:
             if _parent(path) == folder:
-                self._durable_names[path] = file
+                _rename(self._durable_names, path, file)
         self._name_changes = [item for item in self._name_changes if _parent(item[0]) != folder]
 
     def _take_space(self, path: str, data: bytes, *, partial: bool = False) -> None:
@@ -338,6 +356,13 @@ class SimulatedDisk:
 
     def _raise_fault(self, operation: str, path: str) -> None:
         self._finish_fault(self._take_fault(operation, path))
+
+
+def _rename(names: dict[str, _File], path: str, file: _File | None) -> None:
+    if file is None:
+        names.pop(path, None)
+    else:
+        names[path] = file
 
 
 def _parent(path: str) -> str:

@@ -8,6 +8,7 @@ serves gates only under their own name; people's commands are judged by their si
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -23,9 +24,13 @@ from sekisho.core.terms import NAME
 from sekisho.ports import IncidentReport, LeaseRequest
 from sekisho.services import authoritywire as wire
 from sekisho.services.authority import Authority
+from sekisho.services.gatereports import check_go_live, check_incident
 from sekisho.services.peopledesk import PeopleDesk
 from sekisho.services.remotegates import RemoteGates
+from sekisho.services.status import TakenBefore
 from sekisho.services.stopping import StopOutcome
+
+BODY_WAIT_S = 10.0
 
 
 class LinkCallers(Protocol):
@@ -103,14 +108,17 @@ class AuthorityApi:
         return _json(wire.admission_sheet(found))
 
     async def _incident(self, request: Request) -> Response:
-        self._gate(request)
-        await self._authority.report_incident(wire.read(await _body(request), IncidentReport))
+        gate = self._gate(request)
+        report = wire.read(await _body(request), IncidentReport)
+        check_incident(self._authority.state, gate, report)
+        await self._authority.report_incident(report)
         return Response(status_code=204)
 
     async def _go_live(self, request: Request) -> Response:
-        self._gate(request)
+        gate = self._gate(request)
         asked = wire.read(await _body(request), wire.LiveRequest)
         signed = wire.commands_of(asked.commands)
+        check_go_live(self._authority.state, gate, asked.origin, signed)
         return _json(
             await self._authority.go_live(signed, origin=asked.origin, complete=asked.complete)
         )
@@ -121,8 +129,8 @@ class AuthorityApi:
 
     async def _take_over(self, request: Request) -> Response:
         self._gate(request)
-        await self._authority.take_over(await _commands(request))
-        return Response(status_code=204)
+        taken = await self._authority.take_over(await _commands(request))
+        return _json(taken) if isinstance(taken, TakenBefore) else Response(status_code=204)
 
     async def _baseline(self, request: Request) -> Response:
         self._gate(request)
@@ -195,12 +203,16 @@ def _answering(handler: Handler) -> Handler:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, bounded while it is read. Raises MalformedInput."""
+    """The body, bounded in size and in time while it is read. Raises MalformedInput."""
     data = b""
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > wire.BODY_BYTES_MAX:
-            raise MalformedInput(f"the body has more than {wire.BODY_BYTES_MAX} bytes")
+    try:
+        async with asyncio.timeout(BODY_WAIT_S):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > wire.BODY_BYTES_MAX:
+                    raise MalformedInput(f"the body has more than {wire.BODY_BYTES_MAX} bytes")
+    except TimeoutError as error:
+        raise MalformedInput(f"the body was not there within {BODY_WAIT_S:.0f} s") from error
     return data
 
 

@@ -21,6 +21,7 @@ from sekisho.compose.gate_running import check_gate as check_gate_configuration
 from sekisho.compose.gate_running import new_token as make_token
 from sekisho.compose.running_gate import own_user
 from sekisho.core.errors import ConfigurationInvalid
+from sekisho.services.intake import AdviceDoor
 
 CONFIG = click.option(
     "--config",
@@ -90,7 +91,7 @@ def _api(process: GateProcess) -> object:
         identify=process.identify,
         submit=process.intake.submit,
         inquiry=process.inquiry,
-        advice=process.gate.advice,
+        advice=AdviceDoor(process.intake, process.gate.advice.advise),
         missing=process.condition.missing,
         openapi=openapi(),
     )

@@ -107,6 +107,8 @@ class KrakenFront:
     async def private(self, request: Request) -> Response:
         """``POST /0/private/METHOD``."""
         method = request.path_params["method"]
+        if not method.isascii():  # nothing that could be signed
+            return _json(refusal([*wording.NOT_OFFERED, "EGeneral:Unknown method"]))
         body = await _body(request)
         if body is None:
             return _json(refusal([wording.ARGUMENTS, "EGate:too_large_or_too_slow"]))

@@ -267,6 +267,8 @@ class GateProcess:
         held = self.log.state.agents.get(name)
         admission = await self.client.admission(name)
         if held is None or held.certificate_sha256 != sha256_hex(admission.certificate):
+            if any(stop.agent == name for stop in self.log.unheard_stops().values()):
+                return  # what the authority says of a new certificate may not take the stop in yet
             await self.gate.admit(name)
             self.teller.tell("admitted", agent=name)
 

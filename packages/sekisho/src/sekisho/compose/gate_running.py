@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sekisho.adapters.descriptors import secure_descriptors
 from sekisho.adapters.entropy import SystemEntropy
+from sekisho.adapters.fix.acceptor import FIX_CONNECTIONS_MAX
 from sekisho.adapters.json_log import log_to
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.adapters.web.listening import Listener, Tls, server_context
@@ -127,6 +129,8 @@ async def _listen(process: GateProcess, faces: GateFaces, stack: AsyncExitStack)
         where, tls = located.address(config.kraken.listen), _tls(located, config.kraken.tls)
         faced.append((faces.kraken(process), [Listener(where, tls=tls)]))
     servings = []
+    web = sum(len(listeners) for _, listeners in faced) * bounds.connections
+    secure_descriptors(web + (0 if config.fix is None else FIX_CONNECTIONS_MAX))
     for app, listeners in faced:
         serving = await serve(app, listeners, bounds)
         stack.push_async_callback(serving.close)

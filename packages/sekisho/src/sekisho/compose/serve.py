@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sekisho.adapters.descriptors import secure_descriptors
 from sekisho.adapters.web.listening import Listener, Tls
 from sekisho.adapters.web.peers import peer_in, subject_uris
 from sekisho.adapters.web.serving import Bounds, Serving, serve
@@ -110,7 +111,9 @@ class ServedAuthority:
             callers = ConnectionCallers(home.config, lambda: home.authority.state.log_keys)
             app = make_app(home.authority, gates, desk, callers)
             listeners = [listener(path, one) for one in home.config.serve.listen]
-            serving = await serve(app, listeners, Bounds())
+            bounds = Bounds()
+            secure_descriptors(len(listeners) * bounds.connections)
+            serving = await serve(app, listeners, bounds)
         except BaseException:
             await home.close()
             raise

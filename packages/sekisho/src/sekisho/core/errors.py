@@ -8,6 +8,7 @@
     ├── ConfigurationInvalid    a setting is missing or contradicts another
     ├── Unavailable             a dependency did not answer and certainly had no effect
     ├── StorageFailed           certainly not written
+    │   └── DescriptorsSpent    no file could be opened: nothing is wrong with what is stored
     └── OutcomeUnknown          maybe written, maybe sent: read again before anything else
 
 Every message says what is wrong, where, and what to do.
@@ -54,6 +55,10 @@ class Unavailable(SekishoError):
 
 class StorageFailed(SekishoError):
     """Certainly not written."""
+
+
+class DescriptorsSpent(StorageFailed):
+    """No file could be opened, for want of descriptors; what is stored is sound. Try again."""
 
 
 class OutcomeUnknown(SekishoError):

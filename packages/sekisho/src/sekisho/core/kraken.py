@@ -119,7 +119,12 @@ def signature(path: str, nonce: str, body: bytes, secret: bytes) -> str:
         nonce: decimal digits, the same as in the body.
         body: the bytes of the form.
         secret: decoded.
+
+    Raises:
+        MalformedInput: a path or a nonce that is not ASCII; no method has one.
     """
+    if not (path.isascii() and nonce.isascii()):
+        raise MalformedInput("a path and a nonce are ASCII", "path")
     digest = hashlib.sha256(nonce.encode("ascii") + body).digest()
     mac = hmac.new(secret, path.encode("ascii") + digest, hashlib.sha512).digest()
     return base64.b64encode(mac).decode("ascii")

@@ -2,9 +2,10 @@
 """What each agent may send before anything is written: messages and bytes a second, with a burst.
 
 Each agent has a budget of its own, so that a flood spends nobody else's. What is beyond it costs no
-record: once a second one entry ``shed`` says how many there were. Below a tenth of free disk
-nothing is admitted, so that stops, cancels and the venues' reports still find room; cancels do not
-ask here. A crash loses the count of at most the last second.
+record: once a second one entry ``shed`` says how many there were. Cancels have a budget of their
+own, of the same size, so that neither spends the other's. Below a tenth of free disk no order is
+admitted, so that stops, cancels and the venues' reports still find room. A crash loses the count of
+at most the last second.
 """
 
 from __future__ import annotations
@@ -53,28 +54,38 @@ class _Bucket:
         self._at = now
 
 
-class _Account:
-    """One agent: two buckets, and what was shed since the last entry."""
+class _Allowance:
+    """Messages and bytes of one agent, of one sort."""
 
-    __slots__ = ("bytes", "messages", "shed_bytes", "shed_messages", "shed_since", "written")
+    __slots__ = ("_bytes", "_messages")
 
     def __init__(self, limits: BudgetLimits, now: int) -> None:
-        self.messages = _Bucket(limits.messages_per_s, limits.messages_burst, now)
-        self.bytes = _Bucket(limits.bytes_per_s, limits.bytes_burst, now)
+        self._messages = _Bucket(limits.messages_per_s, limits.messages_burst, now)
+        self._bytes = _Bucket(limits.bytes_per_s, limits.bytes_burst, now)
+
+    def take(self, size: int, now: int) -> bool:
+        """Take one message of ``size`` bytes, or nothing."""
+        self._messages.refill(now)
+        self._bytes.refill(now)
+        if self._messages.tokens < NS or self._bytes.tokens < size * NS:
+            return False
+        self._messages.tokens -= NS
+        self._bytes.tokens -= size * NS
+        return True
+
+
+class _Account:
+    """One agent: orders, cancels, and what was shed since the last entry."""
+
+    __slots__ = ("cancels", "orders", "shed_bytes", "shed_messages", "shed_since", "written")
+
+    def __init__(self, limits: BudgetLimits, now: int) -> None:
+        self.orders = _Allowance(limits, now)
+        self.cancels = _Allowance(limits, now)
         self.shed_messages = 0
         self.shed_bytes = 0
         self.shed_since = ""
         self.written = now - ENTRY_EVERY_NS
-
-    def take(self, size: int, now: int) -> bool:
-        """Take one message of ``size`` bytes, or nothing."""
-        self.messages.refill(now)
-        self.bytes.refill(now)
-        if self.messages.tokens < NS or self.bytes.tokens < size * NS:
-            return False
-        self.messages.tokens -= NS
-        self.bytes.tokens -= size * NS
-        return True
 
 
 class AdmissionBudget:
@@ -104,17 +115,33 @@ class AdmissionBudget:
             size: of the body, in bytes.
         """
         now = self._clock.monotonic_ns()
+        account = self._account(agent, now)
+        if account.orders.take(size, now) and not self.low_disk():
+            return True
+        self._shed(agent, account, size, now)
+        return False
+
+    def admit_cancel(self, agent: str, size: int) -> bool:
+        """The same for what is a cancel by its form, from the cancels' budget and on any disk."""
+        now = self._clock.monotonic_ns()
+        account = self._account(agent, now)
+        if account.cancels.take(size, now):
+            return True
+        self._shed(agent, account, size, now)
+        return False
+
+    def _account(self, agent: str, now: int) -> _Account:
         account = self._accounts.get(agent)
         if account is None:
             account = self._accounts[agent] = _Account(self._limits, now)
-        if account.take(size, now) and not self.low_disk():
-            return True
+        return account
+
+    def _shed(self, agent: str, account: _Account, size: int, now: int) -> None:
         if not account.shed_messages:
             account.shed_since = self._log.at()
         account.shed_messages += 1
         account.shed_bytes += size
         self._write(agent, account, now)
-        return False
 
     def low_disk(self) -> bool:
         """Whether less than a tenth of the disk is free, or that cannot be read."""

@@ -19,7 +19,7 @@ from sekisho.ports import IncidentReport, LeaseGranted, LeaseRequest
 from sekisho.services import authoritywire as wire
 from sekisho.services.admission import Admission
 from sekisho.services.signoff import BaselineLock, RearmAuthorisation
-from sekisho.services.status import StatusPush
+from sekisho.services.status import StatusPush, TakenBefore
 from sekisho.services.stopping import StopOutcome
 
 LEASE_WAIT_S = 2.0
@@ -111,13 +111,15 @@ class AuthorityClient:
         data = await self._call("POST", f"gates/{self.gate}/rearm", wire.write(body))
         return _answer(data, RearmAuthorisation)
 
-    async def take_over(self, signed: tuple[SignedCommand, ...]) -> None:
+    async def take_over(self, signed: tuple[SignedCommand, ...]) -> TakenBefore | None:
         """Make a hold or kill that was given to this gate the authority's own.
 
-        Idempotent by the nonces. Errors as ``StatusDesk.take_over``, and Unavailable.
+        Idempotent by the nonces; what it returns when they were used before and taken back since,
+        and errors: as ``StatusDesk.take_over``, and Unavailable.
         """
         body = wire.SignedCommands(commands=wire.command_texts(signed))
-        await self._call("POST", f"gates/{self.gate}/take-over", wire.write(body))
+        data = await self._call("POST", f"gates/{self.gate}/take-over", wire.write(body))
+        return _answer(data, TakenBefore) if data else None
 
     async def baseline_lock(self, agent: str) -> BaselineLock | None:
         """The agent's locked baseline; None before there is one. Raises Unavailable."""

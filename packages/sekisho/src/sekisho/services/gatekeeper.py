@@ -86,7 +86,7 @@ class Gatekeeper:
         self._signers = signers
         self.venues = venues
         self._keys: dict[str, ec.EllipticCurvePublicKey] = {}
-        self._under_way: dict[tuple[str, str], asyncio.Future[Answer]] = {}
+        self._under_way: dict[tuple[str, str], tuple[str, asyncio.Future[Answer]]] = {}
 
     async def submit(self, agent: str, body: bytes) -> Answer:
         """Decide about one order and, when it is permitted, sign and release it.
@@ -102,15 +102,17 @@ class Gatekeeper:
         except MalformedInput as error:
             return await self._refuse(agent, body, error)
         key = (agent, order.client_order_id)
-        twin = self._under_way.get(key)
-        if twin is not None:
-            answer = await asyncio.shield(twin)
-            return await self._known_answer(agent, order) or answer
+        while (twin := self._under_way.get(key)) is not None:
+            digest, waited = twin
+            answer = await asyncio.shield(waited)
+            if digest == order_digest(order):
+                return await self._known_answer(agent, order) or answer
+            # Other content under the same id: what was answered is no answer to it.
         again = await self._known_answer(agent, order)
         if again is not None:
             return again
         waiting: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._under_way[key] = waiting
+        self._under_way[key] = order_digest(order), waiting
         answer = _unavailable("the order was interrupted; ask again with the same id")
         try:
             answer = await self._take(agent, body, order)

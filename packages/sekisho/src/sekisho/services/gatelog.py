@@ -259,11 +259,13 @@ class GateLog:
 
     def unheard(self) -> frozenset[str]:
         """Certificates that an incident or a local stop holds of which the authority is not known
-        to have heard.
+        to have heard; a local stop also the one that its agent has now.
 
         Until it has, it may call them good: that lifts nothing.
         """
-        return frozenset(self._unheard.values())
+        agents = {stop.agent for stop in self.unheard_stops().values()} & self.state.agents.keys()
+        present = {self.state.agents[agent].certificate_sha256 for agent in agents}
+        return frozenset({*self._unheard.values(), *present})
 
     def held_since(self, index: int) -> frozenset[str]:
         """Certificates held by incidents or local stops that stand at ``index`` or later."""

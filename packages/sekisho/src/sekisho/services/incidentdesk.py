@@ -31,6 +31,7 @@ from sekisho.core.identity.status import Status
 from sekisho.core.incidents.book import IncidentBook
 from sekisho.core.incidents.cases import IncidentCase, OwedClose
 from sekisho.core.incidents.deadlines import over, remaining
+from sekisho.core.incidents.forms import check_form
 from sekisho.core.incidents.lawful import deadline_of
 from sekisho.core.incidents.table import TIMED
 from sekisho.core.terms import NS, format_instant, parse_instant
@@ -111,8 +112,8 @@ class IncidentDesk:
         nothing more.
 
         Raises:
-            VerificationFailed, MalformedInput: no such certificate or log, or the incident is
-                recorded with another content; nothing happened.
+            VerificationFailed, MalformedInput: no such certificate or log, a field of another form,
+                or the incident is recorded with another content; nothing happened.
             StorageFailed, OutcomeUnknown: it is not, or perhaps not, on record. A hold is in effect
                 in this process and was told to the gates all the same.
         """
@@ -122,8 +123,10 @@ class IncidentDesk:
             _check_same(known, report)
             await self._log.durable(known.index)
             return
+        entry = _entry_of(report, self._log.at())
+        check_form(entry)
         try:
-            index = self._log.record(_entry_of(report, self._log.at()))
+            index = self._log.record(entry)
         except StorageFailed:
             await asyncio.shield(self._run(self._hold_unrecorded(report)))
             raise

@@ -213,7 +213,7 @@ class Journal:
         """Publish all durable entries; returns the signed checkpoint (also when nothing is new).
 
         Raises:
-            Unavailable: the signer; try again.
+            Unavailable: the signer, or no file could be opened; try again.
             VerificationFailed, StorageFailed, OutcomeUnknown: the journal has failed.
         """
         async with self._publishing:
@@ -243,7 +243,8 @@ class Journal:
     async def run(self) -> None:
         """Publish whenever a checkpoint is due, until cancelled or closed.
 
-        A signer that does not answer is asked again; the checkpoint stays due meanwhile.
+        A signer that does not answer is asked again, as is a disk that could open no file; the
+        checkpoint stays due meanwhile.
 
         Raises:
             VerificationFailed, StorageFailed, OutcomeUnknown: the journal has failed.
@@ -268,7 +269,7 @@ class Journal:
         """Flush, publish, and take nothing more. Closing again does nothing.
 
         Raises:
-            Unavailable: the signer; all is durable, the last entries are not published.
+            Unavailable: as ``publish``; all is durable, the last entries are not published.
             VerificationFailed, StorageFailed, OutcomeUnknown: not all is durable or published.
         """
         if isinstance(self.failed, _Closed):

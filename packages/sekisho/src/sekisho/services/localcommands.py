@@ -42,6 +42,7 @@ from sekisho.core.terms import NS, format_instant
 from sekisho.ports import Clock
 from sekisho.services.gatelog import GateLog
 from sekisho.services.governing import Governing, GoverningAuthority
+from sekisho.services.status import TakenBefore
 from sekisho.services.stopping import StopOutcome, Stopping
 from sekisho.services.waiting import settle
 
@@ -60,7 +61,8 @@ class LocalAuthority(GoverningAuthority, Protocol):
     async def take_over(self, signed: tuple[SignedCommand, ...]) -> Any:
         """Make a hold or kill that was given to a gate its own. Idempotent by the nonces.
 
-        Raises when it is not recorded there.
+        Returns a ``TakenBefore`` when it was taken before and taken back since. Raises when it is
+        not recorded there.
         """
         ...
 
@@ -320,15 +322,28 @@ class LocalCommands:
 
     async def _told(self, texts: tuple[str, ...], signed: tuple[SignedCommand, ...]) -> bool:
         try:
-            await self._authority.take_over(signed)
+            answer = await self._authority.take_over(signed)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from the authority: again
             self.unreported[texts] = str(error) or repr(error)
             return False
-        self.unreported.pop(texts, None)
+        released = answer.released if isinstance(answer, TakenBefore) else {}
+        newer = []
         for index, stop in self._log.local_stops.items():
-            if stop.commands == texts:
+            if stop.commands != texts:
+                continue
+            if released.get(stop.agent, -1) < 0 or self._took_back(stop, released[stop.agent]):
                 self._log.heard_stop(index)
+            else:
+                newer.append(stop.agent)
+        if newer:
+            self.unreported[texts] = f"{newer[0]} was released before this stop; sign a new one"
+            return False
+        self.unreported.pop(texts, None)
         return True
+
+    def _took_back(self, stop: LocalStop, epoch: int) -> bool:
+        """Whether a release of this epoch came after the stop, so that the stop was heard."""
+        return epoch > self._log.state.agents[stop.agent].stopped
 
     def _background(self, coroutine: Coroutine[Any, Any, _R]) -> asyncio.Task[_R]:
         """Run it to its end, whoever waits for it."""

@@ -8,7 +8,7 @@ hashed entry and the stored one makes a log that nobody can ever verify again.
 
 from __future__ import annotations
 
-from sekisho.core.errors import MalformedInput, VerificationFailed
+from sekisho.core.errors import DescriptorsSpent, MalformedInput, Unavailable, VerificationFailed
 from sekisho.core.ledger.checkpoint import Checkpoint, verify_checkpoint
 from sekisho.core.ledger.merkle import EMPTY_ROOT, HASH_BYTES, verify_consistency
 from sekisho.core.ledger.note import Note, VerifierKey, sign_line
@@ -50,11 +50,18 @@ class Publisher:
 
         Raises:
             VerificationFailed: a stored file, a root or our own signature is not what it must be.
-            Unavailable: the signer; nothing was published.
+            Unavailable: the signer, or no file could be opened; nothing was published.
             StorageFailed, OutcomeUnknown: the disk.
         """
         if self.note and size == self.size:
             return self.note
+        try:
+            return await self._publish(size)
+        except DescriptorsSpent as error:
+            # Whatever was written is compared and synced again by the next call.
+            raise Unavailable(f"the log cannot be published now: {error}") from error
+
+    async def _publish(self, size: int) -> bytes:
         tiles = new_tiles(self.size, size)
         await self._store(tiles)
         await self._check_stored(tiles)

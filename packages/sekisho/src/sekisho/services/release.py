@@ -15,13 +15,18 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from sekisho.core.amounts import parse_amount
+from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed, Unavailable
 from sekisho.core.events import (
     CancelAsked,
     Execution,
     OutcomeUnresolved,
+    PermitSigned,
+    VenueLost,
     decode_gate_entry,
 )
+from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.permit import read_permit
 from sekisho.core.gate.working import WorkingOrder
 from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, NS, parse_instant
 from sekisho.ports import Clock, Venue, VenueReport
@@ -52,6 +57,7 @@ class Release:
         self._landing: dict[str, list[asyncio.Future[None]]] = {}
         self._copied: dict[str, int] = {}
         self._sending: set[tuple[str, str]] = set()
+        self._unreadable: dict[str, set[str]] = {}
         self.odd_reports = 0
         self.unrecorded = ""
         """Why the last late answer is not in the log."""
@@ -272,28 +278,63 @@ class Release:
     def _expired(self, agent: str, order: WorkingOrder) -> bool:
         """Whether no permit for this order can be valid any more."""
         held = self._log.state.agents[agent]
-        index = order.decision if order.pending is None else order.pending.decision
-        decided = parse_instant(decode_gate_entry(self._log.journal.entry(index)).at)
-        lifetime = held.limits.terms.risk_controls.lease_s * NS
-        return self._log.clocks().now >= decided + lifetime
+        now = self._log.clocks().now
+        decisions = [order.decision]
+        if order.pending is not None:
+            decisions.append(order.pending.decision)
+        return all(now >= self._ends_at(held, index) for index in decisions)
+
+    def _ends_at(self, held: AgentState, decision: int) -> int:
+        """When the permit of a decision ends, ns: by its own words, whatever policy is in force
+        by now. Of one that may have been signed and is not in the log: no later than a lease can.
+        """
+        answer = held.answers.get(decision)
+        if answer is not None:
+            entry = decode_gate_entry(self._log.journal.entry(answer))
+            if isinstance(entry, PermitSigned):
+                return parse_instant(read_permit(entry.permit).expires_at)
+        decided = parse_instant(decode_gate_entry(self._log.journal.entry(decision)).at)
+        return decided + held.limits.terms.risk_controls.lease_s * NS
 
     def take(self, venue: str, reports: tuple[VenueReport, ...]) -> None:
         """Record execution reports that were not seen before.
 
         One that cannot be read is counted and left out: the order then stays reserved. What is
-        executed or rests is recorded also when it names no order of ours, or nobody.
+        executed or rests is recorded also when it names no order of ours, or nobody; where that
+        cannot be read, nobody knows what was executed, and the venue is lost until it can.
         """
         for report in reports:
             held = self._log.state.agents.get(report.agent)
             seen = self._log.state.outside.strange if held is None else held.executed
-            if (venue, report.exec_id[:EXEC_ID_MAX]) in seen:
+            exec_id = exec_id_of(report)
+            if (venue, exec_id) in seen:
                 continue
             try:
                 entry = _execution(self._log.at(), venue, report)
-            except MalformedInput:
+            except MalformedInput as error:
                 self.odd_reports += 1
+                if report.exec_type in LIVES:
+                    self._lost(venue, exec_id, f"{report.exec_type}: {error.where}")
                 continue
             self._log.record(entry)
+            self._unreadable.get(venue, set()).discard(exec_id)
+
+    def unreadable(self, venue: str) -> int:
+        """How many reports of this venue say that something lives or was executed, and cannot be
+        read. They count until the venue says the same readably; a new boot reads them again.
+        """
+        return len(self._unreadable.get(venue, ()))
+
+    def _lost(self, venue: str, exec_id: str, what: str) -> None:
+        """Nothing more is permitted for a venue that tells what cannot be booked.
+
+        One entry is enough while it stays lost, and one at least in each process.
+        """
+        known = self._unreadable.setdefault(venue, set())
+        if not known or self._log.state.outside.standing(venue).reconciled:
+            detail = f"a report that cannot be read: {what}"[:TEXT_MAX]
+            self._log.record(VenueLost(at=self._log.at(), venue=venue, detail=detail))
+        known.add(exec_id)
 
     def _unresolved(self, agent: str, name: str, operation: Operation, detail: str) -> None:
         self._log.record(
@@ -313,6 +354,15 @@ def _read(task: asyncio.Future[Any]) -> None:
         task.exception()
 
 
+def exec_id_of(report: VenueReport) -> str:
+    """The id under which a report is recorded: the venue's, or the SHA-256 of one that is longer
+    than ``EXEC_ID_MAX``. Cut off, two reports would be one.
+    """
+    if len(report.exec_id) <= EXEC_ID_MAX:
+        return report.exec_id
+    return sha256_hex(report.exec_id.encode("utf-8", "surrogatepass"))
+
+
 def _execution(at: str, venue: str, report: VenueReport) -> Execution:
     for name in ("last_quantity", "last_price", "cum_quantity", "leaves_quantity"):
         parse_amount(getattr(report, name), name)
@@ -330,7 +380,7 @@ def _execution(at: str, venue: str, report: VenueReport) -> Execution:
         venue=venue,
         client_order_id=named["client_order_id"],
         venue_order_id=report.venue_order_id[:64],
-        exec_id=report.exec_id[:EXEC_ID_MAX],
+        exec_id=exec_id_of(report),
         exec_type=report.exec_type,
         last_quantity=report.last_quantity,
         last_price=report.last_price,

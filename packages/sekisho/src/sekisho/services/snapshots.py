@@ -26,7 +26,7 @@ from sekisho.services.gatelog import Beginning, EntryLog, GateLog, LogNotes
 
 FOLDER: Final = "snapshots"
 SCHEMA: Final = "sekisho/snapshot/v1"
-FOLD: Final = 1
+FOLD: Final = 2
 """Raised whenever an entry comes to mean something else: older snapshots are then not used."""
 EVERY_ENTRIES: Final = 20_000
 CLOSE_ENTRIES: Final = 1_000
@@ -94,6 +94,7 @@ class Snapshots:
         self._seen: SeenStore = seen or SeenInMemory()
         self._every = every
         self._last = 0
+        self._vouched = 0
         self._taking = asyncio.Lock()
 
     async def open_log(self, journal: EntryLog, clock: Clock) -> GateLog:
@@ -135,7 +136,7 @@ class Snapshots:
             log = GateLog(journal, clock, seen_in, beginning, self._seen.taking)
         except (MalformedInput, StorageFailed) as error:
             raise _Unusable(str(error)) from error
-        self._last = entries
+        self._last = self._vouched = entries
         return log
 
     async def take(self, log: GateLog) -> int:
@@ -170,7 +171,30 @@ class Snapshots:
         index = log.record(taken)
         await log.durable(index)
         self._last = entries
+        await self._drop_older(entries)
         return index
+
+    async def _drop_older(self, newest: int) -> None:
+        """Delete what is older than the snapshot just taken, except for the one before it.
+
+        A crash on the way leaves files too many; the next snapshot deletes them. One that cannot
+        be deleted is told of and stops nothing.
+        """
+        older = sorted(
+            int(match.group(1))
+            for match in map(_NAME.fullmatch, await self._names())
+            if match is not None and int(match.group(1)) < newest
+        )
+        before = self._vouched if self._vouched in older else older[-1] if older else 0
+        self._vouched = newest
+        try:
+            for entries in older:
+                if entries != before:
+                    await self._disk.delete(f"{FOLDER}/{entries:020d}.json")
+            if older[:-1]:
+                await self._disk.sync_folder(FOLDER)
+        except (FileNotFoundError, StorageFailed, OutcomeUnknown) as error:
+            self.notices.append(f"an old snapshot is not deleted: {error}")
 
     async def run(self, log: GateLog, clock: Clock) -> None:
         """Take a snapshot whenever enough entries came; ends when the log has failed."""

@@ -73,6 +73,16 @@ StatusListener = Callable[[StatusPush], Awaitable[StopOutcome | None]]
 these means that nothing was stopped, and the outcome says so. One that raises is reported."""
 
 
+class TakenBefore(msgspec.Struct, frozen=True, kw_only=True):
+    """Commands of a stop that were used before and taken back since.
+
+    ``released``: each agent whose certificate is good again → the epoch of its last change. What a
+    gate stopped by these commands when it knew that epoch already is newer, and not among it.
+    """
+
+    released: dict[str, int]
+
+
 class StatusOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What an act achieved, and what it did not.
 

@@ -21,7 +21,7 @@ from sekisho.core.identity.records import RegisteredCertificate
 from sekisho.core.identity.status import Status
 from sekisho.services.commanding import Commanding
 from sekisho.services.registerlog import RegisterLog
-from sekisho.services.status import Act, StatusAct, StatusOutcome
+from sekisho.services.status import Act, StatusAct, StatusOutcome, TakenBefore
 from sekisho.services.statusacts import StatusActs
 
 _BECOMES: dict[str, Status] = {
@@ -63,17 +63,19 @@ class StatusDesk:
         """
         return await asyncio.shield(self._acts.begin(self._judge(signed)))
 
-    async def take_over(self, signed: tuple[SignedCommand, ...]) -> StatusOutcome | None:
+    async def take_over(
+        self, signed: tuple[SignedCommand, ...]
+    ) -> StatusOutcome | TakenBefore | None:
         """Make a hold or kill that people gave to a gate this authority's own.
 
         A gate gives it again until it hears that it is here.
 
         Returns:
-            What was achieved; None when these commands were taken before, and that is durable.
+            What was achieved. None when these commands were taken before and all of it holds;
+            :class:`TakenBefore` when people took something back since. Both once that is durable.
 
         Raises:
-            NotAuthorised: as :meth:`command`; what is neither a hold nor a kill; what was used and
-                taken back since: a gate that stopped by it again must not count as heard.
+            NotAuthorised: as :meth:`command`; what is neither a hold nor a kill.
             MalformedInput, VerificationFailed: a command is not well made or does not hold.
             StorageFailed, OutcomeUnknown: that it was taken before may be lost.
         """
@@ -81,16 +83,20 @@ class StatusDesk:
         if not kinds or not kinds <= {"hold", "kill"}:
             raise NotAuthorised("only a hold or a kill is taken over from a gate")
         if self._commanding.taken(signed):
-            now = self._catch_up()
-            for agent in self._agents(signed[0].command):
-                active = self._log.state.active(agent, now)
-                if active is not None and active.status == "good":
-                    raise NotAuthorised(
-                        f"{agent} was released since this command was used; sign a new one"
-                    )
+            before = TakenBefore(released=self._released(signed[0].command))
             await self._log.all_durable()
-            return None
+            return before if before.released else None
         return await self.command(signed)
+
+    def _released(self, command: Command) -> dict[str, int]:
+        """Agents of a command that are good now → the epoch of their last change of status."""
+        now, state = self._catch_up(), self._log.state
+        found = {agent: state.active(agent, now) for agent in self._agents(command)}
+        return {
+            agent: max(record.epoch for record in state.agents[agent])
+            for agent, active in found.items()
+            if active is not None and active.status == "good"
+        }
 
     def _judge(self, signed: tuple[SignedCommand, ...]) -> StatusAct:
         # Entries carry the very instant by which the commands were judged: so will a verifier.

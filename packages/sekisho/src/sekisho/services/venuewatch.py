@@ -3,8 +3,9 @@
 
 A venue is *reconciled* once its drop copy and its open orders were read since the boot; that is
 recorded before anything is permitted for it (docs/spec/states.md). One whose drop copy could not be
-read for too long is *lost*, also on record, until it is read again. What the venue lists as open
-and is no working order here is recorded, and the log opens the incident.
+read for too long is *lost*, also on record, until it is read again; so is one that reports what
+cannot be read, until it can. What the venue lists as open and is no working order here is recorded,
+and the log opens the incident.
 
 Venues are read side by side: one that hangs keeps no other waiting. No rule is decided here. A
 crash loses what was read and not recorded; a new boot reads each drop copy from its beginning, and
@@ -116,10 +117,12 @@ class VenueWatch:
             if not reconciled or asked - self._compared.get(venue, asked) >= self._compare_ns:
                 resting = await self._compare(venue)
                 self._compared[venue] = asked
-                if not reconciled:
+                if not reconciled and not self._release.unreadable(venue):
                     self._reconciled(venue, resting)
             self._compared.setdefault(venue, asked)
             self.troubles.pop(venue, None)
+            if odd := self._release.unreadable(venue):
+                self.troubles[venue] = f"{odd} reports of it cannot be read"
         except (OutcomeUnknown, Unavailable) as error:
             self.troubles[venue] = str(error)[:DETAIL_MAX]
 

@@ -3,7 +3,8 @@
 
 Who may have a session is decided by the caller, from the first message and from what kernel and
 TLS say of the peer. A connection that is refused gets no answer: it learns nothing, and uses no
-sequence number of a session that is not its own.
+sequence number of a session that is not its own. Connections before their logon have a room of
+their own and a few seconds: they take no place of a session.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ from typing import NamedTuple
 
 from sekisho.adapters.fix.codec import MESSAGE_BYTES_MAX, FixMessage, Framer, MessageRejected, parse
 from sekisho.adapters.fix.driving import drive
-from sekisho.adapters.fix.session import LOGON_WAIT_S, Delivered, SessionMachine
+from sekisho.adapters.fix.session import Delivered, SessionMachine
 from sekisho.adapters.web.listening import BACKLOG, Listener, bind, server_context
 from sekisho.adapters.web.peers import Peer, peer_of
+from sekisho.adapters.web.places import Bounds, Handshake, Places, on_uvloop
 from sekisho.core.errors import MalformedInput
 from sekisho.ports import Clock
 
 CONNECTIONS_MAX = 64
+"""Sessions of one acceptor that may be connected."""
+BEFORE_LOGON_MAX = 32
+"""Connections of one acceptor whose logon is not there yet."""
+LOGON_WITHIN_S = 4.0
+FIX_CONNECTIONS_MAX = 2 * BEFORE_LOGON_MAX + CONNECTIONS_MAX
+"""All of one acceptor, with those in the handshake of TLS."""
 LOGOUT_S = 2.0
 
 
@@ -52,27 +60,40 @@ class FixAcceptor:
         self._admit = admit
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], SessionMachine | None] = {}
+        self._counts = False
+        self._handshakes = Places(Bounds(BEFORE_LOGON_MAX))
 
     async def start(self) -> None:
         """Bind and listen. Raises ConfigurationInvalid."""
         tls = self._listener.tls
-        context = None if tls is None else server_context(tls)
+        context = native = None if tls is None else server_context(tls)
+        if on_uvloop():
+            context = None  # its start_tls does not serve: the server agrees TLS itself
+        self._counts = context is not None
+        native = None if self._counts else native
         bound = bind(self._listener)
+
+        def made() -> asyncio.Protocol:
+            if context is None:
+                return self._streams()
+            return Handshake(context, self._handshakes, self._streams)
+
         if self.address.startswith("unix:"):
-            self._server = await asyncio.start_unix_server(
-                self._connected, sock=bound, backlog=BACKLOG, ssl=context
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(
+                made, sock=bound, backlog=BACKLOG, ssl=native
             )
         else:
             host, port = bound.getsockname()[:2]
             self.address = f"{host}:{port}"
-            self._server = await asyncio.start_server(
-                self._connected, sock=bound, backlog=BACKLOG, ssl=context
-            )
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(made, sock=bound, backlog=BACKLOG, ssl=native)
 
     async def close(self) -> None:
         """Take nothing new, log every session out, then cut what is left."""
         if self._server is not None:
             self._server.close()
+        self._handshakes.cut_handshakes()
         for session in self._open.values():
             if session is not None:
                 session.logout("the gate ends")
@@ -83,9 +104,12 @@ class FixAcceptor:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._counts:
+            self._handshakes.leave(None)  # the place of the handshake; those below are others
         task = asyncio.current_task()
-        if task is None or len(self._open) >= CONNECTIONS_MAX:
-            self._refuse(writer, "too many connections")
+        before = sum(session is None for session in self._open.values())
+        if task is None or before >= BEFORE_LOGON_MAX:
+            self._refuse(writer, "too many connections without a logon")
             return
         self._open[task] = None
         try:
@@ -103,7 +127,7 @@ class FixAcceptor:
         writer: asyncio.StreamWriter,
     ) -> None:
         try:
-            async with asyncio.timeout(LOGON_WAIT_S):
+            async with asyncio.timeout(LOGON_WITHIN_S):
                 data, message = await _first_message(reader)
         except (MalformedInput, MessageRejected, TimeoutError, OSError) as error:
             self._refuse(writer, f"no logon: {type(error).__name__} {error}")
@@ -115,8 +139,16 @@ class FixAcceptor:
         if admitted.session.state != "closed":
             self._refuse(writer, f"{admitted.session.terms.peer} is connected already")
             return
+        if sum(session is not None for session in self._open.values()) >= CONNECTIONS_MAX:
+            self._refuse(writer, "too many sessions")
+            return
         self._open[task] = admitted.session
         await drive(admitted.session, reader, writer, self._clock, admitted.deliver, data)
+
+    def _streams(self) -> asyncio.Protocol:
+        """What asyncio's own servers of streams make for a connection."""
+        reader = asyncio.StreamReader()
+        return asyncio.StreamReaderProtocol(reader, self._connected)
 
     def _refuse(self, writer: asyncio.StreamWriter, reason: str) -> None:
         self.refused = [*self.refused[-99:], reason]

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from sekisho.adapters.fix.bot_news import BotGate, BotNews, GateAnswer
 from sekisho.adapters.fix.bot_orders import (
+    SHOWN_MAX,
     BotBook,
     BotOrder,
     Fields,
@@ -30,6 +31,7 @@ from sekisho.adapters.fix.dictionary import (
     BOT_REQUIRED,
     BOT_TAGS,
     CXL_REJ_REASON,
+    NO_AGENT,
     NOT_AVAILABLE,
     ORD_REJ_REASON,
     OTHER,
@@ -40,13 +42,15 @@ from sekisho.adapters.fix.outbox import SessionTerms
 from sekisho.adapters.fix.requests import amend_body, cancel_body, new_body
 from sekisho.adapters.fix.session import Delivered, SessionMachine
 from sekisho.adapters.fix.store import FixStore
-from sekisho.core.errors import OutcomeUnknown, StorageFailed
+from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed
 from sekisho.ports import Clock
 
 TURN_WAIT_S = 1.0
 """So long a request waits for an earlier one about the same order."""
 UNDER_WAY_MAX = 64
 AFFECTED_MAX = 60
+_REPEATED = (Tag.ClOrdID, Tag.OrigClOrdID, Tag.OrdStatusReqID, Tag.MassCancelRequestType)
+"""What an answer repeats whole: a cut id would be another one."""
 
 
 class BotTerms(Protocol):
@@ -127,14 +131,11 @@ class BotDesk:
         before = self._turns.get(delivered.message.get(Tag.OrigClOrdID))
         if before is not None:
             await asyncio.wait({before}, timeout=TURN_WAIT_S)
-        kinds = {
-            "D": self._new,
-            "G": self._amend,
-            "F": self._cancel,
-            "H": self._ask,
-            "q": self._cancel_all,
-        }
-        await kinds[delivered.message.kind](delivered)
+        try:
+            await self._act(delivered)
+        except MalformedInput as error:
+            # Whatever was done stays done, and H tells of it; the request has its answer.
+            self._not_said(delivered, f"the answer cannot be written: {error}")
         # A crash before this is done: the request comes again and gets the first answer.
         self.session.done(delivered)
         try:
@@ -143,7 +144,36 @@ class BotDesk:
             # The store remembers that it failed: nothing more is written to the connection.
             self.session.logout("the session's file failed")
 
+    async def _act(self, delivered: Delivered) -> None:
+        message = delivered.message
+        if any(len(message.get(tag)) > SHOWN_MAX for tag in _REPEATED):
+            await self._unnamed(delivered)
+            return
+        kinds = {
+            "D": self._new,
+            "G": self._amend,
+            "F": self._cancel,
+            "H": self._ask,
+            "q": self._cancel_all,
+        }
+        await kinds[message.kind](delivered)
+
     # -- requests -----------------------------------------------------------------------------
+
+    async def _unnamed(self, delivered: Delivered) -> None:
+        """A request under a name that none has: the gate refuses and records it as it came."""
+        message = delivered.message
+        texts = ["a name is too long to be repeated"]
+        if message.kind in ("D", "G", "F"):
+            bodies = {"G": amend_body, "F": cancel_body}
+            body = (
+                new_body(message, self._bot.venue, self._bot.account)
+                if message.kind == "D"
+                else bodies[message.kind](message)
+            )
+            answer = await self._gate.submit(self._bot.agent, body)
+            texts += [reason.code for reason in answer.reasons] or [answer.kind]
+        self._not_said(delivered, ",".join(texts))
 
     async def _new(self, delivered: Delivered) -> None:
         message = delivered.message
@@ -176,12 +206,13 @@ class BotDesk:
         if name in order.ids and order.amendment != name:
             self._status(order, "")
             return
-        wrong = differs(order, order_of(message))
+        asked = order_of(message)
+        wrong = differs(order, asked)
         if wrong or order.amendment not in ("", name):
             text = wrong or "another amendment is not answered"
             self._cancel_reject(delivered, order, OTHER if wrong else "3", text)
             return
-        order.begin_amendment(name, message.get(Tag.OrderQty), message.get(Tag.Price))
+        order.begin_amendment(name, asked.quantity, asked.price)
         self._book.keep(order)
         answer = await self._gate.submit(self._bot.agent, amend_body(message))
         await self._news.caught_up()
@@ -286,24 +317,30 @@ class BotDesk:
 
     def _refused(self, order: BotOrder | None, answer: GateAnswer, delivered: Delivered) -> None:
         codes = [reason.code for reason in answer.reasons]
+        # Worth another try only where nothing else is wrong with it.
+        lasting = [] if NO_AGENT in codes else [one for one in codes if one not in NOT_AVAILABLE]
         text = ",".join(codes) or f"{answer.kind}: {answer.detail}"
-        if answer.kind == "unavailable" or NOT_AVAILABLE & set(codes):
+        if answer.kind == "unavailable" or (codes and not lasting):
             self._not_available(delivered, text)
         elif delivered.message.kind != "D":
-            first = CXL_REJ_REASON.get(codes[0], OTHER) if codes else OTHER
+            first = CXL_REJ_REASON.get(lasting[0], OTHER) if lasting else OTHER
             self._cancel_reject(delivered, order, first, text)
         elif order is not None:
             order.status = "8"
-            first = ORD_REJ_REASON.get(codes[0], OTHER) if codes else OTHER
+            first = ORD_REJ_REASON.get(lasting[0], OTHER) if lasting else OTHER
             name = f"gate-{answer.decision}"
             self._send_report(order, "8", name, OrdRejReason=first, Text=text)
 
     def _not_available(self, delivered: Delivered, text: str) -> None:
+        self._not_said(delivered, text, "4")
+
+    def _not_said(self, delivered: Delivered, text: str, reason: str = "0") -> None:
+        """BusinessMessageReject (j), which can be written whatever the request was."""
         fields: Fields = [
             (Tag.RefSeqNum, str(delivered.sequence)),
             (Tag.RefMsgType, delivered.message.kind),
-            (Tag.BusinessRejectRefID, delivered.message.get(Tag.ClOrdID)),
-            (Tag.BusinessRejectReason, "4"),
+            (Tag.BusinessRejectRefID, plain_text(delivered.message.get(Tag.ClOrdID), SHOWN_MAX)),
+            (Tag.BusinessRejectReason, reason),
             (Tag.Text, plain_text(text)),
         ]
         self._send("j", fields)

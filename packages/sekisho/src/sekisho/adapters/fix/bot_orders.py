@@ -17,6 +17,9 @@ from sekisho.core.errors import MalformedInput
 from sekisho.core.events import Execution
 
 Fields = list[tuple[int, str]]
+SHOWN_MAX = 65
+"""Of a text that a bot sent so much is repeated: one more than any name has, so that one that was
+cut is never another's whole one."""
 CLOSED_KEPT = 2_000
 """Orders that ended and can still be asked for; the oldest are forgotten."""
 _ENDED = frozenset("248C")
@@ -100,7 +103,7 @@ class BotOrder(msgspec.Struct, kw_only=True):
         """The fields that every report of this order repeats."""
         fields = [
             (Tag.OrderID, self.first_id),
-            (Tag.SecondaryOrderID, self.venue_order_id),
+            (Tag.SecondaryOrderID, self.venue_order_id and plain_text(self.venue_order_id)),
             (Tag.Account, self.account),
             (Tag.Symbol, self.symbol),
             (Tag.Side, self.side),
@@ -117,20 +120,20 @@ class BotOrder(msgspec.Struct, kw_only=True):
 
 
 def order_of(message: FixMessage) -> BotOrder:
-    """The order that a D asks for, or that an F is about."""
+    """The order that a D asks for, or that an F is about; long texts are cut."""
     name = message.get(Tag.OrigClOrdID) or message.get(Tag.ClOrdID)
     return BotOrder(
         first_id=name,
         client_order_id=name,
         ids=[name],
-        symbol=message.get(Tag.Symbol),
-        side=message.get(Tag.Side),
+        symbol=message.get(Tag.Symbol)[:SHOWN_MAX],
+        side=message.get(Tag.Side)[:SHOWN_MAX],
         quantity=_shown_amount(message.get(Tag.OrderQty)),
-        order_type=message.get(Tag.OrdType),
+        order_type=message.get(Tag.OrdType)[:SHOWN_MAX],
         price=_shown_amount(message.get(Tag.Price)),
-        currency=message.get(Tag.Currency),
-        time_in_force=message.get(Tag.TimeInForce),
-        account=message.get(Tag.Account),
+        currency=message.get(Tag.Currency)[:SHOWN_MAX],
+        time_in_force=message.get(Tag.TimeInForce)[:SHOWN_MAX],
+        account=message.get(Tag.Account)[:SHOWN_MAX],
     )
 
 
@@ -146,7 +149,7 @@ def report(order: BotOrder, exec_type: str, exec_id: str, now_ns: int, **more: s
     """
     fields: Fields = [
         (Tag.ClOrdID, more.pop("ClOrdID", order.client_order_id)),
-        (Tag.ExecID, exec_id),
+        (Tag.ExecID, plain_text(exec_id)),
         (Tag.ExecType, exec_type),
         (Tag.OrdStatus, more.pop("OrdStatus", order.status)),
         *order.shown(),

@@ -196,6 +196,7 @@ CXL_REJ_REASON: Final[Mapping[Code, str]] = MappingProxyType(
     {Code.UNKNOWN_ORDER: "1", Code.DUPLICATE_ORDER_ID: "6"}
 )
 OTHER: Final = "99"
+NO_AGENT: Final = Code.AGENT_NOT_ACTIVE
 NOT_AVAILABLE: Final = frozenset({Code.CONTROL_UNAVAILABLE, Code.AGENT_NOT_ACTIVE})
 """Answered with BusinessMessageReject, 380=4: the gate takes no order of this agent now."""
 

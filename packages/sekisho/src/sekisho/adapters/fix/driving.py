@@ -16,7 +16,10 @@ from sekisho.adapters.fix.session import Delivered, SessionMachine
 from sekisho.core.errors import OutcomeUnknown, StorageFailed
 from sekisho.ports import Clock
 
-READ_BYTES = 65_536
+READ_BYTES = 4_096
+"""So much is read before other work has its turn: it bounds the messages of one turn."""
+RESEND_PAUSE_S = 0.01
+"""Between two steps of a resend: who asks for one after another takes no more than a share."""
 TICK_S = 0.2
 CLOSE_WAIT_S = 2.0
 
@@ -73,11 +76,13 @@ async def _read(
     data: bytes,
 ) -> str:
     while True:
-        if data:
-            session.receive(data)
-        inbox, session.inbox = session.inbox, []
-        for delivered in inbox:
-            deliver(delivered)
+        for at in range(0, len(data), READ_BYTES):
+            session.receive(data[at : at + READ_BYTES])
+            inbox, session.inbox = session.inbox, []
+            for delivered in inbox:
+                deliver(delivered)
+            # A reader that has bytes gives them without waiting: the loop is given back here.
+            await asyncio.sleep(0)
         data = await reader.read(READ_BYTES)
         if not data:
             return "the other side closed the connection"
@@ -91,8 +96,20 @@ async def _write_all(
         waiting.clear()
         while session.outbox.waiting:
             await _write(session, writer)
+            if session.outbox.resending and not session.outbox.waiting:
+                await _resume(session)
         if session.over:
             return session.over
+
+
+async def _resume(session: SessionMachine) -> None:
+    """Let the next step of a resend wait; a session that is over leaves off."""
+    if not session.over:
+        await asyncio.sleep(RESEND_PAUSE_S)
+    if session.over:
+        session.outbox.leave_off()
+    else:
+        session.outbox.resume()
 
 
 async def _beat(session: SessionMachine, clock: Clock) -> str:

@@ -8,15 +8,27 @@ never arrive late.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sekisho.adapters.fix.codec import MessageRejected, Pairs, encode, write_time
+from sekisho.adapters.fix.codec import (
+    MESSAGE_BYTES_MAX,
+    MessageRejected,
+    Pairs,
+    encode,
+    write_time,
+)
 from sekisho.adapters.fix.dictionary import Tag, plain_text
 from sekisho.adapters.fix.store import FixStore, SentMessage
+from sekisho.core.errors import MalformedInput
 from sekisho.ports import Clock
 
 WAITING_MAX = 50_000
+RESEND_STEP = 100
+"""So many kept messages are said again in one step; the driver writes them before the next."""
+_AGAIN_BYTES = 40
+"""What PossDupFlag and OrigSendingTime add to a message, and a little more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +67,7 @@ class Outbox:
         wake: called when something waits.
         sent_at: boot-time clock of the last message, ns.
         full: the other side does not read.
+        resending: a ResendRequest is being answered; :meth:`resume` goes on with it.
     """
 
     def __init__(self, terms: SessionTerms, store: FixStore, clock: Clock) -> None:
@@ -62,7 +75,11 @@ class Outbox:
         self.written = 0
         self.wake: Callable[[], None] = lambda: None
         self.sent_at = clock.monotonic_ns()
-        self.full = False
+        self.full = self.resending = False
+        self._left: tuple[int, int] | None = None
+        self._kept: deque[tuple[int, SentMessage]] = deque()
+        self._asked: tuple[int, int] | None = None
+        self._behind: list[tuple[int, bytes]] = []
         self._terms = terms
         self._store = store
         self._clock = clock
@@ -70,7 +87,10 @@ class Outbox:
     def begin(self) -> None:
         """A new connection: nothing of an earlier one is written to it."""
         self.waiting.clear()
-        self.written, self.full = 0, False
+        self._behind.clear()
+        self._kept.clear()
+        self._left = self._asked = None
+        self.written, self.full, self.resending = 0, False, False
         self.sent_at = self._clock.monotonic_ns()
 
     def send(
@@ -86,10 +106,12 @@ class Outbox:
             live: it is written to the present connection; otherwise it waits to be asked for.
 
         Raises:
-            MalformedInput: it cannot be written; no number was used.
+            MalformedInput: it cannot be written, or not be written again; no number was used.
         """
         now = write_time(self._clock.now_ns())
         data = self._bytes(self._store.next_out, kind, now, "", header, body)
+        if keep and len(data) + _AGAIN_BYTES > MESSAGE_BYTES_MAX:
+            raise MalformedInput(f"{len(data)} bytes: too long to be sent again", "BodyLength")
         sent = SentMessage(kind, now, _plain(header), _plain(body)) if keep else None
         number = self._store.used(sent)
         if live:
@@ -99,24 +121,70 @@ class Outbox:
     def again(self, begin: int, end: int) -> bool:
         """Answer a ResendRequest; ``end`` 0 is the last. False: there is nothing of these numbers.
 
-        What is not kept, or is not replayed, is gap-filled.
+        What is not kept, or is not replayed, is gap-filled. The first step is said at once. What is
+        asked for while an answer is under way waits for its end, as one range that holds it all.
         """
         last = self._store.next_out - 1
         end = last if end == 0 else min(end, last)
         if not 1 <= begin <= end:
             return False
-        kept = sorted(n for n in self._store.sent if begin <= n <= end)
-        at = begin
-        for number in kept if self._terms.replays else ():
-            if at < number:
-                self._fill(at, number)
-            sent, now = self._store.sent[number], write_time(self._clock.now_ns())
-            data = self._bytes(number, sent.kind, now, sent.sending_time, sent.header, sent.body)
-            self._put(0, data)
-            at = number + 1
-        if at <= end:
-            self._fill(at, end + 1)
+        if self.resending:
+            first, to = self._asked or (begin, end)
+            self._asked = (min(first, begin), max(to, end))
+            return True
+        self._begin_again(begin, end)
         return True
+
+    def resume(self) -> None:
+        """Say the next step of what was asked for; to be called when nothing waits any more."""
+        if self._left is not None:
+            self._step()
+        elif self._asked is not None:
+            (begin, end), self._asked = self._asked, None
+            self._begin_again(begin, end)
+        else:
+            self.resending = False
+
+    def leave_off(self) -> None:
+        """Say nothing more again: the connection ends. The other side still misses it and asks."""
+        self._left = self._asked = None
+        self._kept.clear()
+        self.resending = False
+        self._let_go()
+
+    def _begin_again(self, begin: int, end: int) -> None:
+        self.resending, self._left = True, (begin, end)
+        kept = self._store.sent.items() if self._terms.replays else ()
+        self._kept = deque(one for one in kept if begin <= one[0] <= end)
+        self._step()
+
+    def _step(self) -> None:
+        """One bounded piece of the answer; what is sent meanwhile stands behind the whole."""
+        if self._left is None:
+            return
+        at, end = self._left
+        said: list[bytes] = []
+        now = write_time(self._clock.now_ns())
+        for _ in range(min(RESEND_STEP, len(self._kept))):
+            number, sent = self._kept.popleft()
+            if at < number:
+                said.append(self._fill(at, number))
+            said.append(
+                self._bytes(number, sent.kind, now, sent.sending_time, sent.header, sent.body)
+            )
+            at = number + 1
+        self._left = (at, end) if self._kept else None
+        if self._left is None and at <= end:
+            said.append(self._fill(at, end + 1))
+        self.sent_at = self._clock.monotonic_ns()
+        self.waiting += [(0, data) for data in said]
+        if self._left is None:
+            self._let_go()
+        self.wake()
+
+    def _let_go(self) -> None:
+        self.waiting += self._behind
+        self._behind.clear()
 
     def reject(self, rejected: MessageRejected) -> None:
         """Send what a Reject (3) says of a message."""
@@ -127,10 +195,10 @@ class Outbox:
         fields.append((Tag.Text, plain_text(str(rejected))))
         self.send("3", fields)
 
-    def _fill(self, number: int, new: int) -> None:
+    def _fill(self, number: int, new: int) -> bytes:
         now = write_time(self._clock.now_ns())
         fields = [(Tag.GapFillFlag, "Y"), (Tag.NewSeqNo, str(new))]
-        self._put(0, self._bytes(number, "4", now, now, (), fields))
+        return self._bytes(number, "4", now, now, (), fields)
 
     def _bytes(
         self, number: int, kind: str, now: str, original: str, header: Pairs, body: Pairs
@@ -146,12 +214,14 @@ class Outbox:
         return encode(kind, [*head, *header], body)
 
     def _put(self, number: int, data: bytes) -> None:
-        if len(self.waiting) >= WAITING_MAX:
+        if len(self.waiting) + len(self._behind) >= WAITING_MAX:
             self.full = True
+            self._behind.clear()
+            self.leave_off()
             self.waiting.clear()
         if not self.full:
             self.sent_at = self._clock.monotonic_ns()
-            self.waiting.append((number, data))
+            (self.waiting if self._left is None else self._behind).append((number, data))
         self.wake()
 
 

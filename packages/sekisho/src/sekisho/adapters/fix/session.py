@@ -322,7 +322,7 @@ class SessionMachine:
             fields = [(Tag.RefSeqNum, str(message.sequence))]
             fields += [(Tag.RefMsgType, plain_text(message.kind, 8))]
             fields += [(Tag.BusinessRejectReason, "3"), (Tag.Text, "this message is not supported")]
-            self.outbox.send("j", fields, keep=self.terms.replays)
+            self.outbox.send("j", fields)  # not kept: one a message would push reports out
             return
         wrong = wrong_fields(message, self.terms)
         if wrong is not None:

@@ -116,6 +116,8 @@ class KrakenSide:
         """``POST /0/private/METHOD``."""
         method = request.path_params["method"]
         try:
+            if not method.isascii():  # nothing that could be signed
+                raise _Wrong("EGeneral:Permission denied", "EGeneral:Unknown method")
             form = self._signed(request, PRIVATE + method, await _body(request))
             act = self._private.get(method)
             if act is None:

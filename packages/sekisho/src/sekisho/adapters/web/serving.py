@@ -3,35 +3,28 @@
 
 uvicorn, with httptools and uvloop where they are installed and without them where not. Three things
 are added, each because no ASGI server has it: the peer (``peers``), an end for connections that
-send nothing or too slowly, and a bound on connections. Bodies are bounded by the application.
+send nothing, too slowly or too long a head (``requests``), and a bound on connections from the
+moment that they are accepted (``places``). Bodies are bounded by the application.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import Any
 
 import uvicorn
 
 from sekisho.adapters.web.listening import BACKLOG, Listener, bind, server_context
-from sekisho.adapters.web.peers import EXTENSION, peer_of
+from sekisho.adapters.web.places import Bounds, Handshake, Places, on_uvloop
+from sekisho.adapters.web.requests import HEADER_BYTES_MAX, protocol
 
-HEADER_WAIT_S = 10.0
+__all__ = ["Bounds", "Serving", "loop_factory", "serve"]
+
 IDLE_S = 75
-HEADER_BYTES_MAX = 16_384
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one server takes: open connections, and seconds until a request's head is there."""
-
-    connections: int = 512
-    header_wait_s: float = HEADER_WAIT_S
 
 
 class _OwnSignals(uvicorn.Server):
@@ -51,6 +44,7 @@ class Serving:
         self._listeners = listeners
         self._bounds = bounds
         self._servers: list[_OwnSignals] = []
+        self._places: list[Places] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.addresses: list[str] = []
         """Where it listens, with the port that was really bound."""
@@ -87,6 +81,8 @@ class Serving:
         """Take nothing new, let running requests end within ``drain_s``, then cut them."""
         for server in self._servers:
             server.should_exit = True
+        for places in self._places:
+            places.cut_handshakes()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=drain_s)
             for server in self._servers:
@@ -95,9 +91,22 @@ class Serving:
                 await asyncio.wait(late, timeout=2)
 
     def _configuration(self, listener: Listener) -> uvicorn.Config:
+        places = Places(self._bounds)
+        self._places.append(places)
+        context = native = None if listener.tls is None else server_context(listener.tls)
+        if on_uvloop():
+            context = None  # its start_tls does not serve: the server agrees TLS itself
+
+        def made(**given: Any) -> asyncio.Protocol:
+            """For uvicorn, which hands it every accepted socket; so TLS is ours, not its own."""
+            make: Callable[[], asyncio.Protocol] = partial(
+                protocol(), places=places, entered=context is not None, **given
+            )
+            return make() if context is None else Handshake(context, places, make)
+
         configuration = uvicorn.Config(
             self._app,
-            http=_protocol(self._bounds),
+            http=made,  # type: ignore[arg-type]  # called as its classes are
             interface="asgi3",
             ws="none",
             lifespan="off",
@@ -110,49 +119,8 @@ class Serving:
             h11_max_incomplete_event_size=HEADER_BYTES_MAX,
         )
         configuration.load()
-        if listener.tls is not None:
-            configuration.ssl = server_context(listener.tls)
+        configuration.ssl = native if context is None else None
         return configuration
-
-
-@cache
-def _protocol(bounds: Bounds) -> Any:
-    """The protocol class of uvicorn that is installed, knowing its peer and its bounds."""
-    if importlib.util.find_spec("httptools") is not None:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Chosen
-    else:
-        from uvicorn.protocols.http.h11_impl import (  # type: ignore[assignment]  # same interface
-            H11Protocol as Chosen,
-        )
-
-    class PeerProtocol(Chosen):
-        """Puts the peer into each scope, and ends connections that do not say what they want."""
-
-        _waiting: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > bounds.connections:
-                transport.abort()
-                return
-            peer, app = peer_of(transport), self.app
-
-            async def with_peer(scope: Any, receive: Any, send: Any) -> None:
-                if self._waiting is not None:  # a whole head has come
-                    self._waiting.cancel()
-                    self._waiting = None
-                scope.setdefault("extensions", {})[EXTENSION] = peer
-                await app(scope, receive, send)
-
-            self.app = with_peer
-            self._waiting = self.loop.call_later(bounds.header_wait_s, transport.abort)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._waiting is not None:
-                self._waiting.cancel()
-            super().connection_lost(exc)
-
-    return PeerProtocol
 
 
 async def serve(app: Any, listeners: Sequence[Listener], bounds: Bounds | None = None) -> Serving:

@@ -25,6 +25,7 @@ from sekisho.core.gate.order import (
     content_digest,
     order_digest,
 )
+from sekisho.core.gate.quantities import Held
 from sekisho.core.gate.working import Pending, WorkingOrder, amended, remaining, terms_of
 from sekisho.core.terms import NS, day_text, parse_instant
 
@@ -94,15 +95,18 @@ class AgentState:
         self.prices: dict[str, Extremes] = {}
         self.executions: deque[int] = deque()
         self.positions: dict[str, int] = {}
+        self.quantities: dict[tuple[str, str], Held] = {}
         self.failures = 0
         self.latches: set[Latch] = set()
         self.baseline_sha256 = ""
         """Of the baseline in force; empty in the baseline phase."""
         self.orphans = 0
         self.unbooked = 0
-        """Trades that no working order was found for: the positions lack them."""
+        """Trades without an order that is known, or without a price: the positions lack them."""
         self.shutdown: ShutdownMode | Literal[""] = ""
         """The narrowest mode that a person ordered; empty while the latch is off."""
+        self.stopped = -1
+        """The epoch known when people stopped the agent here, while that stop stands; else -1."""
         self.narrowed = -1
         """Index of the last entry that left less of trading; an earlier decision is not signed."""
         self.last_permit = -1
@@ -154,9 +158,13 @@ class AgentState:
     # -- effects -------------------------------------------------------------------------------
 
     def admit(self, entry: AgentAdmitted, limits: Limits) -> None:
-        """Go on under this certificate and policy; all that was counted stays."""
+        """Go on under this certificate and policy; all that was counted stays.
+
+        A stop by people at this gate holds the agent, under whatever certificate.
+        """
         if self.certificate_sha256 != entry.certificate_sha256:
-            self.status = "good"  # admitting the same certificate again lifts no hold
+            # Admitting the same certificate again lifts no hold, and no admission lifts that stop.
+            self.status = "good" if self.stopped < 0 else "hold"
         self.limits = limits
         self.certificate = entry.certificate
         self.certificate_sha256 = entry.certificate_sha256
@@ -195,12 +203,16 @@ class AgentState:
         for name in [name for name, now in self.aliases.items() if now == order.client_order_id]:
             del self.aliases[name]
 
-    def drop_pending(self, order: WorkingOrder, pending: Pending) -> None:
-        """The order's pending amendment will not happen: it reserves for its present terms."""
+    def drop_pending(self, order: WorkingOrder, pending: Pending, at: int) -> None:
+        """The order's pending amendment will not happen, as is known since ``at`` (ns): it reserves
+        for its present terms, and ends where nothing of these is left.
+        """
         self.aliases.pop(pending.terms.order.client_order_id, None)
         self.by_decision.pop(pending.decision, None)
         order.pending = None
         self.reserve(order, remaining(order.total, order.terms.quantity, order.filled))
+        if order.leaves() == 0:
+            self.end(order, at)
 
     def replace(self, order: WorkingOrder, pending: Pending) -> None:
         """Its pending amendment becomes the order; reports under the old id still find it."""
@@ -319,15 +331,15 @@ class AgentState:
         if order is not None and order.decision == decision and order.phase != "open":
             order.phase = "signed"
 
-    def withdrawn(self, index: int, decision: int) -> None:
-        """Nothing left the gate for ``decision``."""
+    def withdrawn(self, index: int, at: int, decision: int) -> None:
+        """Nothing left the gate for ``decision``; recorded at ``at`` (ns)."""
         self.answers[decision] = index
         order = self.by_decision.get(decision)
         if order is None:
             return
         pending = order.pending
         if pending is not None and pending.decision == decision:
-            self.drop_pending(order, pending)
+            self.drop_pending(order, pending, at)
         else:
             self.close(order)
 

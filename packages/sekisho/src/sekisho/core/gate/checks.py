@@ -252,8 +252,8 @@ def message_rate(asked: Asked) -> Reasons:
 
 
 def exposure(asked: Asked) -> int | None:
-    """Section 4.4: position and working orders together, in the order's direction; None where it
-    cannot be computed. Not above zero: the order only takes a position back.
+    """Section 4.4: position and working orders together, in the order's direction, as money; None
+    where it cannot be computed.
     """
     terms, own = asked.terms, asked.reserves
     if terms is None or own is None:

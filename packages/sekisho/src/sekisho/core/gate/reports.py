@@ -14,6 +14,7 @@ from sekisho.core.events import Execution, OutcomeUnresolved
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.ended import NEVER
 from sekisho.core.gate.prices import fill_value
+from sekisho.core.gate.quantities import book
 from sekisho.core.gate.working import Pending, Terms, WorkingOrder, remaining
 from sekisho.core.terms import NS, parse_instant
 
@@ -97,9 +98,9 @@ def _apply(agent: AgentState, at: int, order: WorkingOrder, report: Execution) -
             _replace(agent, order, report)
         case "rejected":
             _fail(agent)
-            _end(agent, order, pending)
+            _end(agent, order, pending, report)
         case "not_found":
-            _end(agent, order, pending)
+            _end(agent, order, pending, report)
         case _:  # canceled, expired: reading the entry lets no other word by
             agent.end(order, parse_instant(report.transact_at))
 
@@ -114,12 +115,14 @@ def apply_unresolved(agent: AgentState, entry: OutcomeUnresolved) -> None:
     _fail(agent)
 
 
-def _end(agent: AgentState, order: WorkingOrder, pending: Pending | None) -> None:
+def _end(
+    agent: AgentState, order: WorkingOrder, pending: Pending | None, report: Execution
+) -> None:
     """End the pending amendment, if that is what the report names, else the order."""
     if pending is None:
         agent.end(order, NEVER)
     else:
-        agent.drop_pending(order, pending)
+        agent.drop_pending(order, pending, parse_instant(report.transact_at))
 
 
 def _fail(agent: AgentState) -> None:
@@ -144,6 +147,8 @@ def _book(agent: AgentState, terms: Terms, total: int, quantity: int, report: Ex
     price = parse_amount(report.last_price)
     value = fill_value(terms.valued(), agent.limits.scope.currency, total, quantity, price)
     agent.positions[terms.pair] = agent.positions.get(terms.pair, 0) + terms.direction * value
+    # How much of the other currency moved is not known without a price: nothing reduces then.
+    agent.unbooked += not book(agent.quantities, terms, quantity, price)
 
 
 def _settle(agent: AgentState, order: WorkingOrder, report: Execution) -> None:

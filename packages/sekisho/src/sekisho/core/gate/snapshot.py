@@ -19,6 +19,7 @@ from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits, read_limits
 from sekisho.core.gate.order import NewOrder
 from sekisho.core.gate.prices import Quotations, Quote, Sides
+from sekisho.core.gate.quantities import Held
 from sekisho.core.gate.state import GateState, Lease
 from sekisho.core.gate.venues import Break, ClockStanding, Outside, VenueStanding
 from sekisho.core.gate.working import Pending, WorkingOrder, terms_of
@@ -179,6 +180,7 @@ AGENT = Fields(
         "prices": mapping(TEXT, EXTREMES),
         "executions": queue(NUMBER),
         "positions": mapping(TEXT, NUMBER),
+        "quantities": mapping(row(TEXT, TEXT), row(NUMBER, NUMBER, FLAG, make=Held)),
         "failures": NUMBER,
         "latches": sorted_set(TEXT),
         "baseline_sha256": TEXT,
@@ -187,6 +189,7 @@ AGENT = Fields(
         "ended": ENDED,
         "unbooked": NUMBER,
         "shutdown": TEXT,
+        "stopped": NUMBER,
         "narrowed": NUMBER,
     },
     elsewhere=("known", "answers", "executed", "by_decision"),

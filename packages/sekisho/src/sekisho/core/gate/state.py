@@ -139,6 +139,8 @@ def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None
         return
     if newer or entry.status != "good":  # only what is newer than the stop can lift it
         agent.status = entry.status
+        if entry.status != "hold":
+            agent.stopped = -1  # released; or revoked, and another certificate is a new word
 
 
 def _lease(state: GateState, _index: int, _at: int, entry: LeaseHeld) -> None:
@@ -172,10 +174,10 @@ def _signed(state: GateState, index: int, _at: int, entry: PermitSigned) -> None
         agent.signed(index, entry.decision)
 
 
-def _withdrawn(state: GateState, index: int, _at: int, entry: Withdrawn) -> None:
+def _withdrawn(state: GateState, index: int, at: int, entry: Withdrawn) -> None:
     agent = state.agents.get(entry.agent)
     if agent is not None:
-        agent.withdrawn(index, entry.decision)
+        agent.withdrawn(index, at, entry.decision)
 
 
 def _executed(state: GateState, index: int, at: int, entry: Execution) -> None:
@@ -225,8 +227,8 @@ def _stopped(state: GateState, _index: int, _at: int, entry: LocalStop) -> None:
     agent = state.agents.get(entry.agent)
     if agent is None or entry.certificate_sha256 != agent.certificate_sha256:
         return
-    if agent.status == "good":
-        agent.status = "hold"
+    if agent.status != "revoked":
+        agent.status, agent.stopped = "hold", agent.epoch
 
 
 def _advised(state: GateState, _index: int, at: int, entry: Advised) -> None:
