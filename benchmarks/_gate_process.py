@@ -24,7 +24,7 @@ from sekisho.adapters.web.serving import serve
 from sekisho.apps import gate_command
 from sekisho.apps.running import run
 from sekisho.compose import gate_process
-from sekisho.compose.gate_running import GateFaces, GateProcess, loop_factory, run_gate
+from sekisho.compose.gate_running import GateFaces, GateProcess, loop_for, run_gate
 from sekisho.core.errors import Unavailable
 from sekisho.core.events import PermitSigned, StatusActed
 from sekisho.ports import VenueReport
@@ -221,7 +221,7 @@ def main(path: Path) -> None:
         tls = [one for one in addresses if not one.startswith("unix:")]
         print(f"listening: {tls[0]}", flush=True)
 
-    run(run_gate(path, faces, told), loop_factory())
+    run(run_gate(path, faces, told), loop_for(path))
 
 
 if __name__ == "__main__":

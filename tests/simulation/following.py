@@ -204,6 +204,8 @@ def _takes_back(entry: Decision, order: dict[str, Any], state: GateState) -> boo
     against the position, and together with everything that rests in its direction it is not more
     than the position (checks.md, 4.7). An amendment may stay what it was, so it counts that too.
     """
+    if order["action"] == "cancel":
+        return False  # it passes whatever it is about
     held = state.agents[entry.agent]
     target = held.find(str(order.get("orig_client_order_id", "")))
     if target is None and order["action"] != "new":

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sekisho.compose.gate_config import Located, read_gate_config
+from sekisho.compose.gate_running import loop_for
 from sekisho.core.errors import ConfigurationInvalid
 
 MINIMAL = """
@@ -166,3 +169,17 @@ def test_configuration_never_breaks_on_noise(tmp_path: Path, noise: bytes, cut: 
     except ConfigurationInvalid:
         return  # any other failure fails the test
     assert found.config.agents[0].name in path.read_text(encoding="utf-8")
+
+
+def test_gate_that_speaks_tls_runs_on_the_standard_loop(tmp_path: Path) -> None:
+    """Where connections are bounded before TLS; what cannot be read decides nothing."""
+    files = 'certificate = "c"\nkey = "k"\nclient_ca = "a"'
+    tls = f'[api]\nlisten = "127.0.0.1:8443"\n[api.tls]\n{files}\n'
+    path = tmp_path / "gate.toml"
+    for text, standard in (
+        (MINIMAL, importlib.util.find_spec("uvloop") is None),
+        (MINIMAL.replace("[[agents]]", f"{tls}[[agents]]"), True),
+        ("nothing", True),
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert standard == (loop_for(path) is asyncio.new_event_loop)

@@ -16,7 +16,7 @@ from sekisho.apps.kraken.translation import Route
 from sekisho.apps.kraken_opening import open_kraken_front
 from sekisho.apps.operations_api import OperationsApi, operations_application
 from sekisho.apps.running import run
-from sekisho.compose.gate_running import GateFaces, GateProcess, loop_factory, run_gate
+from sekisho.compose.gate_running import GateFaces, GateProcess, loop_for, run_gate
 from sekisho.compose.gate_running import check_gate as check_gate_configuration
 from sekisho.compose.gate_running import new_token as make_token
 from sekisho.compose.running_gate import own_user
@@ -40,7 +40,7 @@ def gate(context: click.Context, config: Path | None) -> None:
     if config is None:
         raise click.UsageError("--config gate.toml is wanted")
     faces = GateFaces(api=_api, operations=_operations, kraken=_kraken)
-    run(run_gate(config, faces, _told), loop_factory())
+    run(run_gate(config, faces, _told), loop_for(config))
 
 
 @gate.command(name="check-config")

@@ -26,8 +26,9 @@ from sekisho.compose.gate_config import Located, TlsSettings, read_gate_config
 from sekisho.compose.gate_keys import KeyFolder
 from sekisho.compose.gate_process import GateProcess, certificate_in
 from sekisho.core.encoding import b64url
+from sekisho.core.errors import ConfigurationInvalid
 
-__all__ = ["GateFaces", "GateProcess", "check_gate", "loop_factory", "new_token", "run_gate"]
+__all__ = ["GateFaces", "GateProcess", "check_gate", "loop_for", "new_token", "run_gate"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,20 @@ def check_gate(path: Path) -> list[str]:
         f"venues: {venues}",
         f"rates: {rates}",
     ]
+
+
+def loop_for(path: Path) -> Any:
+    """The event loop of a gate: uvloop where it is installed, unless the gate speaks TLS.
+
+    Connections are bounded before TLS on the standard loop alone (``adapters.web.places``).
+    """
+    try:
+        config = read_gate_config(path).config
+    except ConfigurationInvalid:
+        return asyncio.new_event_loop  # running it says what is wrong
+    fronts = (config.api, config.fix, config.kraken)
+    with_tls = any(one is not None and one.tls is not None for one in fronts)
+    return asyncio.new_event_loop if with_tls else loop_factory()
 
 
 def new_token() -> str:
