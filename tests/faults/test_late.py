@@ -10,12 +10,11 @@ import pytest
 from sekisho.core.encoding import canonical
 from sekisho.core.gate.working import WorkingOrder
 from sekisho.ports import VenueReport
+from sekisho.services import release
 from sekisho.services.gatekeeper import Answer
-from sekisho.services.release import CALL_S
 from tests.gate_world import GateWorld
 
 LIFETIME_S = 2
-LEASE_S = 15
 
 
 class Forgetful:
@@ -74,7 +73,7 @@ def test_permit_that_ended_while_the_key_signed_does_not_leave(
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("passed_s", "held"), [(LEASE_S - 1, True), (LEASE_S, False)])
+@pytest.mark.parametrize(("passed_s", "held"), [(LIFETIME_S - 1, True), (LIFETIME_S, False)])
 def test_cancel_answered_with_not_found_lets_go_only_when_no_permit_can_come(
     monkeypatch: pytest.MonkeyPatch, passed_s: int, held: bool
 ) -> None:
@@ -97,12 +96,13 @@ def test_cancel_answered_late_with_not_found_lets_nothing_go(
 
     async def story() -> Answer:
         world = await _resting()
-        monkeypatch.setattr(world.venue, "cancel", Forgetful(world, CALL_S + 1).cancel)
+        monkeypatch.setattr(release, "CALL_S", 0.5)
+        monkeypatch.setattr(world.venue, "cancel", Forgetful(world, 1).cancel)
         asked = asyncio.ensure_future(world.gate.submit("bot", _cancel()))
-        for _ in range(int(CALL_S) + 2):
+        for _ in range(5):  # it is given up after half a second, and answers after a whole one
             for _ in range(40):
                 await world.clock.sleep(0)
-            world.clock.advance(1)
+            world.clock.advance(0.25)
         for _ in range(40):
             await world.clock.sleep(0)
         assert _order(world) is not None

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
+from sekisho.core.amounts import parse_amount
 from sekisho.core.encoding import canonical, parse_plain
 from sekisho.core.events import ShutdownOrdered
-from sekisho.core.gate import snapshot
+from sekisho.core.gate import shutdown_checks, snapshot
 from sekisho.core.gate.agent import in_memory
-from sekisho.core.gate.quantities import Held
+from sekisho.core.gate.order import NewOrder
+from sekisho.core.gate.quantities import Held, most
+from sekisho.core.gate.working import Terms, WorkingOrder, terms_of
 from tests.fold_world import FoldWorld, reasons
 from tests.gate_world import scope_of
 from tests.unit.verify.build_policy import AGENT
@@ -239,3 +244,41 @@ def test_amendment_dropped_after_all_was_filled_ends_the_order(word: str) -> Non
     assert (both.gate.bot.by_decision, both.gate.bot.aliases) == ({}, {})
     both.gate.report("replaced", "w")
     assert both.gate.state.outside.due is None
+
+
+def terms(**changes: str) -> Terms:
+    """A limit order to sell a hundred euros for dollars at 1.25."""
+    asked = {"client_order_id": "o", "market": "EUR/USD", "side": "sell", "order_type": "limit",
+             "quantity": "100", "currency": "EUR", "price": "1.25", "time_in_force": "day",
+             "venue": "PAPER", "account": "main"}  # fmt: skip
+    return terms_of(msgspec.convert(asked | changes, NewOrder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "currency", "expected"),
+    [
+        ({}, "EUR", "100"),
+        ({}, "USD", None),
+        ({"side": "buy"}, "USD", "125"),
+        ({"side": "buy", "currency": "USD"}, "EUR", None),
+        ({"currency": "USD"}, "EUR", "80"),
+    ],
+)
+def test_most_that_an_order_moves_is_bounded_by_what_it_gives(
+    changes: dict[str, str], currency: str, expected: str | None
+) -> None:
+    """A limit bounds the currency that is sold, at that price, whichever of the two is counted."""
+    wanted = None if expected is None else parse_amount(expected)
+    assert wanted == most(terms(**changes), 0, currency)
+
+
+def test_order_without_a_bound_has_none_whatever_else_works() -> None:
+    """What rests in the same direction adds nothing to what is not known."""
+    rests = WorkingOrder(
+        client_order_id="w", decision=1, terms=terms(currency="USD"), total=0, reserved=0,
+        filled=0, phase="open",
+    )  # fmt: skip
+    asked: Any = SimpleNamespace(target=None, agent=SimpleNamespace(working={"w": rests}))
+    assert shutdown_checks._moves(asked, terms(), "USD") is None
+    small = terms(currency="USD", quantity="0.00000001")
+    assert parse_amount("100.00000001") == shutdown_checks._moves(asked, small, "USD")

@@ -173,7 +173,7 @@ async def run_paper_venue(
             running = [asyncio.create_task(one) for one in work]
             stack.push_async_callback(_cancelled, running)
             listeners = [paper_listener(place, one) for one in place.config.listen]
-            bounds = Bounds(connections=place.config.connections)
+            bounds = Bounds(connections=place.config.connections, of_one=place.config.connections)
             serving = await serve(faces.permits(desk), listeners, bounds)
             stack.push_async_callback(serving.close)
             sides = await open_sides(place, desk.venue, desk.pairs, desk.clock, stack)

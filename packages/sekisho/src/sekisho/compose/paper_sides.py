@@ -41,7 +41,7 @@ async def open_sides(
     if place.config.kraken is not None:
         side = _kraken(place, place.config.kraken, venue, pairs, clock)
         listener = paper_listener(place, place.config.kraken.listen)
-        bounds = Bounds(connections=place.config.connections)
+        bounds = Bounds(connections=place.config.connections, of_one=place.config.connections)
         serving = await serve(paper_kraken_application(side), [listener], bounds)
         stack.push_async_callback(serving.close)
         addresses += serving.addresses
