@@ -59,15 +59,7 @@ listen = "127.0.0.1:0"
 certificate = "server.crt"
 key = "server.key"
 client_ca = "ca.crt"
-[fix]
-listen = "unix:fix.sock"
-[[fix.sessions]]
-comp_id = "BOT"
-agent = "{agent}"
-venue = "PAPERFIX"
-account = "main"
-reset = true
-[limits]
+{front}[limits]
 connections = 1024
 waiting = 1024
 waiting_per_agent = 1024
@@ -78,6 +70,16 @@ bytes_per_s = 1000000000
 source = "STATIC"
 kind = "file"
 address = "rates.jsonl"
+"""
+FIX_FRONT = """\
+[fix]
+listen = "unix:fix.sock"
+[[fix.sessions]]
+comp_id = "BOT"
+agent = "{agent}"
+venue = "PAPERFIX"
+account = "main"
+reset = true
 """
 VENUE_SETTINGS = """\
 name = "{name}"
@@ -156,7 +158,8 @@ class Firm:
         finally:
             await home.close()
         digest = sha256_hex(token_of(folder, agent).encode("ascii"))
-        settings = GATE_SETTINGS.format(gate=name, agent=agent, digest=digest)
+        front = FIX_FRONT.format(agent=agent) if "PAPERFIX" in venues else ""
+        settings = GATE_SETTINGS.format(gate=name, agent=agent, digest=digest, front=front)
         (folder / "gate.toml").write_text(settings + venues, encoding="utf-8")
         secret(folder / "credential", CREDENTIAL)
         quote(folder)

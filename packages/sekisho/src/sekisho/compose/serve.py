@@ -111,7 +111,7 @@ class ServedAuthority:
             callers = ConnectionCallers(home.config, lambda: home.authority.state.log_keys)
             app = make_app(home.authority, gates, desk, callers)
             listeners = [listener(path, one) for one in home.config.serve.listen]
-            bounds = Bounds()
+            bounds = Bounds(connections=1024, of_one=768)  # gates, each with a few
             secure_descriptors(len(listeners) * bounds.connections)
             serving = await serve(app, listeners, bounds)
         except BaseException:
