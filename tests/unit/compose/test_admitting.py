@@ -7,7 +7,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from sekisho.compose.gate_process import GateProcess
+from sekisho.core.errors import NotAuthorised
 
 
 def test_replacement_waits_until_the_authority_has_heard_of_the_local_stop() -> None:
@@ -36,3 +39,40 @@ def test_replacement_waits_until_the_authority_has_heard_of_the_local_stop() -> 
     stops[5] = SimpleNamespace(agent="other")
     asyncio.run(GateProcess._admit_one(process, "bot"))
     assert ["bot"] == admitted
+
+
+def test_agent_that_cannot_be_admitted_keeps_nothing_else_waiting() -> None:
+    """Lease, baselines and roster go on beside it; it is told of once, and of a change."""
+    done: list[str] = []
+    said: list[tuple[str, str]] = []
+    failures = iter(["no certificate", "no certificate", "", "no certificate"])
+
+    def step(name: str) -> Any:
+        async def take() -> None:
+            done.append(name)
+
+        return take
+
+    async def admit() -> None:
+        done.append("admission")
+        if word := next(failures):
+            raise NotAuthorised(word)
+
+    async def sleep(_seconds: float) -> None:
+        if len(done) == 16:
+            raise asyncio.CancelledError
+
+    process: Any = SimpleNamespace(
+        gate=SimpleNamespace(
+            leasing=SimpleNamespace(ensure=step("lease")), adopt_locked=step("baseline")
+        ),
+        _admit=admit,
+        _keep_roster=step("roster"),
+        journal=SimpleNamespace(failed=None),
+        clock=SimpleNamespace(sleep=sleep),
+        teller=SimpleNamespace(warn=lambda _event, about, detail: said.append((about, detail))),
+    )
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(GateProcess._ask_authority(process))
+    assert ["lease", "admission", "baseline", "roster"] * 4 == done
+    assert [("admission", "no certificate")] * 2 == said

@@ -24,7 +24,7 @@ Readings = Callable[[], Mapping[str, float | Mapping[str, float]]]
 
 GAUGES: Mapping[str, tuple[str, str]] = {
     "sekisho_lease_left_seconds": ("", "Until the right to sign ends; 0 without a lease."),
-    "sekisho_lease_age_seconds": ("", "Since the lease was recorded."),
+    "sekisho_lease_age_seconds": ("", "Since the lease was asked for."),
     "sekisho_journal_unflushed_entries": ("", "Sequenced, not yet on stable storage."),
     "sekisho_journal_unpublished_entries": ("", "Durable, not yet under a checkpoint."),
     "sekisho_journal_failed": ("", "1 when the log takes nothing more."),

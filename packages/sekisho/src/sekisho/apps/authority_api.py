@@ -8,7 +8,6 @@ serves gates only under their own name; people's commands are judged by their si
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from sekisho.apps.bodies import TurnedAway, read_body
 from sekisho.core.errors import MalformedInput, NotAuthorised, SekishoError
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.terms import NAME
@@ -29,8 +29,6 @@ from sekisho.services.peopledesk import PeopleDesk
 from sekisho.services.remotegates import RemoteGates
 from sekisho.services.status import TakenBefore
 from sekisho.services.stopping import StopOutcome
-
-BODY_WAIT_S = 10.0
 
 
 class LinkCallers(Protocol):
@@ -203,17 +201,11 @@ def _answering(handler: Handler) -> Handler:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, bounded in size and in time while it is read. Raises MalformedInput."""
-    data = b""
+    """The body. Raises MalformedInput, which the wire knows."""
     try:
-        async with asyncio.timeout(BODY_WAIT_S):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > wire.BODY_BYTES_MAX:
-                    raise MalformedInput(f"the body has more than {wire.BODY_BYTES_MAX} bytes")
-    except TimeoutError as error:
-        raise MalformedInput(f"the body was not there within {BODY_WAIT_S:.0f} s") from error
-    return data
+        return await read_body(request, wire.BODY_BYTES_MAX)
+    except TurnedAway as error:
+        raise MalformedInput(error.detail) from error
 
 
 async def _commands(request: Request) -> tuple[SignedCommand, ...]:

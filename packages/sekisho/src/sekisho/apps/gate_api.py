@@ -7,7 +7,6 @@ permit but the intake's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sekisho.apps.bodies import TurnedAway, on_turned_away, read_json_body
 from sekisho.apps.problems import json_response, problem, problem_of, problem_of_status
 from sekisho.core.encoding import parse_plain
 from sekisho.core.errors import MalformedInput, SekishoError
@@ -27,7 +27,6 @@ from sekisho.services.callers import Caller, Denied, Role
 from sekisho.services.gatekeeper import Answer
 from sekisho.services.inquiry import PAGE_MAX, Inquiry
 
-BODY_WAIT_S = 10.0
 Identify = Callable[[Mapping[str, Any]], Caller | Denied]
 """Who sent a request, by its ASGI scope."""
 Submit = Callable[[str, bytes], Awaitable[Answer]]
@@ -72,20 +71,22 @@ class GateApi:
     async def orders(self, request: Request) -> Response:
         """``POST /v1/orders``."""
         caller = self._caller(request, "agent")
-        body = await _body(request)
+        body = await read_json_body(request, ORDER_BYTES_MAX)
         return answer_response(await self._submit(caller.name, body))
 
     async def check(self, request: Request) -> Response:
         """``POST /v1/orders/check``."""
         caller = self._caller(request, "agent")
-        found = await self._advice.advise(caller.name, await _body(request))
+        found = await self._advice.advise(
+            caller.name, await read_json_body(request, ORDER_BYTES_MAX)
+        )
         reasons = [msgspec.to_builtins(reason) for reason in found.reasons]
         return json_response({"advice": True, "would_pass": found.would_pass, "reasons": reasons})
 
     async def cancel_all(self, request: Request) -> Response:
         """``POST /v1/orders/cancel-all``."""
         caller = self._caller(request, "agent")
-        plain = parse_plain(await _body(request), numbers=False)
+        plain = parse_plain(await read_json_body(request, ORDER_BYTES_MAX), numbers=False)
         if not isinstance(plain, dict) or set(plain) != {"client_order_id"}:
             raise MalformedInput('a body {"client_order_id": …} is wanted', "client_order_id")
         prefix = plain["client_order_id"]
@@ -154,19 +155,10 @@ class GateApi:
     def _caller(self, request: Request, role: Role) -> Caller:
         found = self._identify(request.scope)
         if isinstance(found, Denied):
-            raise _Refused(found.word, found.detail)
+            raise TurnedAway(found.word, found.detail)
         if found.role != role:
-            raise _Refused("forbidden", f"this is for callers of the role {role}")
+            raise TurnedAway("forbidden", f"this is for callers of the role {role}")
         return found
-
-
-class _Refused(Exception):
-    """The caller may not ask this."""
-
-    def __init__(self, word: str, detail: str) -> None:
-        super().__init__(detail)
-        self.word = word
-        self.detail = detail
 
 
 def gate_application(api: GateApi, inquiry: Inquiry) -> Starlette:
@@ -189,7 +181,7 @@ def gate_application(api: GateApi, inquiry: Inquiry) -> Starlette:
         Route("/openapi.json", api.openapi, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {
-        _Refused: _on_refused,
+        TurnedAway: on_turned_away,
         SekishoError: _on_failure,
         HTTPException: _on_routing,
         ClientDisconnect: _on_gone,
@@ -227,27 +219,6 @@ def ready_response(missing: list[str]) -> Response:
     return json_response({"status": "ready"})
 
 
-async def _body(request: Request) -> bytes:
-    """The body, bounded in size and in time.
-
-    Raises:
-        _Refused: too large, of another type, or not complete in time.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise _Refused("unsupported-media-type", "send Content-Type: application/json")
-    taken = bytearray()
-    try:
-        async with asyncio.timeout(BODY_WAIT_S):
-            async for part in request.stream():
-                taken += part
-                if len(taken) > ORDER_BYTES_MAX:
-                    raise _Refused("too-large", f"a body has at most {ORDER_BYTES_MAX} bytes")
-    except TimeoutError as error:
-        raise _Refused("malformed", f"no complete request within {BODY_WAIT_S} s") from error
-    return bytes(taken)
-
-
 def _only(request: Request, *names: str) -> None:
     for name in request.query_params:
         if name not in names or len(request.query_params.getlist(name)) > 1:
@@ -258,12 +229,6 @@ def _found(content: Any) -> Response:
     if content is None:
         return problem("not-found", "no such agent is admitted at this gate")
     return json_response(content)
-
-
-async def _on_refused(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, _Refused):
-        raise error
-    return problem(error.word, error.detail)
 
 
 async def _on_failure(_request: Request, error: Exception) -> Response:

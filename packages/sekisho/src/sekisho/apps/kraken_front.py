@@ -8,7 +8,6 @@ Every answer is HTTP 200 with ``error`` and ``result``, as the venue's are.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
+from sekisho.apps.bodies import TurnedAway, read_body
 from sekisho.apps.kraken import translation, wording
 from sekisho.apps.kraken.history import OrderHistory
 from sekisho.apps.kraken.keys import BotKeys, Signed
@@ -38,7 +38,6 @@ from sekisho.core.terms import NS, format_instant
 from sekisho.ports import Clock, RateSource
 from sekisho.services.gatekeeper import Answer
 
-BODY_WAIT_S: Final = 10.0
 PAGE: Final = 50
 Submit = Callable[[str, bytes], Awaitable[Answer]]
 READS: Final = frozenset(
@@ -109,8 +108,9 @@ class KrakenFront:
         method = request.path_params["method"]
         if not method.isascii():  # nothing that could be signed
             return _json(refusal([*wording.NOT_OFFERED, "EGeneral:Unknown method"]))
-        body = await _body(request)
-        if body is None:
+        try:
+            body = await read_body(request, FORM_BYTES_MAX)
+        except TurnedAway:
             return _json(refusal([wording.ARGUMENTS, "EGate:too_large_or_too_slow"]))
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         key, sign = (request.headers.get(name, "") for name in ("api-key", "api-sign"))
@@ -297,20 +297,6 @@ def _wants_trades(signed: Signed) -> bool:
 def _offset(signed: Signed) -> int:
     text = dict(signed.fields).get("ofs", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
-
-
-async def _body(request: Request) -> bytes | None:
-    """The body, bounded in size and time; None when it is not."""
-    taken = bytearray()
-    try:
-        async with asyncio.timeout(BODY_WAIT_S):
-            async for part in request.stream():
-                taken += part
-                if len(taken) > FORM_BYTES_MAX:
-                    return None
-    except TimeoutError:
-        return None
-    return bytes(taken)
 
 
 def _json(content: bytes) -> Response:

@@ -8,7 +8,6 @@ amounts. What a baseline says of an agent is for the gate's own user.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sekisho.apps.bodies import TurnedAway, read_body
 from sekisho.apps.gate_api import ready_response
 from sekisho.apps.problems import json_response, problem, problem_of
 from sekisho.core.errors import NotAuthorised, OutcomeUnknown, SekishoError
 from sekisho.core.terms import AGENT_NAME
 
 COMMANDS_BYTES_MAX = 65_536
-BODY_WAIT_S = 10.0
 TakeCommands = Callable[[bytes], Awaitable[Any]]
 """Signed commands as JSON text → what they achieved, as plain data."""
 
@@ -57,16 +56,8 @@ class OperationsApi:
 
     async def commands(self, request: Request) -> Response:
         """``POST /v1/commands``."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_WAIT_S):
-                async for part in request.stream():
-                    body += part
-                    if len(body) > COMMANDS_BYTES_MAX:
-                        return problem("too-large", f"at most {COMMANDS_BYTES_MAX} bytes")
-        except TimeoutError:
-            return problem("malformed", f"no complete request within {BODY_WAIT_S} s")
-        return json_response(await self.take(bytes(body)))
+        body = await read_body(request, COMMANDS_BYTES_MAX)
+        return json_response(await self.take(body))
 
     async def agent(self, request: Request) -> Response:
         """``GET /v1/agents/{agent}``."""
@@ -123,6 +114,8 @@ def _answering(
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
+        except TurnedAway as error:
+            return problem(error.word, error.detail)
         except OutcomeUnknown as error:
             return problem("unavailable", str(error), effect="unknown")
         except SekishoError as error:

@@ -8,7 +8,6 @@ words in :data:`CERTAIN` means that nothing took effect here; any other failure 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -19,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sekisho.apps.bodies import TurnedAway, on_turned_away, read_json_body
 from sekisho.apps.problems import json_response, problem, problem_of, problem_of_status
 from sekisho.core.encoding import parse_plain, unb64
 from sekisho.core.errors import MalformedInput, NotAuthorised, OutcomeUnknown, SekishoError
@@ -27,7 +27,6 @@ from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, MARKET
 from sekisho.ports import Quotation, Venue, VenueReport
 
 BODY_BYTES_MAX = 65_536
-BODY_WAIT_S = 10.0
 TAPE_PAGE: Final = 1_000
 """Reports in one answer to a question about the tape."""
 PAIRS_MAX: Final = 64
@@ -78,13 +77,13 @@ class PermitApi:
     async def permits(self, request: Request) -> Response:
         """``POST /v1/permits``."""
         venue = self._desk.session(_credential(request))
-        permit = _fields(await _body(request), "permit")["permit"]
+        permit = _fields(await read_json_body(request, BODY_BYTES_MAX), "permit")["permit"]
         return _reports(await venue.submit(permit))
 
     async def cancels(self, request: Request) -> Response:
         """``POST /v1/cancels``."""
         venue = self._desk.session(_credential(request))
-        fields = _fields(await _body(request), "agent", "client_order_id")
+        fields = _fields(await read_json_body(request, BODY_BYTES_MAX), "agent", "client_order_id")
         agent, name = _agent(fields["agent"]), _order_id(fields["client_order_id"])
         return _reports(await venue.cancel(agent, name))
 
@@ -150,7 +149,7 @@ class PermitApi:
         """``POST /v1/certificates``."""
         credential = _credential(request)
         self._desk.session(credential)
-        text = _fields(await _body(request), "certificate")["certificate"]
+        text = _fields(await read_json_body(request, BODY_BYTES_MAX), "certificate")["certificate"]
         self._desk.register(credential, unb64(text))
         return Response(status_code=204)
 
@@ -168,7 +167,7 @@ def permit_application(desk: PermitDesk) -> Starlette:
         Route("/v1/certificates", api.certificates, methods=["POST"]),
     ]
     handlers: dict[Any, Any] = {
-        _TurnedAway: _on_turned_away,
+        TurnedAway: on_turned_away,
         SekishoError: _on_failure,
         HTTPException: _on_routing,
         ClientDisconnect: _on_gone,
@@ -177,37 +176,11 @@ def permit_application(desk: PermitDesk) -> Starlette:
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-class _TurnedAway(Exception):
-    """A request that is not looked into."""
-
-    def __init__(self, word: str, detail: str) -> None:
-        super().__init__(detail)
-        self.word = word
-        self.detail = detail
-
-
 def _credential(request: Request) -> str:
     """The bearer token; empty, which nobody has, where there is none or more than one."""
     found = request.headers.getlist("authorization")
     scheme, _, token = found[0].partition(" ") if len(found) == 1 else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-async def _body(request: Request) -> bytes:
-    """The body, bounded in size and in time."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise _TurnedAway("unsupported-media-type", "send Content-Type: application/json")
-    taken = bytearray()
-    try:
-        async with asyncio.timeout(BODY_WAIT_S):
-            async for part in request.stream():
-                taken += part
-                if len(taken) > BODY_BYTES_MAX:
-                    raise _TurnedAway("too-large", f"a body has at most {BODY_BYTES_MAX} bytes")
-    except TimeoutError as error:
-        raise _TurnedAway("malformed", f"no complete request within {BODY_WAIT_S} s") from error
-    return bytes(taken)
 
 
 def _fields(body: bytes, *names: str) -> dict[str, str]:
@@ -254,12 +227,6 @@ def _pairs(text: str) -> tuple[str, ...]:
 
 def _reports(reports: tuple[VenueReport, ...]) -> Response:
     return json_response({"reports": [msgspec.to_builtins(report) for report in reports]})
-
-
-async def _on_turned_away(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, _TurnedAway):
-        raise error
-    return problem(error.word, error.detail)
 
 
 async def _on_failure(_request: Request, error: Exception) -> Response:

@@ -144,7 +144,7 @@ class Gate:
         Raises:
             Unavailable: the authority does not answer.
         """
-        for agent, held in self.log.state.agents.items():
+        for agent, held in list(self.log.state.agents.items()):
             lock = await self._parts.authority.baseline_lock(agent)
             if lock is not None and not held.baseline_sha256:
                 await self.governing.adopt(agent, lock.baseline_sha256, lock.index)

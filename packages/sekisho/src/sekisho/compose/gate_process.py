@@ -231,21 +231,29 @@ class GateProcess:
             self.died.set()
 
     async def _ask_authority(self) -> None:
-        """Keep the lease alive, admit who is certified, take locked baselines into force."""
-        told = ""
+        """Keep the lease alive, admit who is certified, take locked baselines into force.
+
+        A step that fails keeps none of the others waiting, and is told of once.
+        """
+        steps = {
+            "lease": self.gate.leasing.ensure,
+            "admission": self._admit,
+            "baseline": self.gate.adopt_locked,
+            "roster": self._keep_roster,
+        }
+        told: dict[str, str] = {}
         while True:
-            try:
-                await self.gate.leasing.ensure()
-                await self._admit()
-                await self.gate.adopt_locked()
-                await self._keep_roster()
-                told = ""
-            except SekishoError as error:
-                if self.journal.failed is not None:
-                    return  # the gate is to be started anew; what it says of itself says so
-                if str(error) != told:
-                    told = str(error)
-                    self.teller.warn("authority", detail=told)
+            for name, step in steps.items():
+                failure = ""
+                try:
+                    await step()
+                except SekishoError as error:
+                    if self.journal.failed is not None:
+                        return  # the gate is to be started anew; what it says of itself says so
+                    failure = str(error)
+                if failure and failure != told.get(name):
+                    self.teller.warn("authority", about=name, detail=failure)
+                told[name] = failure
             await self.clock.sleep(ASK_EVERY_S)
 
     async def _admit(self) -> None:

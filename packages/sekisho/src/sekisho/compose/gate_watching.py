@@ -207,6 +207,9 @@ class Condition:
                 name: float(self._gate.release.unreadable(name)) for name in self._gate.venues
             },
         }
+        if state.lease is not None:
+            asked = self._gate.leasing.asked_at(state.lease)
+            found["sekisho_lease_age_seconds"] = (clocks.monotonic - asked) / NS
         clock = state.outside.clock
         if clock is not None:
             found["sekisho_clock_offset_seconds"] = -clock.difference / NS

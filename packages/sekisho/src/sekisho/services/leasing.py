@@ -19,6 +19,7 @@ from sekisho.core.errors import MalformedInput, NotAuthorised, Unavailable, Veri
 from sekisho.core.events import LeaseHeld, StatusActed
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.permit import check_signature, load_public_key
+from sekisho.core.gate.state import Lease
 from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import AuthorityLink, Clock, Entropy, LeaseRequest
 from sekisho.services.clockwatch import ClockWatch
@@ -108,6 +109,10 @@ class Leasing:
         """
         terms = self._terms(grant)
         return parse_instant(terms.granted_at) + terms.duration_s * NS
+
+    def asked_at(self, held: Lease) -> int:
+        """When a lease was asked for, boot-time clock of this boot, ns."""
+        return held.deadline - self._terms(held.grant).duration_s * NS
 
     def _terms(self, grant: str) -> LeaseTerms:
         """The terms of the grant that is held, read once: every order asks."""
