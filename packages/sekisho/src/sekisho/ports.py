@@ -9,9 +9,12 @@ simulated. Errors: ``Unavailable`` and ``StorageFailed`` mean certainly no effec
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
+
+from sekisho.core.identity.claims import Claim
 
 
 class Clock(Protocol):
@@ -39,8 +42,7 @@ class Entropy(Protocol):
 
 
 class Signer(Protocol):
-    """One key, named by URI (``file:…``, later ``pkcs11:…``, ``awskms:…``); the key never leaves
-    it.
+    """One open key, named by URI (docs/spec/keys.md); the key never leaves it. ``custody`` opens it.
 
     ``algorithm`` is ``"ES256"`` (P-256 and SHA-256; signatures are DER, as X.509 and openssl want
     them) or ``"Ed25519"`` (64 raw bytes).
@@ -58,7 +60,9 @@ class Signer(Protocol):
         ...
 
     async def sign(self, message: bytes) -> bytes:
-        """Sign the message (hashing is the signer's). Raises Unavailable; never returns a guess."""
+        """Sign the message (hashing is the signer's). Raises Unavailable, KeyDisabled among it;
+        never returns a guess. It may take seconds; whoever waits less cancels it.
+        """
         ...
 
     def sign_blocking(self, message: bytes) -> bytes:
@@ -141,6 +145,78 @@ class Disk(Protocol):
         ...
 
     async def sync_folder(self, folder: str) -> None: ...
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to write a log: until another takes a higher ``number``.
+
+    ``size``: number of entries when it was taken.
+    """
+
+    log: str
+    number: int
+    size: int
+
+
+class LogHead(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a log goes, who writes it and where its writer is reached; ``""`` for nobody yet."""
+
+    size: int
+    term: int
+    writer: str
+    address: str
+
+
+class EntryStore(Protocol):
+    """Where entries of logs are durable, for one or several processes (docs/spec/stores.md).
+
+    A log is known by its origin and begins empty. Any call may raise Unavailable (the store did not
+    answer; nothing was changed) where nothing else is said.
+    """
+
+    async def take(self, log: str, writer: str, address: str) -> Term:
+        """Become the log's writer. Raises Unavailable: another writer lives."""
+        ...
+
+    async def renew(self, term: Term) -> None:
+        """Show that the writer lives; at least once a second. Raises TermLost, Unavailable."""
+        ...
+
+    async def append(
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+    ) -> None:
+        """Write entries from index ``start`` on, with their claims: all of it or nothing, durably.
+
+        Raises:
+            TermLost: another took over; nothing was written.
+            StorageFailed: nothing was written: a claim is taken, the size differs, or the store.
+            OutcomeUnknown: perhaps written: read :meth:`head` and the entries again.
+        """
+        ...
+
+    async def head(self, log: str) -> LogHead:
+        """The log's size and writer; all zero and empty for a log that nobody took."""
+        ...
+
+    async def entries(self, log: str, start: int, count: int) -> list[bytes]:
+        """At most ``count`` durable entries from ``start`` on; fewer where the log ends."""
+        ...
+
+    async def grown(self, log: str, size: int, seconds: float) -> None:
+        """Return when the log may be longer than ``size``, or after ``seconds``, if not earlier."""
+        ...
+
+    async def keep_checkpoint(self, term: Term, size: int, note: bytes) -> None:
+        """Keep the newest signed checkpoint. Raises TermLost, StorageFailed, OutcomeUnknown."""
+        ...
+
+    async def checkpoint(self, log: str) -> bytes:
+        """The newest signed checkpoint that was kept; empty before the first."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store and of every term taken through it."""
+        ...
 
 
 class Quotation(msgspec.Struct, frozen=True, kw_only=True):

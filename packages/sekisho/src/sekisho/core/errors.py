@@ -7,8 +7,11 @@
     ├── NotAuthorised           the caller may not do this (duties, roster, quorum)
     ├── ConfigurationInvalid    a setting is missing or contradicts another
     ├── Unavailable             a dependency did not answer and certainly had no effect
+    │   └── KeyDisabled         this key signs no more, however long one waits
+    │   └── AnotherWrites       this process follows the log; its writer must be asked
     ├── StorageFailed           certainly not written
-    │   └── DescriptorsSpent    no file could be opened: nothing is wrong with what is stored
+    │   ├── DescriptorsSpent    no file could be opened: nothing is wrong with what is stored
+    │   └── TermLost            another process writes the log now
     └── OutcomeUnknown          maybe written, maybe sent: read again before anything else
 
 Every message says what is wrong, where, and what to do.
@@ -53,12 +56,24 @@ class Unavailable(SekishoError):
     """A dependency did not answer; certainly nothing took effect there."""
 
 
+class AnotherWrites(Unavailable):
+    """This process only follows the log: whoever writes it must be asked; nothing was done."""
+
+
+class KeyDisabled(Unavailable):
+    """The key is disabled, gone, or another than it was; nothing was signed, and waiting is vain."""
+
+
 class StorageFailed(SekishoError):
     """Certainly not written."""
 
 
 class DescriptorsSpent(StorageFailed):
     """No file could be opened, for want of descriptors; what is stored is sound. Try again."""
+
+
+class TermLost(StorageFailed):
+    """Another process is the log's writer now; this one writes nothing more until it takes over."""
 
 
 class OutcomeUnknown(SekishoError):

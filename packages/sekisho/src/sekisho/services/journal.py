@@ -11,7 +11,7 @@ Not here: what an entry means, who may append, and how much.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from sekisho.core.errors import (
@@ -21,6 +21,7 @@ from sekisho.core.errors import (
     Unavailable,
     VerificationFailed,
 )
+from sekisho.core.identity.claims import Claim
 from sekisho.core.ledger.frames import SEGMENT_BYTES_MAX, encode_frame
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.ports import Clock, Disk, Signer
@@ -43,7 +44,10 @@ class Journal:
         durable_size: number of entries known to be on stable storage.
         failed: why the journal takes and acknowledges nothing more; None while it works.
         flush_took: told of each batch how many ns it took to be durable.
+        keeps_claims: whether :meth:`claim` keeps anything.
     """
+
+    keeps_claims = False
 
     def __init__(
         self,
@@ -141,6 +145,9 @@ class Journal:
         if self._flushing is None:
             self._start_flushing()
         return index
+
+    def claim(self, index: int, claims: Iterable[Claim]) -> None:
+        """What the entry at ``index`` claims to be there for once; files of one writer keep none."""
 
     def condemn(self, error: Exception) -> None:
         """Fail for good: what is stored was found to be other than what was published."""

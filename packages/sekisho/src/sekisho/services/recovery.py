@@ -67,8 +67,8 @@ async def recover(disk: Disk, log_key: VerifierKey, kept: int = KEPT_ENTRIES) ->
         VerificationFailed: damage, or a log that its own checkpoint contradicts; nothing changed.
         StorageFailed, OutcomeUnknown: the disk.
     """
-    checkpoint, note = await _read_checkpoint(disk, log_key)
-    sequence = await _from_edge(disk, checkpoint, kept)
+    checkpoint, note = await read_checkpoint(disk, log_key)
+    sequence = await from_edge(disk, checkpoint, kept)
     lengths = await _read_segments(disk, sequence)
     if checkpoint is not None and sequence.size < checkpoint.size:
         raise _too_short(sequence, checkpoint)
@@ -87,7 +87,7 @@ async def recover(disk: Disk, log_key: VerifierKey, kept: int = KEPT_ENTRIES) ->
     return Recovered(sequence, last, lengths[last][0], checkpoint, note)
 
 
-async def _from_edge(disk: Disk, checkpoint: Checkpoint | None, kept: int) -> Sequence:
+async def from_edge(disk: Disk, checkpoint: Checkpoint | None, kept: int) -> Sequence:
     """A log that begins behind the last full bundle of the checkpoint; empty where there is none,
     or where a partial tile is not there.
     """
@@ -149,7 +149,13 @@ def _first_of(name: str) -> int:
         ) from error
 
 
-async def _read_checkpoint(disk: Disk, log_key: VerifierKey) -> tuple[Checkpoint | None, bytes]:
+async def read_checkpoint(disk: Disk, log_key: VerifierKey) -> tuple[Checkpoint | None, bytes]:
+    """The published checkpoint and its signed bytes; None and nothing where there is none.
+
+    Raises:
+        VerificationFailed: it is not one of this log.
+        StorageFailed: the disk.
+    """
     try:
         note = await disk.read(CHECKPOINT_PATH)
     except FileNotFoundError:
