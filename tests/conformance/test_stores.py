@@ -15,7 +15,7 @@ from sekisho.adapters.stores.postgres import PostgresStore
 from sekisho.adapters.stores.sqlite import SqliteStore
 from sekisho.core.errors import ConfigurationInvalid, StorageFailed, TermLost, Unavailable
 from sekisho.core.identity.claims import Claim
-from sekisho.ports import EntryStore, LogHead, Term
+from sekisho.storeports import EntryStore, LogHead, Term
 from tests.postgres_server import require_postgres, server
 
 LOG = "authority.example/acme"

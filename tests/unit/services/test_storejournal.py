@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from sekisho.core.errors import (
     VerificationFailed,
 )
 from sekisho.core.identity.claims import Claim
-from sekisho.ports import Disk, EntryStore
+from sekisho.ports import Disk
 from sekisho.services.storejournal import StoreJournal
+from sekisho.storeports import EntryStore, Term
 from tests.ledger_doubles import KEY, ORIGIN, SoftwareSigner, numbered, read_log
 
 
@@ -51,8 +52,36 @@ async def opened(
 
 async def write(journal: StoreJournal, count: int) -> None:
     for entry in numbered(count):
-        index = journal.append(entry)
-    await journal.flushed(index)
+        journal.append(entry)
+    await journal.flushed(journal.size - 1)
+
+
+class Watched:
+    """A store that may lose an answer or refuse a checkpoint, and says from where it was read."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.take, self.renew, self.head = store.take, store.renew, store.head
+        self.grown, self.checkpoint, self.close = store.grown, store.checkpoint, store.close
+        self.read: list[int] = []
+        self.answer_lost = False
+        self.keeps = True
+
+    async def append(
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+    ) -> None:
+        await self._store.append(term, start, entries, claims)
+        if self.answer_lost:
+            raise OutcomeUnknown("no answer")
+
+    async def entries(self, log: str, start: int, count: int) -> list[bytes]:
+        self.read.append(start)
+        return await self._store.entries(log, start, count)
+
+    async def keep_checkpoint(self, term: Term, size: int, note: bytes) -> None:
+        if not self.keeps:
+            raise StorageFailed("away")
+        await self._store.keep_checkpoint(term, size, note)
 
 
 def test_store_journal_writer_is_followed_and_both_publish_the_same(tmp_path: Path) -> None:
@@ -99,18 +128,11 @@ def test_store_journal_opens_again_from_its_folder_and_the_store(tmp_path: Path)
             await write(journal, 600)
             await journal.publish()
             root = journal.root()
-            read: list[int] = []
-            entries = store.entries
-
-            async def counted(log: str, start: int, count: int) -> list[bytes]:
-                read.append(start)
-                return await entries(log, start, count)
-
-            store.entries = counted  # type: ignore[method-assign] - watched for this test
-            again = await opened(store, disk)
+            watched = Watched(store)
+            again = await opened(watched, disk)
             assert again.root() == root
             assert again.entry(5) == b"entry 5"
-            assert read == [512]
+            assert watched.read == [512]
 
     asyncio.run(story())
 
@@ -181,15 +203,10 @@ def test_store_journal_unknown_outcome_is_told_as_unknown(tmp_path: Path) -> Non
 
     async def story() -> None:
         async with store_at(tmp_path) as store:
-            journal = await opened(store)
+            watched = Watched(store)
+            journal = await opened(watched)
             await journal.begin_writing("one", "")
-            real = store.append
-
-            async def lost(*given: object) -> None:
-                await real(*given)  # type: ignore[arg-type] - passed on as it came
-                raise OutcomeUnknown("no answer")
-
-            store.append = lost  # type: ignore[method-assign] - its answer is lost
+            watched.answer_lost = True
             index = journal.append(b"entry")
             with pytest.raises(OutcomeUnknown):
                 await journal.flushed(index)
@@ -273,18 +290,14 @@ def test_store_journal_checkpoint_not_kept_is_kept_later(tmp_path: Path) -> None
 
     async def story() -> None:
         async with store_at(tmp_path) as store:
-            journal = await opened(store)
+            watched = Watched(store)
+            journal = await opened(watched)
             await journal.begin_writing("one", "")
             await write(journal, 1)
-            real = store.keep_checkpoint
-
-            async def away(*_: object) -> None:
-                raise StorageFailed("away")
-
-            store.keep_checkpoint = away  # type: ignore[method-assign] - does not answer
+            watched.keeps = False
             with pytest.raises(Unavailable):
                 await journal.publish()
-            store.keep_checkpoint = real  # type: ignore[method-assign] - answers again
+            watched.keeps = True
             note = await journal.publish()
             assert await store.checkpoint(ORIGIN) == note
 

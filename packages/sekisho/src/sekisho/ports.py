@@ -9,12 +9,9 @@ simulated. Errors: ``Unavailable`` and ``StorageFailed`` mean certainly no effec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
-
-from sekisho.core.identity.claims import Claim
 
 
 class Clock(Protocol):
@@ -145,78 +142,6 @@ class Disk(Protocol):
         ...
 
     async def sync_folder(self, folder: str) -> None: ...
-
-
-class Term(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to write a log: until another takes a higher ``number``.
-
-    ``size``: number of entries when it was taken.
-    """
-
-    log: str
-    number: int
-    size: int
-
-
-class LogHead(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a log goes, who writes it and where its writer is reached; ``""`` for nobody yet."""
-
-    size: int
-    term: int
-    writer: str
-    address: str
-
-
-class EntryStore(Protocol):
-    """Where entries of logs are durable, for one or several processes (docs/spec/stores.md).
-
-    A log is known by its origin and begins empty. Any call may raise Unavailable (the store did not
-    answer; nothing was changed) where nothing else is said.
-    """
-
-    async def take(self, log: str, writer: str, address: str) -> Term:
-        """Become the log's writer. Raises Unavailable: another writer lives."""
-        ...
-
-    async def renew(self, term: Term) -> None:
-        """Show that the writer lives; at least once a second. Raises TermLost, Unavailable."""
-        ...
-
-    async def append(
-        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
-    ) -> None:
-        """Write entries from index ``start`` on, with their claims: all of it or nothing, durably.
-
-        Raises:
-            TermLost: another took over; nothing was written.
-            StorageFailed: nothing was written: a claim is taken, the size differs, or the store.
-            OutcomeUnknown: perhaps written: read :meth:`head` and the entries again.
-        """
-        ...
-
-    async def head(self, log: str) -> LogHead:
-        """The log's size and writer; all zero and empty for a log that nobody took."""
-        ...
-
-    async def entries(self, log: str, start: int, count: int) -> list[bytes]:
-        """At most ``count`` durable entries from ``start`` on; fewer where the log ends."""
-        ...
-
-    async def grown(self, log: str, size: int, seconds: float) -> None:
-        """Return when the log may be longer than ``size``, or after ``seconds``, if not earlier."""
-        ...
-
-    async def keep_checkpoint(self, term: Term, size: int, note: bytes) -> None:
-        """Keep the newest signed checkpoint. Raises TermLost, StorageFailed, OutcomeUnknown."""
-        ...
-
-    async def checkpoint(self, log: str) -> bytes:
-        """The newest signed checkpoint that was kept; empty before the first."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the store and of every term taken through it."""
-        ...
 
 
 class Quotation(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from sekisho.core.identity.claims import Claim
 from sekisho.core.ledger.checkpoint import Checkpoint, verify_checkpoint
 from sekisho.core.ledger.frames import SEGMENT_BYTES_MAX
 from sekisho.core.ledger.note import VerifierKey
-from sekisho.ports import Clock, Disk, EntryStore, Signer, Term
+from sekisho.ports import Clock, Disk, Signer
 from sekisho.services.journal import Journal
 from sekisho.services.publisher import Publisher
 from sekisho.services.recovery import (
@@ -33,6 +33,8 @@ from sekisho.services.recovery import (
     segment_path,
 )
 from sekisho.services.sequence import KEPT_ENTRIES
+from sekisho.services.signing import BoundedSigner
+from sekisho.storeports import EntryStore, Term
 
 READ_ENTRIES = 1_000
 """Entries read or written at once."""
@@ -86,7 +88,7 @@ class StoreJournal(Journal):
         checkpoint, note = await read_checkpoint(disk, log_key)
         sequence = await from_edge(disk, checkpoint, kept_entries)
         recovered = Recovered(sequence, segment_path(0), None, checkpoint, note)
-        publisher = Publisher(disk, signer, log_key, recovered)
+        publisher = Publisher(disk, BoundedSigner(signer, clock), log_key, recovered)
         journal = cls(disk, clock, publisher, recovered, SEGMENT_BYTES_MAX)
         journal._store, journal._anchor = store, anchor
         journal._term = None

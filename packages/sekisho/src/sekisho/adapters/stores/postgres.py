@@ -25,7 +25,7 @@ from sekisho.core.errors import (
     Unavailable,
 )
 from sekisho.core.identity.claims import Claim
-from sekisho.ports import LogHead, Term
+from sekisho.storeports import LogHead, Term
 
 CHANNEL = "sekisho"
 LIVES_S = 3
@@ -218,6 +218,15 @@ class PostgresStore:
                 log,
             )
         return note or b""
+
+    async def fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own; see ``control.Fetch``.
+
+        Raises:
+            Unavailable: nothing was changed, or nobody was told that it was.
+        """
+        with self._answering():
+            return [tuple(row) for row in await self._pool.fetch(query, *values)]
 
     async def close(self) -> None:
         """As the port says; closing again does nothing."""

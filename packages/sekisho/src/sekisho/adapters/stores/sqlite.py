@@ -12,11 +12,12 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sekisho.adapters.stores.migrations import VERSION_TABLE, to_run
 from sekisho.core.errors import (
@@ -26,9 +27,10 @@ from sekisho.core.errors import (
     Unavailable,
 )
 from sekisho.core.identity.claims import Claim
-from sekisho.ports import LogHead, Term
+from sekisho.storeports import LogHead, Term
 
 T = TypeVar("T")
+_MARK = re.compile(r"\$([0-9]+)")
 
 
 class SqliteStore:
@@ -114,6 +116,15 @@ class SqliteStore:
         query = "SELECT note FROM checkpoints WHERE log = ?"
         row = await self._run(lambda: self._connection.execute(query, (log,)).fetchone())
         return b"" if row is None else bytes(row[0])
+
+    async def fetch(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run one statement, a change of it durable; see ``control.Fetch``.
+
+        Raises:
+            Unavailable: nothing was changed, or nobody was told that it was.
+        """
+        text = _MARK.sub(r"?\1", query)
+        return await self._run(lambda: self._connection.execute(text, values).fetchall())
 
     async def close(self) -> None:
         """As the port says; closing again does nothing."""

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ControlTables port over the databases of the two stores (docs/spec/control-plane.md).
+
+The statements are the same in both dialects but for the mark of a value; each is one transaction of
+its own, durable when it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sekisho.core.errors import StorageFailed
+from sekisho.storeports import ApiKey, KeptAnswer
+
+_KEY = "id, operator, role, seat, secret_sha256, made_at, expires_at, ended_at"
+
+Fetch = Callable[[str, tuple[Any, ...]], Awaitable[list[tuple[Any, ...]]]]
+"""Runs one statement with values for ``$1``, ``$2`` …; its rows. A change is durable with it."""
+
+
+class DatabaseControl:
+    """The tables of one database; ``fetch`` is its store's."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+
+    async def add_key(self, key: ApiKey) -> None:
+        """As the port says."""
+        rows = await self._fetch(
+            f"INSERT INTO api_keys ({_KEY}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 - names of columns
+            " ON CONFLICT DO NOTHING RETURNING id",
+            (
+                key.id,
+                key.operator,
+                key.role,
+                key.seat,
+                key.secret_sha256,
+                key.made_at,
+                key.expires_at,
+                key.ended_at,
+            ),
+        )
+        if not rows:
+            raise StorageFailed(f"there is a key {key.id!r} already")
+
+    async def key(self, key_id: str) -> ApiKey | None:
+        """As the port says."""
+        rows = await self._fetch(f"SELECT {_KEY} FROM api_keys WHERE id = $1", (key_id,))  # noqa: S608 - names of columns
+        return _key(rows[0]) if rows else None
+
+    async def keys(self, operator: str, after: str, count: int) -> list[ApiKey]:
+        """As the port says."""
+        rows = await self._fetch(
+            f"SELECT {_KEY} FROM api_keys WHERE operator = $1 AND id > $2 ORDER BY id LIMIT $3",  # noqa: S608 - names of columns
+            (operator, after, count),
+        )
+        return [_key(row) for row in rows]
+
+    async def end_key(self, key_id: str, at: str) -> ApiKey | None:
+        """As the port says."""
+        await self._fetch(
+            "UPDATE api_keys SET ended_at = $2 WHERE id = $1 AND ended_at = '' RETURNING id",
+            (key_id, at),
+        )
+        return await self.key(key_id)
+
+    async def begin_answer(
+        self, caller: str, key: str, request_sha256: str, at: str
+    ) -> KeptAnswer | None:
+        """As the port says; of two at once, one begins."""
+        begun = await self._fetch(
+            "INSERT INTO answers (caller, key, request_sha256, begun_at) VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT DO NOTHING RETURNING key",
+            (caller, key, request_sha256, at),
+        )
+        if begun:
+            return None
+        rows = await self._fetch(
+            "SELECT request_sha256, status, media_type, body FROM answers"
+            " WHERE caller = $1 AND key = $2",
+            (caller, key),
+        )
+        if not rows:  # forgotten in between: begun at the next asking
+            return KeptAnswer(request_sha256=request_sha256, status=0, media_type="", body=b"")
+        digest, status, media_type, body = rows[0]
+        return KeptAnswer(
+            request_sha256=digest, status=status, media_type=media_type, body=bytes(body)
+        )
+
+    async def keep_answer(self, caller: str, key: str, answer: KeptAnswer) -> None:
+        """As the port says."""
+        await self._fetch(
+            "UPDATE answers SET status = $3, media_type = $4, body = $5"
+            " WHERE caller = $1 AND key = $2 RETURNING key",
+            (caller, key, answer.status, answer.media_type, answer.body),
+        )
+
+    async def forget_answers(self, before: str) -> int:
+        """As the port says."""
+        rows = await self._fetch("DELETE FROM answers WHERE begun_at < $1 RETURNING key", (before,))
+        return len(rows)
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    return ApiKey(**dict(zip(ApiKey.__struct_fields__, row, strict=True)))
