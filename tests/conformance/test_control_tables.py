@@ -89,6 +89,8 @@ def test_control_answer_is_begun_once_and_repeated(play: Play) -> None:
         await tables.keep_answer("one", "k", done)
         assert await tables.begin_answer("one", "k", "d2", AT) == done
         assert await tables.begin_answer("two", "k", "d2", AT) is None
+        await tables.forget_answer("two", "k")
+        assert await tables.begin_answer("two", "k", "d3", AT) is None
         assert await tables.begin_answer("one", "k2", "d2", LATER) is None
 
     play(story)

@@ -151,6 +151,10 @@ class ControlTables(Protocol):
         """Keep what was answered, durably."""
         ...
 
+    async def forget_answer(self, caller: str, key: str) -> None:
+        """Forget what was begun under this key: it may be used anew."""
+        ...
+
     async def forget_answers(self, before: str) -> int:
         """Forget what was begun before this instant; returns how many."""
         ...

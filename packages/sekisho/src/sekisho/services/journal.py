@@ -28,6 +28,7 @@ from sekisho.ports import Clock, Disk, Signer
 from sekisho.services.publisher import Publisher
 from sekisho.services.recovery import JOURNAL_FOLDER, Recovered, recover, segment_path
 from sekisho.services.sequence import KEPT_ENTRIES
+from sekisho.services.signing import BoundedSigner
 
 T = TypeVar("T")
 
@@ -104,7 +105,7 @@ class Journal:
         """
         log_key = VerifierKey.from_spki(origin, signer.public_key)
         recovered = await recover(disk, log_key, kept_entries)
-        publisher = Publisher(disk, signer, log_key, recovered)
+        publisher = Publisher(disk, BoundedSigner(signer, clock), log_key, recovered)
         return cls(disk, clock, publisher, recovered, segment_bytes_max)
 
     @property
@@ -147,7 +148,7 @@ class Journal:
         return index
 
     def claim(self, index: int, claims: Iterable[Claim]) -> None:
-        """What the entry at ``index`` claims to be there for once; files of one writer keep none."""
+        """What the entry at ``index`` claims to be there for once; files keep no claims."""
 
     def condemn(self, error: Exception) -> None:
         """Fail for good: what is stored was found to be other than what was published."""

@@ -96,6 +96,12 @@ class DatabaseControl:
             (caller, key, answer.status, answer.media_type, answer.body),
         )
 
+    async def forget_answer(self, caller: str, key: str) -> None:
+        """As the port says."""
+        await self._fetch(
+            "DELETE FROM answers WHERE caller = $1 AND key = $2 RETURNING key", (caller, key)
+        )
+
     async def forget_answers(self, before: str) -> int:
         """As the port says."""
         rows = await self._fetch("DELETE FROM answers WHERE begun_at < $1 RETURNING key", (before,))
