@@ -52,6 +52,7 @@ class Repeatable:
         key: str,
         request: tuple[str, str, bytes],
         work: Callable[[], Awaitable[Answer]],
+        shown: Callable[[Answer], Answer] = lambda answer: answer,
     ) -> Answer | Repeated:
         """Do the work once for this caller and key, and answer the same ever after.
 
@@ -60,6 +61,7 @@ class Repeatable:
             key: chosen by the caller; matches ``KEY``.
             request: method, path and body: what the key was used for.
             work: is not begun where the key was used.
+            shown: what of an answer may be kept and shown again; a secret is not.
 
         Raises:
             Unavailable: the store did not answer; nothing was done.
@@ -71,35 +73,42 @@ class Repeatable:
         if known is not None:
             return self._again(caller, key, digest, known)
         self._running.add((caller, key))
-        try:
-            return await asyncio.shield(asyncio.ensure_future(self._do(caller, key, digest, work)))
-        finally:
-            self._running.discard((caller, key))
+        doing = asyncio.ensure_future(self._do(caller, key, digest, work, shown))
+        return await asyncio.shield(doing)
 
     async def _do(
-        self, caller: str, key: str, digest: str, work: Callable[[], Awaitable[Answer]]
+        self,
+        caller: str,
+        key: str,
+        digest: str,
+        work: Callable[[], Awaitable[Answer]],
+        shown: Callable[[Answer], Answer],
     ) -> Answer:
         """Also when the caller goes away: what was begun is finished and kept.
 
         A crash in here leaves an answer that was begun and is told as unknown. A failure of the
         store after the work: the work is done, and its answer goes to this asking alone.
         """
-        answer = await work()
-        if answer.status >= 500:
-            # Whoever asks again under the same key asks for the first time.
-            await self._tables.forget_answer(caller, key)
-            return answer
-        kept = KeptAnswer(
-            request_sha256=digest,
-            status=answer.status,
-            media_type=answer.media_type,
-            body=answer.body,
-        )
         try:
-            await self._tables.keep_answer(caller, key, kept)
-        except SekishoError:
+            answer = await work()
+            if answer.status >= 500:
+                # Whoever asks again under the same key asks for the first time.
+                await self._tables.forget_answer(caller, key)
+                return answer
+            may_be_shown = shown(answer)
+            kept = KeptAnswer(
+                request_sha256=digest,
+                status=may_be_shown.status,
+                media_type=may_be_shown.media_type,
+                body=may_be_shown.body,
+            )
+            try:
+                await self._tables.keep_answer(caller, key, kept)
+            except SekishoError:
+                return answer
             return answer
-        return answer
+        finally:
+            self._running.discard((caller, key))
 
     def _again(self, caller: str, key: str, digest: str, known: KeptAnswer) -> Answer | Repeated:
         if known.request_sha256 != digest:

@@ -77,15 +77,11 @@ ACCESS: Final[tuple[Access, ...]] = (
     Access("POST", "policies", ("compliance", "risk", "operator", "developer"), writes=True),
     Access("GET", "policies", _READERS),
     Access("GET", "policies/{digest}", _READERS),
-    Access("GET", "policies/{digest}/diff/{other}", _READERS),
     Access("POST", "approvals", ("approver",), writes=True),
-    Access("POST", "withdrawals", ("approver",), writes=True),
     Access("GET", "agents", _READERS),
     Access("GET", "agents/{agent}", _READERS),
-    Access("POST", "certificates", ("issuer",), writes=True),
     Access("GET", "certificates", _READERS),
     Access("GET", "certificates/{sha256}", _READERS),
-    Access("GET", "register.csv", ("compliance", "risk", "issuer", "auditor")),
     Access(
         "POST",
         "commands",
@@ -97,12 +93,6 @@ ACCESS: Final[tuple[Access, ...]] = (
     Access("GET", "log/checkpoint", _READERS),
     Access("GET", "log/entries", _WATCHERS),
     Access("GET", "log/proofs/{index}", _READERS),
-    Access("POST", "log/notes", ("compliance", "risk", "operator", "program"), writes=True),
-    Access("GET", "/pki/{operator}/root.crt", ("anyone",)),
-    Access("GET", "/pki/{operator}/issuing.crt", ("anyone",)),
-    Access("GET", "/pki/{operator}/crl/{shard}.crl", ("anyone",)),
-    Access("GET", "/pki/{operator}/ocsp/{request}", ("anyone",)),
-    Access("POST", "/pki/{operator}/ocsp", ("anyone",)),
 )
 _BY_ROUTE: Final = {(row.method, row.path): row for row in ACCESS}
 
