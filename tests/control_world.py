@@ -12,7 +12,7 @@ from sekisho.adapters.policy_yaml import read_yaml
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_entropy import SeededEntropy
 from sekisho.adapters.zones import zone_offsets
-from sekisho.apps.control_api import ControlApi, Forward
+from sekisho.apps.control_api import ControlApi
 from sekisho.apps.control_application import control_application
 from sekisho.apps.control_routes import ServerHandlers, control_routes
 from sekisho.core.governance.access import PEOPLE, Role
@@ -35,8 +35,8 @@ class HostedDouble:
         self.world = world
         self.registrations: dict[str, Registration] = {}
         self.desk = ControlDesk(world.authority, self._registration)
+        self.public = world.authority.public
         self.people = PeopleDesk(world.authority, self._registration, _no_issue)
-        self.forward: Forward | None = None
         self.failing: Exception | None = None
 
     def _registration(self, digest: str) -> Registration:

@@ -14,10 +14,10 @@ import pytest
 from starlette.routing import Route
 
 from sekisho.apps.control_answers import told
-from sekisho.apps.control_api import Asked, Serves
+from sekisho.apps.control_api import ControlRequest, Serves
 from sekisho.apps.control_routes import served
 from sekisho.core.governance.access import ACCESS, KEY_ROLES, Access, Role
-from sekisho.services.repeatable import Answer
+from sekisho.services.repeatable import ControlAnswer
 from tests.control_world import ControlWorld
 
 CALLERS: tuple[Role, ...] = ("anyone", "owner", *KEY_ROLES)
@@ -51,7 +51,7 @@ class Probe:
     def __init__(self) -> None:
         self.reached: list[tuple[Role, str, bool]] = []
 
-    async def __call__(self, asked: Asked) -> Answer:
+    async def __call__(self, asked: ControlRequest) -> ControlAnswer:
         self.reached.append((asked.asker.role, asked.operator, asked.hosted is not None))
         return told({})
 

@@ -358,31 +358,3 @@ def test_outcome_that_is_unknown_says_so() -> None:
             assert (503, "unknown") == (answer.status_code, answer.json()["effect"])
 
     play(story())
-
-
-def test_request_that_writes_goes_to_the_writer_with_its_asker() -> None:
-    """A follower hands it on; it answers reads itself."""
-
-    async def story() -> None:
-        world = await ControlWorld.start()
-        acme = world.operators["acme"]
-        handed: list[tuple[str, str, bytes]] = []
-
-        async def forward(request: Any, asker: Any, body: bytes) -> Any:
-            from sekisho.apps.control_answers import told
-
-            handed.append((request.url.path, asker.role, body))
-            return told({"by": "the writer"})
-
-        acme.forward = forward
-        risk = await world.bearer("risk") | JSON
-        async with world.client() as client:
-            answer = await client.post(f"{AT}/commands", headers=risk, content=b"{}")
-            assert {"by": "the writer"} == answer.json()
-            assert [(f"{AT}/commands", "risk", b"{}")] == handed
-            assert 200 == (await client.get(f"{AT}/policies", headers=risk)).status_code
-            auditor = await world.bearer("auditor") | JSON
-            denied = await client.post(f"{AT}/commands", headers=auditor, content=b"{}")
-            assert (403, 1) == (denied.status_code, len(handed))
-
-    play(story())

@@ -6,17 +6,18 @@ Secrets are not in it: it names the file of the passphrase.
 
 from __future__ import annotations
 
-import tomllib
+import re
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from sekisho.adapters.regular_file import read_regular
+from sekisho.adapters.settings_file import read_toml
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.terms import NAME
 
 FILE = "sekisho.toml"
+_BASE_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 _SETTINGS = "correct the file as docs/reference/configuration.md says"
 
 
@@ -45,11 +46,42 @@ class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     gates: dict[str, int | str] = {}
 
 
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the authority's log is kept (docs/spec/stores.md); paths are relative to the home.
+
+    ``url`` empty: journal files of the home. ``anchor`` is a folder on another disk; ``replica``
+    names this process among several, ``address`` is where the others reach it (``unix:PATH`` or
+    ``HOST:PORT``), ``replicas`` are the URIs of their client certificates; the three files (PEM)
+    are of the TLS with which this one reaches them.
+    """
+
+    url: str = ""
+    password_file: str = ""
+    anchor: str = "anchor"
+    replica: str = ""
+    address: str = ""
+    replicas: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
+    ca: str = ""
+
+
+class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where strangers find what the authority publishes (docs/spec/certificate.md section 7).
+
+    ``base_url``: ``http://HOST[:PORT]``; certificates name ``/pki/OPERATOR/…`` below it for ever.
+    Empty: certificates name no places.
+    """
+
+    base_url: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a home is.
 
     ``environment`` is ``test`` in the embedded topology, which holds all keys in one place and so
-    can prove neither separation of duties nor custody.
+    can prove neither separation of duties nor custody. ``operator`` is what the control plane's
+    paths call this home's operator.
     """
 
     issuer_name: str
@@ -62,17 +94,33 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     oid_arc: str = "1.3.6.1.4.1.32473"
     base_uri: str = "https://sekisho.invalid"
     venue: str = "PAPER"
+    operator: str = "own"
     serve: ServeSettings = ServeSettings()
+    store: StoreSettings = StoreSettings()
+    publish: PublishSettings = PublishSettings()
 
 
 def write_config(home: Path, config: Config) -> None:
-    """Write ``sekisho.toml``. A crash here leaves no home: ``init`` is run again."""
+    """Write ``sekisho.toml``. A crash here leaves no home: ``init`` is run again.
+
+    Raises:
+        ConfigurationInvalid: a URL in it is none.
+    """
+    _check_store(home / FILE, config.store)
+    _check_publish(home / FILE, config.publish)
     lines = [
         "# SPDX-License-Identifier: Apache-2.0",
         "# One authority and one gate in one process (docs/reference/configuration.md).",
     ]
     values = msgspec.to_builtins(config)
     lines += [f'{name} = "{value}"' for name, value in values.items() if isinstance(value, str)]
+    if config.store.url:
+        lines += ["", "[store]"]
+        lines += [
+            f'{name} = "{value}"'
+            for name, value in values["store"].items()
+            if value and isinstance(value, str)
+        ]
     (home / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -84,24 +132,50 @@ def read_config(home: Path) -> Config:
     """
     path = home / FILE
     try:
-        plain = tomllib.loads(read_regular(path)[0].decode("utf-8"))
+        config = read_toml(path, Config, _SETTINGS)
     except OSError as error:
         raise ConfigurationInvalid(
             f"{path}: not there ({error.strerror}); this is no home",
             str(path),
             f"name another --home, or make one: sekisho init --home {home} --policy FILE",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeError) as error:
-        raise ConfigurationInvalid(f"{path}: not TOML: {error}", str(path), _SETTINGS) from error
-    try:
-        config = msgspec.convert(plain, Config)
-    except msgspec.ValidationError as error:
-        raise ConfigurationInvalid(f"{path}: {error}", str(path), _SETTINGS) from error
-    for name in ("gate", "region", "venue"):
+    for name in ("gate", "region", "venue", "operator"):
         if NAME.fullmatch(getattr(config, name)) is None:
             raise ConfigurationInvalid(f"{path}: {name} is not a name", str(path), _SETTINGS)
     _check_serve(path, config.serve)
+    _check_store(path, config.store)
+    _check_publish(path, config.publish)
     return config
+
+
+def _check_publish(path: Path, publish: PublishSettings) -> None:
+    """Raises ConfigurationInvalid: a place that is none, or a path that we do not serve."""
+    if publish.base_url and _BASE_URL.fullmatch(publish.base_url) is None:
+        raise ConfigurationInvalid(
+            f"{path}: publish.base_url: http://HOST[:PORT] is wanted, without a path",
+            str(path),
+            _SETTINGS,
+        )
+
+
+def _check_store(path: Path, store: StoreSettings) -> None:
+    """Raises ConfigurationInvalid: a URL of no store, or one with a password in it."""
+    scheme, _, rest = store.url.partition(":")
+    if not store.url:
+        return
+    if not store.url.isprintable() or '"' in store.url or "\\" in store.url:
+        raise ConfigurationInvalid(f"{path}: store.url: odd characters", str(path), _SETTINGS)
+    if scheme not in ("sqlite", "postgresql") or not rest:
+        raise ConfigurationInvalid(
+            f"{path}: store.url: sqlite:PATH or postgresql://… is wanted", str(path), _SETTINGS
+        )
+    user = rest.removeprefix("//").rpartition("@")[0]
+    if scheme == "postgresql" and (":" in user or "password" in rest):
+        raise ConfigurationInvalid(
+            f"{path}: store.url: a password stands in it",
+            str(path),
+            "put it in a file of mode 0600 and name that in store.password_file",
+        )
 
 
 def _check_serve(path: Path, serve: ServeSettings) -> None:

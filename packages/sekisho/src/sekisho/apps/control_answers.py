@@ -19,7 +19,7 @@ from sekisho.core.errors import (
     SekishoError,
     VerificationFailed,
 )
-from sekisho.services.repeatable import Answer
+from sekisho.services.repeatable import ControlAnswer
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -56,12 +56,12 @@ class Refused(Exception):
         self.more = more
 
 
-def told(content: Any, status: int = 200) -> Answer:
+def told(content: Any, status: int = 200) -> ControlAnswer:
     """A success, as canonical JSON."""
-    return Answer(status, JSON, canonical(content))
+    return ControlAnswer(status, JSON, canonical(content))
 
 
-def problem(word: str, detail: str, request_id: str, **more: Any) -> Answer:
+def problem(word: str, detail: str, request_id: str, **more: Any) -> ControlAnswer:
     """A problem document."""
     status = WORDS[word]
     content = {
@@ -72,15 +72,15 @@ def problem(word: str, detail: str, request_id: str, **more: Any) -> Answer:
         "request_id": request_id,
         **more,
     }
-    return Answer(status, PROBLEM, msgspec.json.encode(content))
+    return ControlAnswer(status, PROBLEM, msgspec.json.encode(content))
 
 
-def problem_of_status(status: int, detail: str, request_id: str) -> Answer:
+def problem_of_status(status: int, detail: str, request_id: str) -> ControlAnswer:
     """The problem for a status that the routing found."""
     return problem(_STATUSES.get(status, "malformed"), detail, request_id)
 
 
-def problem_of(error: SekishoError, request_id: str) -> Answer:
+def problem_of(error: SekishoError, request_id: str) -> ControlAnswer:
     """The problem for a failure of this product; ``errors`` has each cause where there are several.
 
     What may have taken effect says so; everything that is not the caller's fault is 503.

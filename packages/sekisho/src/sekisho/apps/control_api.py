@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from sekisho.apps.bodies import TurnedAway, read_body
@@ -26,7 +26,8 @@ from sekisho.ports import Entropy
 from sekisho.services.apikeys import ApiKeys, role_of
 from sekisho.services.controldesk import ControlDesk
 from sekisho.services.peopledesk import PeopleDesk
-from sekisho.services.repeatable import KEY, Answer, Repeatable, Repeated
+from sekisho.services.publicdesk import PublicDesk
+from sekisho.services.repeatable import KEY, ControlAnswer, Repeatable, Repeated
 
 BODY_BYTES_MAX = 262_144
 PREFIX = "/v1/operators/{operator}/"
@@ -47,13 +48,13 @@ class Hosted(Protocol):
         """What people ask of it."""
         ...
 
-    async def register(self, document: bytes, media_type: str) -> str:
-        """Register a policy document; its digest. Raises MalformedInput, NotAuthorised."""
+    @property
+    def public(self) -> PublicDesk:
+        """What it publishes for strangers."""
         ...
 
-    @property
-    def forward(self) -> Forward | None:
-        """How a request reaches the writer; None where this process is the writer."""
+    async def register(self, document: bytes, media_type: str) -> str:
+        """Register a policy document; its digest. Raises MalformedInput, NotAuthorised."""
         ...
 
 
@@ -66,7 +67,7 @@ class Asker(NamedTuple):
     seat: str
 
 
-class Asked(NamedTuple):
+class ControlRequest(NamedTuple):
     """A request that was admitted, of one operator (None: of the server as a whole)."""
 
     asker: Asker
@@ -85,8 +86,7 @@ class Asked(NamedTuple):
         return self.hosted
 
 
-Forward = Callable[[Request, Asker, bytes], Awaitable[Answer]]
-Handler = Callable[[Asked], Awaitable[Answer]]
+Handler = Callable[[ControlRequest], Awaitable[ControlAnswer]]
 
 
 class Serves(NamedTuple):
@@ -98,13 +98,15 @@ class Serves(NamedTuple):
         media: media types of the body; empty: no body.
         creates: whether it wants an ``Idempotency-Key``.
         shown: what of its answer may be kept for 24 h and shown again.
+        bytes_max: of the body.
     """
 
     handler: Handler
     query: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     creates: bool = False
-    shown: Callable[[Answer], Answer] = lambda answer: answer
+    shown: Callable[[ControlAnswer], ControlAnswer] = lambda answer: answer
+    bytes_max: int = BODY_BYTES_MAX
 
 
 class ControlApi:
@@ -140,6 +142,7 @@ class ControlApi:
     def route(self, access: Access, serves: Serves) -> Route:
         """The application's route for a row of the table."""
         path = access.path if access.path.startswith("/") else PREFIX + access.path
+        path = path.replace("{request}", "{request:path}")  # base64 has slashes
 
         async def answer(request: Request) -> Response:
             request_id = self._request_id(request)
@@ -180,7 +183,7 @@ class ControlApi:
 
     async def _answer(
         self, request: Request, access: Access, serves: Serves, asker: Asker
-    ) -> Answer:
+    ) -> ControlAnswer:
         operator = str(request.path_params.get("operator", ""))
         hosted = None
         if operator:
@@ -195,17 +198,15 @@ class ControlApi:
         if operator and hosted is None:
             raise Refused("not-found", _HIDDEN)
         query = _query(request, serves.query)
-        body = await read_body(request, BODY_BYTES_MAX)
+        body = await read_body(request, serves.bytes_max)
         media_type = _media_type(request, serves, body)
-        if access.writes and hosted is not None and hosted.forward is not None:
-            return await hosted.forward(request, asker, body)
         path = {name: str(value) for name, value in request.path_params.items()}
-        asked = Asked(asker, hosted, operator, path, query, body, media_type)
+        asked = ControlRequest(asker, hosted, operator, path, query, body, media_type)
         if not serves.creates:
             return await _plainly(serves.handler, asked)
         return await self._once(request, serves, asked)
 
-    async def _once(self, request: Request, serves: Serves, asked: Asked) -> Answer:
+    async def _once(self, request: Request, serves: Serves, asked: ControlRequest) -> ControlAnswer:
         key = request.headers.get("idempotency-key", "")
         if KEY.fullmatch(key) is None:
             raise Refused("malformed", "Idempotency-Key: 1 to 64 of A-Z a-z 0-9 . _ - are wanted")
@@ -213,7 +214,7 @@ class ControlApi:
         caller = f"{asked.operator} {asked.asker.name}"
         request_id = self._request_id(request)
 
-        async def work() -> Answer:
+        async def work() -> ControlAnswer:
             try:
                 return await _plainly(serves.handler, asked)
             except Refused as error:
@@ -235,7 +236,7 @@ class ControlApi:
         )
 
 
-async def _plainly(handler: Handler, asked: Asked) -> Answer:
+async def _plainly(handler: Handler, asked: ControlRequest) -> ControlAnswer:
     """A handler's answer; a writer that has just stopped being it did nothing."""
     try:
         return await handler(asked)
@@ -264,14 +265,26 @@ def _media_type(request: Request, serves: Serves, body: bytes) -> str:
     return given
 
 
-def response(answer: Answer, request_id: str) -> Response:
+def response(answer: ControlAnswer, request_id: str) -> Response:
     """An answer as it is sent."""
     headers = {"cache-control": "no-store", "x-request-id": request_id}
     if answer.status == 401:
         headers["www-authenticate"] = "Bearer"
     if answer.status in (409, 429, 503):
         headers["retry-after"] = "1"
+    headers.update(answer.headers)
+    if answer.parts is not None:
+        return StreamingResponse(answer.parts, answer.status, headers, answer.media_type)
     return Response(answer.body, answer.status, headers, media_type=answer.media_type)
 
 
-__all__ = ["Access", "Asked", "Asker", "ControlApi", "Hosted", "Serves", "access_of", "told"]
+__all__ = [
+    "Access",
+    "Asker",
+    "ControlApi",
+    "ControlRequest",
+    "Hosted",
+    "Serves",
+    "access_of",
+    "told",
+]

@@ -17,11 +17,10 @@ from sekisho.compose.gate_config import read_gate_config
 from sekisho.compose.home import (
     Home,
     Surroundings,
-    check_new_home,
-    init_home,
     load_person,
     system_clock,
 )
+from sekisho.compose.new_home import check_new_home, init_home
 from sekisho.compose.running_authority import RunningAuthority, running_authority
 from sekisho.compose.trial import (
     COMPLIANCE_SEAT,

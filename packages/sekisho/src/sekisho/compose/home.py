@@ -23,7 +23,8 @@ from sekisho.adapters.notifiers.alert_file import AlertFile
 from sekisho.adapters.signers import software
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.adapters.signers.x509_key import SignerKey
-from sekisho.config import Config, read_config, write_config
+from sekisho.compose.home_store import Store, open_log, open_store, replica_name
+from sekisho.config import Config, read_config
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.errors import (
     ConfigurationInvalid,
@@ -38,12 +39,15 @@ from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.shape import AppliedDefault
 from sekisho.core.identity.oids import Arc
 from sekisho.core.identity.profile import Names
+from sekisho.core.identity.published import places
 from sekisho.core.identity.reading import pem
 from sekisho.core.terms import AGENT_NAME
 from sekisho.ports import Clock, Entropy, Notifier, Signer
 from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
 from sekisho.services.journal import Journal
+from sekisho.services.registerlog import RegisterLog
+from sekisho.services.storejournal import StoreJournal
 
 AUTHORITY_KEYS = ("root", "issuing", "responder")
 ALERTS = "alerts.jsonl"
@@ -75,54 +79,6 @@ def system_clock() -> Clock:
     return SystemClock()
 
 
-def check_new_home(home: Path) -> None:
-    """Whether a home can be made there.
-
-    Raises:
-        ConfigurationInvalid: something lies there: a file, a home, what an ended ``init`` left.
-    """
-    if not os.path.lexists(home):
-        return
-    if not home.is_dir():
-        raise ConfigurationInvalid(f"{home}: not a folder", str(home), "choose another --home")
-    if not any(home.iterdir()):
-        return
-    if unfinished(home):
-        raise ConfigurationInvalid(
-            f"{home}: not empty; an init ended here before its authority was founded",
-            str(home),
-            f"delete {home} (nothing was certified with its keys), then run init again",
-        )
-    raise ConfigurationInvalid(f"{home}: not empty", str(home), "choose another --home")
-
-
-def unfinished(home: Path) -> bool:
-    """Whether this is what an ``init`` leaves that was ended from outside."""
-    return (home / "keys").is_dir() and not (home / ROOT).exists()
-
-
-def init_home(home: Path, config: Config, entropy: Entropy) -> None:
-    """Make a home: folders, passphrase, keys, configuration. The configuration comes last.
-
-    A crash in here leaves what ``unfinished`` knows.
-
-    Raises:
-        ConfigurationInvalid: something lies there.
-    """
-    check_new_home(home)
-    keys = home / "keys"
-    keys.mkdir(parents=True, mode=0o700)
-    passphrase = entropy.bytes(24).hex().encode("ascii")
-    path = home / config.passphrase_file
-    path.touch(mode=0o600)
-    path.write_bytes(passphrase + b"\n")
-    for name in AUTHORITY_KEYS:
-        software.generate(keys / f"{name}.key", passphrase)
-    for name in LOG_KEYS:
-        software.generate(keys / f"{name}.key", passphrase, "Ed25519")
-    write_config(home, config)
-
-
 class Home:
     """An opened home: keys, configuration, authority. The gate is opened apart."""
 
@@ -131,38 +87,86 @@ class Home:
         self.config = config
         self.around = around
         self.names = Names(
-            issuer_name=config.issuer_name, base_uri=config.base_uri, arc=Arc(config.oid_arc)
+            issuer_name=config.issuer_name,
+            base_uri=config.base_uri,
+            arc=Arc(config.oid_arc),
+            **places(config.publish.base_url, config.operator),
         )
+        self.uid = os.getuid()
+        self.store: Store | None = None
+        self._follows = False
+        self._histories: FolderDisk
         self._disks: list[FolderDisk] = []
         self._authority: Authority | None = None
         self.journals: dict[str, Journal] = {}
         self._keepers: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def open(cls, path: Path, around: Surroundings | None = None) -> Home:
+    async def open(
+        cls, path: Path, around: Surroundings | None = None, *, follows: bool = False
+    ) -> Home:
         """Open an existing home, its authority included where it was founded.
+
+        Args:
+            path: its folder.
+            around: what is injected.
+            follows: only follow a log that is in a store; :meth:`promote` makes it the writer.
 
         Raises:
             ConfigurationInvalid: no home there, or keys that cannot be used.
             VerificationFailed: a log that does not hold.
         """
         home = cls(path, read_config(path), around or Surroundings())
+        home._follows = follows
         try:
             journal = await home._journal("authority", home.config.authority_origin)
+            home._histories = home._folder("histories")
             if journal.size:
-                home._authority = await Authority.open(
-                    journal=journal,
-                    keys=home._authority_keys(),
-                    names=home.names,
-                    clock=home.around.clock,
-                    entropy=home.around.entropy,
-                    notifiers=home._notifiers(),
-                )
-                home.keep(home._authority.run_incidents())
+                home._over(RegisterLog(journal, home.around.clock))
+                if not follows:
+                    await home._act()
         except BaseException:
             await home.close()
             raise
         return home
+
+    async def promote(self) -> None:
+        """Open the authority anew over the log that this process writes now.
+
+        Raises:
+            TypeError: the log is in no store.
+            VerificationFailed, MalformedInput: the log holds what no authority writes.
+        """
+        journal = self.journals["authority"]
+        if not isinstance(journal, StoreJournal):
+            raise TypeError("a log in files has one process")
+        self.keep(journal.keep_term())
+        log = self.authority.log
+        log.follow()
+        self._over(log)
+        await self._act()
+
+    def _over(self, log: RegisterLog) -> None:
+        around = self.around
+        self._authority = Authority.over(
+            log,
+            self._authority_keys(),
+            around.clock,
+            around.entropy,
+            names=self.names,
+            notifiers=self._notifiers(),
+        )
+        self._authority.histories.keep_in(self._histories)
+
+    async def _act(self) -> None:
+        """Do what became due, and go on doing so."""
+        await self.authority.due()
+        self.keep(self.authority.run_incidents())
+
+    async def _begin_writing(self, journal: StoreJournal) -> None:
+        settings = self.config.store
+        await journal.begin_writing(replica_name(self.path, settings), settings.address)
+        self.keep(journal.keep_term())
 
     def keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the home until it is closed; how it ends is nobody's business.
@@ -314,12 +318,25 @@ class Home:
             "put the agent's key file back, or revoke the certificate and issue another",
         )
 
-    async def _journal(self, name: str, origin: str) -> Journal:
+    def _folder(self, name: str) -> FolderDisk:
+        """A folder of the home, let go of with it."""
         disk = FolderDisk(self.path / name)
         self._disks.append(disk)
-        journal = await Journal.open(
-            disk, origin=origin, signer=self.signer(f"{name}-log"), clock=self.around.clock
-        )
+        return disk
+
+    async def _journal(self, name: str, origin: str) -> Journal:
+        disk, signer, clock = self._folder(name), self.signer(f"{name}-log"), self.around.clock
+        journal: Journal
+        if name == "authority" and self.config.store.url:
+            settings = self.config.store
+            self.store = await open_store(self.path, settings)
+            disks = disk, self._folder(settings.anchor)
+            kept = await open_log(self.store, disks, origin, signer, clock)
+            if not self._follows:
+                await self._begin_writing(kept)
+            journal = kept
+        else:
+            journal = await Journal.open(disk, origin=origin, signer=signer, clock=clock)
         self.journals[name] = journal
         self.keep(journal.run())
         return journal
@@ -346,6 +363,8 @@ class Home:
                 await journal.close()
         for disk in self._disks:
             disk.close()
+        if self.store is not None:
+            await self.store.close()
 
 
 def _next_key(folder: Path, agent: str) -> Path:

@@ -20,15 +20,21 @@ from sekisho.adapters.descriptors import secure_descriptors
 from sekisho.adapters.web.listening import Listener, Tls
 from sekisho.adapters.web.peers import peer_in, subject_uris
 from sekisho.adapters.web.serving import Bounds, Serving, serve
+from sekisho.compose.control_plane import ControlPlane, HostedHome, Linked
 from sekisho.compose.enrolling import gate_of_origin
+from sekisho.compose.handing_on import HandingOn
 from sekisho.compose.home import Home, Surroundings
-from sekisho.config import Config, ListenSettings
+from sekisho.compose.replicated import BelievingReplicas, Peers, Replica, Switch, WriterLink
+from sekisho.config import Config, ListenSettings, read_config
+from sekisho.core.errors import SekishoError, StorageFailed
 from sekisho.core.identity.reading import pem
-from sekisho.services.authority import Authority
 from sekisho.services.certification import IssuedCertificate
 from sekisho.services.peopledesk import IssueRequest, PeopleDesk
 from sekisho.services.remotegates import RemoteGates
+from sekisho.services.replicas import OtherReplicas
+from sekisho.services.storejournal import StoreJournal
 
+FAILED_LOOK_S = 0.1
 CERTIFICATES = "certificates"
 """Folder of a home with the agents' certificates, PEM: public, for venues and counterparties."""
 
@@ -46,6 +52,11 @@ class ConnectionCallers:
         self._gates = {
             name: self._own if who == "own" else who for name, who in config.serve.gates.items()
         }
+        self._names: dict[int | str, frozenset[str]] = {
+            who: frozenset(name for name, known in self._gates.items() if known == who)
+            for who in self._gates.values()
+        }
+        """By who comes: each request of each of many gates asks."""
         self._config = config
         self._origins = origins
 
@@ -57,7 +68,7 @@ class ConnectionCallers:
             who |= set(subject_uris(peer.certificate))
         if not self._gates:
             return self._enrolled() if self._own in who else frozenset()
-        return frozenset(name for name, known in self._gates.items() if known in who)
+        return frozenset[str]().union(*(self._names.get(one, frozenset()) for one in who))
 
     def _enrolled(self) -> frozenset[str]:
         """The home's own gate, and each whose log key is certified under a name made for it."""
@@ -69,61 +80,119 @@ class ConnectionCallers:
         return peer_in(scope).uid == self._own
 
 
-MakeApp = Callable[[Authority, RemoteGates, PeopleDesk, ConnectionCallers], Any]
+MakeApp = Callable[..., Any]
+"""Own operator, all operators by name, control plane, the other replicas (None: this one follows),
+and whether a connection is a replica's → the ASGI application."""
 
 
 class ServedAuthority:
-    """A home's authority on its sockets, until :meth:`close`."""
+    """A home's authority on its sockets, until :meth:`close`.
 
-    def __init__(self, home: Home, gates: RemoteGates, serving: Serving) -> None:
+    Attributes:
+        ended: done with the failure that ended this replica's part; never done without a store.
+    """
+
+    def __init__(self, home: Home, make_app: MakeApp) -> None:
         self.home = home
-        self.gates = gates
-        self.serving = serving
+        self._make_app = make_app
+        self._switch = Switch(None)
+        self._link: WriterLink | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gates: RemoteGates
+        self.control: ControlPlane
+        self.serving: Serving
 
     @classmethod
     async def start(
         cls, path: Path, make_app: MakeApp, around: Surroundings | None = None
     ) -> ServedAuthority:
-        """Open the home and listen.
+        """Open the home and listen; over PostgreSQL as a follower that may become the writer.
 
         Raises:
             ConfigurationInvalid: no home, or an address that cannot be listened on.
             StorageFailed: another process has the home.
             VerificationFailed: a log that does not hold.
         """
-        home = await Home.open(path, around)
+        follows = read_config(path).store.url.startswith("postgresql:")
+        home = await Home.open(path, around, follows=follows)
         try:
-            clock, entropy = home.around.clock, home.around.entropy
-            write_certificates(home)
-
-            async def issue(asked: IssueRequest) -> IssuedCertificate:
-                issued = await home.issue(
-                    asked.agent,
-                    asked.policy_sha256,
-                    issuer_seat=asked.issuer_seat,
-                    operator_seat=asked.operator_seat,
-                )
-                write_certificates(home)
-                return issued
-
-            gates = RemoteGates(home.authority, clock, entropy)
-            desk = PeopleDesk(home.authority, home.registration, issue)
-            callers = ConnectionCallers(home.config, lambda: home.authority.state.log_keys)
-            app = make_app(home.authority, gates, desk, callers)
+            served = cls(home, make_app)
+            served.control = await ControlPlane.open(home)
+            home.keep(served.control.run())
+            served._assemble(writes=not follows)
+            if follows:
+                home.keep(served._replicate())
             listeners = [listener(path, one) for one in home.config.serve.listen]
             bounds = Bounds(connections=1024, of_one=768)  # gates, each with a few
             secure_descriptors(len(listeners) * bounds.connections)
-            serving = await serve(app, listeners, bounds)
+            served.serving = await serve(served._switch, listeners, bounds)
         except BaseException:
             await home.close()
             raise
-        return cls(home, gates, serving)
+        return served
+
+    def _assemble(self, *, writes: bool) -> None:
+        """Everything over the authority as it is now; streams over one before end."""
+        home, around = self.home, self.home.around
+        write_certificates(home)
+        if hasattr(self, "gates"):
+            self.gates.close()
+        self.gates = RemoteGates(home.authority, around.clock, around.entropy)
+        own = Linked(
+            home.authority,
+            self.gates,
+            PeopleDesk(home.authority, home.registration, self._issue),
+            ConnectionCallers(home.config, lambda: home.authority.state.log_keys),
+        )
+        self.control.hosts({home.config.operator: HostedHome(home, own.desk)}, own.callers.owner)
+        others = OtherReplicas(home.authority, around.clock) if writes else None
+        peers = Peers(home)
+        app = self._make_app(
+            own, {home.config.operator: own}, self.control, others, peers.is_replica
+        )
+        self._switch.app = BelievingReplicas(app, peers)
+
+    async def _replicate(self) -> None:
+        """Follow the log, then write it, until that fails."""
+        journal = self.home.journals["authority"]
+        if not isinstance(journal, StoreJournal):
+            raise TypeError("only a log in a store is followed")
+        try:
+            link = self._link = WriterLink(self.home, journal)
+            replica = Replica(self.home, journal, link)
+            replica.follow_with(self.gates)
+            self._switch.app = HandingOn(self._switch.app, link.forward)
+            await replica.until_writing()
+            await self.home.promote()
+            self._assemble(writes=True)
+            await link.close()
+            while journal.failed is None:
+                await self.home.around.clock.sleep(FAILED_LOOK_S)
+            raise StorageFailed(f"this replica writes no more: {journal.failed}")
+        except SekishoError as error:
+            if not self.ended.done():
+                self.ended.set_exception(error)
+
+    async def _issue(self, asked: IssueRequest) -> IssuedCertificate:
+        issued = await self.home.issue(
+            asked.agent,
+            asked.policy_sha256,
+            issuer_seat=asked.issuer_seat,
+            operator_seat=asked.operator_seat,
+        )
+        write_certificates(self.home)
+        return issued
 
     async def close(self) -> None:
         """End streams and requests, publish the log, let go of the home."""
         self.gates.close()
         await self.serving.close()
+        if self._link is not None:
+            await self._link.close()
         await self.home.close()
+        await self.control.close()
+        if self.ended.done():
+            self.ended.exception()
 
 
 def listener(home: Path, settings: ListenSettings) -> Listener:
@@ -160,9 +229,12 @@ async def run_authority(
 
     Args:
         path: the home.
-        make_app: the ASGI application over authority, gates, desk and callers.
+        make_app: the ASGI application over the operators and the control plane.
         told: hears the addresses once they take connections.
         drain_s: how long running requests may take to end.
+
+    Raises:
+        SekishoError: this replica can neither write nor follow; start it again.
     """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
@@ -178,7 +250,10 @@ async def run_authority(
     gc.freeze()  # what is here stays: the collector must not look through it while a stop waits
     try:
         told(served.serving.addresses)
-        await ended.wait()
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(ended.wait())
+        await asyncio.wait([waiting, served.ended], return_when=asyncio.FIRST_COMPLETED)
+        if served.ended.done():
+            served.ended.result()
     finally:
         async with asyncio.timeout(drain_s + 10):
             await served.close()

@@ -18,10 +18,11 @@ from sekisho.core.errors import (
     Unavailable,
     VerificationFailed,
 )
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 from sekisho.core.ledger.checkpoint import Checkpoint, verify_checkpoint
 from sekisho.core.ledger.frames import SEGMENT_BYTES_MAX
 from sekisho.core.ledger.note import VerifierKey
+from sekisho.core.terms import NS
 from sekisho.ports import Clock, Disk, Signer
 from sekisho.services.journal import Journal
 from sekisho.services.publisher import Publisher
@@ -34,26 +35,30 @@ from sekisho.services.recovery import (
 )
 from sekisho.services.sequence import KEPT_ENTRIES
 from sekisho.services.signing import BoundedSigner
-from sekisho.storeports import EntryStore, Term
+from sekisho.storeports import EntryStore, LogHead, Term
 
 READ_ENTRIES = 1_000
 """Entries read or written at once."""
-RENEW_S = 1.0
+RENEW_S = 0.5
+SURE_S = 2.5
+"""For so long after it last heard from the store a process knows who writes the log; below the 3 s
+after which a writer that does not renew is replaced."""
 
 
 class StoreJournal(Journal):
     """Made by :meth:`open_in`, as a follower; :meth:`begin_writing` makes it the writer.
 
     Attributes:
-        heard_ns: boot-time clock when the store answered last.
+        heard_ns: boot-time clock when that was sent which the store answered last.
     """
 
     keeps_claims = True
+    fence_s = 3
     heard_ns: int
     _store: EntryStore
     _anchor: Disk | None
     _term: Term | None
-    _claims: dict[int, tuple[Claim, ...]]
+    _claims: dict[int, tuple[LogClaim, ...]]
     _kept_size: int
 
     @classmethod
@@ -133,6 +138,10 @@ class StoreJournal(Journal):
         self.heard_ns = asked_ns
         return self.size - before
 
+    async def head(self) -> LogHead:
+        """How far the log goes in the store, and who writes it. Raises Unavailable."""
+        return await self._store.head(self.origin)
+
     async def grown(self, seconds: float) -> None:
         """Wait until there may be more to read, at most so long. Raises Unavailable."""
         await self._store.grown(self.origin, self.size, seconds)
@@ -148,8 +157,10 @@ class StoreJournal(Journal):
             Unavailable: another writer lives, or the store did not answer.
             VerificationFailed: the store does not continue what was signed; nothing is written.
         """
+        asked_ns = self._clock.monotonic_ns()
         term = await self._store.take(self.origin, writer, address)
         await self.catch_up()
+        self.heard_ns = asked_ns
         if self.size != term.size:
             raise VerificationFailed(
                 f"{self.origin}: the store names {term.size} entries and holds {self.size}"
@@ -164,7 +175,7 @@ class StoreJournal(Journal):
             raise AnotherWrites(f"{self.origin}: this process follows the log and writes nothing")
         return super().append(entry)
 
-    def claim(self, index: int, claims: Iterable[Claim]) -> None:
+    def claim(self, index: int, claims: Iterable[LogClaim]) -> None:
         """What the entry at ``index``, just appended, claims to be there for once."""
         if taken := tuple(claims):
             self._claims[index] = taken
@@ -176,14 +187,29 @@ class StoreJournal(Journal):
             TermLost: another process writes the log; the journal has failed.
         """
         while self._term is not None and self.failed is None:
+            asked_ns = self._clock.monotonic_ns()
             try:
                 await self._store.renew(self._term)
+                self.heard_ns = asked_ns
             except Unavailable:
                 pass  # whoever waits longer than the store allows may be replaced, and is fenced
             except TermLost as error:
                 self._fail(error)
                 raise
             await self._clock.sleep(RENEW_S)
+
+    async def flushed(self, index: int) -> None:
+        """As the journal's, and only while this process is sure of what the log is.
+
+        Raises:
+            Unavailable: the store has not answered for SURE_S; another process may write by now.
+        """
+        await super().flushed(index)
+        if self._clock.monotonic_ns() - self.heard_ns > SURE_S * NS:
+            raise Unavailable(
+                f"{self.origin}: the store has not answered for {SURE_S} s: another process may"
+                " write the log by now"
+            )
 
     async def publish(self) -> bytes:
         """As the journal's; the writer's checkpoint is kept in the store and in the second place.
@@ -215,12 +241,13 @@ class StoreJournal(Journal):
         claims = [one for index in range(start, end) for one in self._claims.pop(index, ())]
         # A crash after this leaves all of the batch or nothing: it is one transaction.
         self._written_size = end
+        asked_ns = self._clock.monotonic_ns()
         try:
             await self._store.append(self._term, start, entries, claims)
         except StorageFailed:
             self._written_size = start  # certainly nothing of it
             raise
-        self.durable_size = end
+        self.durable_size, self.heard_ns = end, max(self.heard_ns, asked_ns)
 
     # -- what was signed -------------------------------------------------------------------------
 
