@@ -33,6 +33,7 @@ from sekisho.compose.enrolling import enroll_gate
 from sekisho.config import Config
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.gate.permit import CONTEXT
+from sekisho.core.governance.roster import roster_sha256
 from sekisho.core.terms import format_instant
 from sekisho.services.people import sign_approval
 
@@ -46,6 +47,7 @@ gate = "{gate}"
 region = "eu-west-1"
 environment = "test"
 origin = "{gate}.sekisho.invalid/log"
+roster_sha256 = "{roster}"
 authority = "unix:../home/authority.sock"
 [[agents]]
 name = "{agent}"
@@ -54,12 +56,7 @@ token_sha256 = "{digest}"
 certificate_uri = "spiffe://bench/bot"
 [api]
 socket = "gate.sock"
-listen = "127.0.0.1:0"
-[api.tls]
-certificate = "server.crt"
-key = "server.key"
-client_ca = "ca.crt"
-{front}[limits]
+{tls}{front}[limits]
 connections = 1024
 waiting = 1024
 waiting_per_agent = 1024
@@ -70,6 +67,13 @@ bytes_per_s = 1000000000
 source = "STATIC"
 kind = "file"
 address = "rates.jsonl"
+"""
+TLS = """\
+listen = "127.0.0.1:0"
+[api.tls]
+certificate = "server.crt"
+key = "server.key"
+client_ca = "ca.crt"
 """
 FIX_FRONT = """\
 [fix]
@@ -149,17 +153,28 @@ class Firm:
         """The key of a person."""
         return load_person(self.home / "people" / f"{seat}.key", home.passphrase())
 
-    async def gate(self, name: str, agent: str, venues: str = "") -> Path:
-        """Enrol a gate that has this agent; ``venues`` are further settings. Returns its folder."""
+    async def gate(self, name: str, agent: str, venues: str = "", *, tls: bool = False) -> Path:
+        """Enrol a gate that has this agent; ``venues`` are further settings. Returns its folder.
+
+        A gate that speaks TLS runs on another event loop, on its Unix socket too.
+        """
         folder = self.folder / name
         home = await Home.open(self.home)
         try:
             await enroll_gate(home, name, folder, (agent,))
+            roster = roster_sha256(home.authority.roster)
         finally:
             await home.close()
         digest = sha256_hex(token_of(folder, agent).encode("ascii"))
         front = FIX_FRONT.format(agent=agent) if "PAPERFIX" in venues else ""
-        settings = GATE_SETTINGS.format(gate=name, agent=agent, digest=digest, front=front)
+        settings = GATE_SETTINGS.format(
+            gate=name,
+            roster=roster,
+            agent=agent,
+            digest=digest,
+            front=front,
+            tls=TLS if tls else "",
+        )
         (folder / "gate.toml").write_text(settings + venues, encoding="utf-8")
         secret(folder / "credential", CREDENTIAL)
         quote(folder)
@@ -203,7 +218,7 @@ class Firm:
         self.start(folder.name, *MAIN, "paper-venue", "--config", str(folder / "venue.toml"))
 
     def start_gate(self, folder: Path) -> str:
-        """The gate; returns the address of its TLS side once orders are taken."""
+        """The gate; returns the address of its TLS side, if any, once orders are taken."""
         said = self.start(folder.name, sys.executable, str(GATE), str(folder / "gate.toml"))
         end = time.monotonic() + WAIT_S
         while (missing := self.missing(folder)) and time.monotonic() < end:

@@ -12,11 +12,14 @@ import asyncio
 import json
 import sys
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _firm import quote, unsigned_part
+import msgspec
+from _firm import quote
+from _stages import Sampler
 from permit import Phases
 
 from sekisho.adapters.web.listening import Listener
@@ -27,8 +30,20 @@ from sekisho.compose import gate_process
 from sekisho.compose.gate_running import GateFaces, GateProcess, loop_for, run_gate
 from sekisho.core.errors import Unavailable
 from sekisho.core.events import PermitSigned, StatusActed
+from sekisho.core.gate.permit import CONTEXT
 from sekisho.ports import VenueReport
 from sekisho.services import gatekeeper, gatelog
+
+
+class _Read(msgspec.Struct):
+    """What of a permit is looked at."""
+
+    agent: str
+    order: dict[str, str]
+    issued_at: str
+
+
+_PERMIT = msgspec.json.Decoder(_Read)
 
 
 class FreeVenue:
@@ -41,12 +56,14 @@ class FreeVenue:
         self._life = time.time_ns()
 
     async def submit(self, permit: str) -> tuple[VenueReport, ...]:
-        read = unsigned_part(permit)
-        order = read["order"]
+        part = permit.split(".")[1]
+        data = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        read = _PERMIT.decode(data[len(CONTEXT) :])
+        order = read.order
         self._count += 1
         return (
             VenueReport(
-                agent=read["agent"],
+                agent=read.agent,
                 client_order_id=order["client_order_id"],
                 venue_order_id=f"V{self._life}-{self._count}",
                 exec_id=f"E{self._life}-{self._count}",
@@ -57,7 +74,7 @@ class FreeVenue:
                 leaves_quantity="0",
                 counterparty="FREE",
                 reason="",
-                transact_at=read["issued_at"],
+                transact_at=read.issued_at,
             ),
         )
 
@@ -86,6 +103,7 @@ class Watching:
         self.wall: dict[str, float] = {}
         self.phases = Phases()
         self.timed = False
+        self.sampler = Sampler()
 
     def follow(self, _index: int, entry: Any) -> None:
         """Note when a permit was signed, and when a stop took effect (CLOCK_MONOTONIC, ns)."""
@@ -173,6 +191,8 @@ def bench_app(watching: Watching) -> Any:
         "/marks": watching.marks,
         "/stages": watching.stages,
         "/begin": watching.begin_stages,
+        "/look": watching.sampler.begin,
+        "/looked": watching.sampler.end,
         "/missing": lambda: watching.process and watching.process.condition.missing(),
     }
 
@@ -219,7 +239,7 @@ def main(path: Path) -> None:
 
     def told(addresses: list[str]) -> None:
         tls = [one for one in addresses if not one.startswith("unix:")]
-        print(f"listening: {tls[0]}", flush=True)
+        print(f"listening: {(tls or addresses)[0]}", flush=True)
 
     run(run_gate(path, faces, told), loop_for(path))
 

@@ -45,8 +45,10 @@ from _load import (
     unix,
 )
 from _orders import OwnPermits, fix_order, order
+from _where import processor_time, stages
 
 AGENT = "bot"
+TLS_AGENT = "botls"
 RATE = 500
 VENUE_RATE = 100
 CALLERS = 64
@@ -76,6 +78,8 @@ class Way(NamedTuple):
     name: str
     lines: list[Line]
     make: Callable[[str, int], Any]
+    pid: int = 0
+    """Of the gate; 0: its processor time is not asked for."""
 
 
 def alternating(ways: list[Way], rate: float, seconds: float, rounds: int) -> dict[str, Sample]:
@@ -102,30 +106,42 @@ def alternating(ways: list[Way], rate: float, seconds: float, rounds: int) -> di
     return found
 
 
-def saturated(ways: list[Way], callers: int, seconds: float, rounds: int, pid: int) -> None:
+def saturated(ways: list[Way], callers: int, seconds: float, rounds: int) -> None:
     """As many orders as come through with so many callers; prints a row each."""
     for way in ways:
-        taken, before = [], processor_s(pid)
+        taken, before, own = [], processor_s(way.pid), time.process_time()
         for turn in range(rounds + 1):
             mark = f"c{time.time_ns()}"
             length = seconds if turn else min(seconds, 1.0)
             sample = closed_loop(way.lines[:callers], way.make, mark, seconds=length)
             taken += [sample] if turn else []
-            before = before if turn else processor_s(pid)
-        one, spent = joined(taken), processor_s(pid) - before
+            if not turn:
+                before, own = processor_s(way.pid), time.process_time()
+        one = joined(taken)
+        spent = (processor_s(way.pid) - before) / len(one.sent) * 1e6
+        own = (time.process_time() - own) / len(one.sent) * 1e6
         print(
             f"  {way.name:<34}{callers:3} callers {one.rate():7.0f} orders/s,"
             f" p50 {at(one.sent, 0.5):6.2f} p99 {at(one.sent, 0.99):6.2f}"
-            f" max {at(one.sent, 1):7.2f} ms; gate's processor time"
-            f" {spent / len(one.sent) * 1e6:5.0f} µs an order"
+            f" max {at(one.sent, 1):7.2f} ms; processor time an order:"
+            f" gate {spent:5.0f} µs, callers {own:4.0f} µs"
         )
 
 
-def prepared(made: Firm) -> tuple[Path, str]:
-    """Found the firm, start everything; the gate's folder and the address of its TLS side."""
-    asyncio.run(made.found([AGENT], lease_s=60))
+class Prepared(NamedTuple):
+    """Folders of the gate and of the one that speaks TLS, and where that listens."""
+
+    gate: Path
+    secured: Path
+    address: str
+
+
+def prepared(made: Firm, *, tls: bool) -> Prepared:
+    """Found the firm and start everything; the gate that speaks TLS only where it is wanted."""
+    asyncio.run(made.found([AGENT, TLS_AGENT], lease_s=60))
     gate = asyncio.run(made.gate("g1", AGENT, VENUES))
-    made.serve_gates(["g1"])
+    secured = asyncio.run(made.gate("g2", TLS_AGENT, tls=True))
+    made.serve_gates(["g1", "g2"])
     folders = [
         made.venue("paper", "PAPER", "G1"),
         made.venue("paperfix", "PAPERFIX", "G1"),
@@ -134,12 +150,13 @@ def prepared(made: Firm) -> tuple[Path, str]:
     made.start_authority()
     for folder in folders:
         made.start_venue(folder)
-    return gate, made.start_gate(gate)
+    made.start_gate(gate)
+    return Prepared(gate, secured, made.start_gate(secured) if tls else "")
 
 
-def over_sockets(gate: Path, tls: str, seconds: float, rounds: int, pid: int) -> None:
-    """Unix socket and mTLS against the empty handler."""
-    token = token_of(gate, AGENT)
+def over_sockets(made: Firm, where: Prepared, seconds: float, rounds: int) -> None:
+    """Unix socket and mTLS against the empty handler; each gate has the sides of its loop alone."""
+    gate, pid = where.gate, made.processes["g1"].pid
 
     def at_gate() -> Any:
         return unix(gate / "gate.sock")
@@ -147,16 +164,24 @@ def over_sockets(gate: Path, tls: str, seconds: float, rounds: int, pid: int) ->
     def at_empty() -> Any:
         return unix(gate / "bench.sock")
 
-    empty = Way("empty handler", http_lines(CALLERS, at_empty, "/", "", b"{}"), order("FREE"))
+    empty = Way("empty handler", http_lines(CALLERS, at_empty, "/", "", b"{}"), order("FREE"), pid)
     own = Way(
         "gate, Unix socket",
-        http_lines(CALLERS, at_gate, "/v1/orders", token, PERMITTED),
+        http_lines(CALLERS, at_gate, "/v1/orders", token_of(gate, AGENT), PERMITTED),
         order("FREE"),
+        pid,
     )
     secured = Way(
         "gate, mTLS",
-        http_lines(CALLERS, lambda: mutual_tls(tls, gate), "/v1/orders", "", PERMITTED),
+        http_lines(
+            CALLERS,
+            lambda: mutual_tls(where.address, where.secured),
+            "/v1/orders",
+            "",
+            PERMITTED,
+        ),
         order("FREE"),
+        made.processes["g2"].pid,
     )
     print(f"allowed, durable, signed: Poisson arrivals, {RATE} orders/s, {CALLERS} connections")
     found = alternating([empty, own, secured], RATE, seconds, rounds)[own.name]
@@ -165,35 +190,10 @@ def over_sockets(gate: Path, tls: str, seconds: float, rounds: int, pid: int) ->
         f" p99 <= 5 ms: {verdict(at(found.due, 0.99) <= 5)} (from the instant due)"
     )
     print("closed loop: each caller sends its next order when the last was answered")
-    saturated([empty, own], 1, seconds, rounds, pid)
-    saturated([empty, own, secured], CALLERS, seconds, rounds, pid)
-    print("where the time of an order goes, mean, Unix socket, timed in a run of its own")
-    stages(gate, own, seconds)
-
-
-def stages(gate: Path, own: Way, seconds: float) -> None:
-    """Where the time goes; the wrappers stay, so this comes last."""
-    ask(gate, "/begin")
-    ask(gate, "/stages")
-    sample = open_loop(own.lines, own.make, f"st-{time.time_ns()}", rate=RATE, seconds=seconds)
-    told = ask(gate, "/stages")
-    count, wall, own_time = told["orders"], told["wall"], told["own"]
-    mean = sum(sample.due) / len(sample.due)
-
-    def row(name: str, milliseconds: float) -> None:
-        print(f"  {name:<44}{milliseconds * 1000:8.0f} µs")
-
-    each = {name: spent / count * 1000 for name, spent in wall.items()}
-    inner = sum(own_time.values()) / count * 1000
-    row("caller: from the instant due to the answer", mean)
-    row("  sockets, server, event loop", mean - each["http"])
-    row("  HTTP: routing, who asks, body, answer", each["http"] - each["gatekeeper"])
-    row("  wait until the decision is durable", each["wait until durable"])
-    own_time["sign"] = wall["sign"]
-    for name, spent in sorted(own_time.items(), key=lambda item: -item[1]):
-        row(f"  {name}", spent / count * 1000)
-    rest = each["gatekeeper"] - each["wait until durable"] - each["sign"] - inner
-    row("  rest of the gatekeeper, other orders' turns", rest)
+    saturated([empty, own], 1, seconds, rounds)
+    saturated([empty, own, secured], CALLERS, seconds, rounds)
+    processor_time(gate, own.lines, own.make, own.pid, seconds * max(2, rounds))
+    stages(gate, own.lines, own.make, RATE, seconds)
 
 
 def at_venues(made: Firm, gate: Path, seconds: float, rounds: int) -> None:
@@ -228,8 +228,51 @@ def at_venues(made: Firm, gate: Path, seconds: float, rounds: int) -> None:
     print(f"  gate with FIX on both sides, beyond FIX straight to the venue, p50: {added:.2f} ms")
     print(f"  target <= 0.5 ms: {verdict(added <= 0.5)}")
     print(f"  FIX instead of HTTP at the gate's front, p50: {front:.2f} ms")
+    beside(gate, ways[2], ways[3], int(40 * seconds * rounds))
     bot.close()
     straight.close()
+
+
+def beside(gate: Path, direct: Way, whole: Way, pairs: int) -> None:
+    """FIX straight to the venue and FIX through the gate, order by order; where the rest goes.
+
+    One order at a time, so none waits for another; which of a pair comes first alternates.
+    """
+
+    def taken(count: int) -> tuple[list[float], list[float]]:
+        found: dict[str, list[float]] = {direct.name: [], whole.name: []}
+        for number in range(count):
+            for way in (direct, whole) if number % 2 else (whole, direct):
+                found[way.name] += closed_loop(
+                    way.lines, way.make, f"p{time.time_ns()}", count=1
+                ).sent
+        return found[direct.name], found[whole.name]
+
+    taken(20)
+    straight, through = taken(pairs)
+    beyond = sorted(b - a for a, b in zip(straight, through, strict=True))
+    print(f"FIX order by order, {pairs} pairs in turn, one order at a time")
+    for name, values in ((direct.name, sorted(straight)), (whole.name, sorted(through))):
+        print(f"  {name:<34}p50 {at(values, 0.5):6.2f}  p99 {at(values, 0.99):6.2f} ms")
+    middle = at(beyond, 0.5)
+    print(f"  {'a pair apart':<34}p50 {middle:6.2f}  p99 {at(beyond, 0.99):6.2f} ms")
+    print(f"  target p50 <= 0.5 ms: {verdict(middle <= 0.5)}")
+    ask(gate, "/begin")
+    ask(gate, "/stages")
+    straight, through = taken(pairs)
+    wall = ask(gate, "/stages")["wall"]
+    keeper, release = (wall[name] / pairs * 1000 for name in ("gatekeeper", "release to the venue"))
+    mean, whole_mean = sum(straight) / pairs, sum(through) / pairs
+    print("where it goes, mean, timed in a run of its own (benchmarks/fix.py: FIX without a gate)")
+    for what, milliseconds in (
+        ("straight to the venue", mean),
+        ("through the gate", whole_mean),
+        ("  front: FIX, its own durable number, sockets", whole_mean - keeper),
+        ("  decide, durable record, sign, verify", keeper - release),
+        ("  release: FIX to the venue and back", release),
+        ("    of it beyond straight to the venue", release - mean),
+    ):
+        print(f"  {what:<48}{milliseconds * 1000:8.0f} µs")
 
 
 def one_permit(gate: Path, token: str) -> str:
@@ -341,13 +384,15 @@ def main() -> None:
         firm(Path(name)) as made,
     ):
         print(machine())
-        gate, tls = prepared(made)
+        where = prepared(made, tls="sockets" in wanted)
         if "venues" in wanted:
-            at_venues(made, gate, seconds, rounds)
+            at_venues(made, where.gate, seconds, rounds)
+            made.end("g1")  # the stages were timed in it
+            made.start_gate(where.gate)
         if "sockets" in wanted:
-            over_sockets(gate, tls, seconds, rounds, made.processes["g1"].pid)
+            over_sockets(made, where, seconds, rounds)
         if "memory" in wanted:
-            memory(made, gate, orders)
+            memory(made, where.gate, orders)
         print(f"at the end: {machine()}")
 
 

@@ -101,7 +101,7 @@ def take_order(log: GateLog, number: int) -> None:
             at=at, agent="bot", order=order, body_sha256="e" * 64, body_bytes=300,
             state=log.journal.size, monotonic="1", verdict="refused" if refused else "permitted",
             reasons=reasons, notional=f"{order['quantity']}.00", before=None, after=None,
-            scores=None, certificate_sha256=CERTIFICATE,
+            scores=None, rates={}, certificate_sha256=CERTIFICATE,
             policy_sha256="d" * 64, epoch=0,
         )
     )  # fmt: skip
@@ -156,7 +156,7 @@ async def grow(folder: Path, orders: int) -> None:
 async def reopen(folder: Path, *, whole: bool) -> None:
     """Open the log as a gate does; print how long each part took."""
     disk, clock = FolderDisk(folder / "gate"), _LogTime()
-    begin = time.perf_counter()
+    begin, own = time.perf_counter(), time.process_time()
     journal = await Journal.open(disk, origin=ORIGIN, signer=_Signer(), clock=clock)
     opened = time.perf_counter()
     if whole:
@@ -170,7 +170,8 @@ async def reopen(folder: Path, *, whole: bool) -> None:
     how = "all folded   " if whole else "from snapshot"
     print(
         f"{how}  {log.state.size:9} entries: journal {opened - begin:6.2f} s, folds "
-        f"{folded - opened:6.2f} s, together {folded - begin:6.2f} s, {resident_mib():5.0f} MiB, "
+        f"{folded - opened:6.2f} s, together {folded - begin:6.2f} s, of which processor "
+        f"{time.process_time() - own:6.2f} s, {resident_mib():5.0f} MiB, "
         f"notices {snapshots.notices}"
     )
     if seen is not None:

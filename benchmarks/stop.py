@@ -5,8 +5,10 @@ A real authority, one real gate under Poisson arrivals of 500 orders/s, and as m
 said, of which only the link is real: stream, leases, reports; all in processes of their own. Each
 gate has one agent. Instants are of the monotonic clock, which all processes share. Counted from
 the moment in which the signed command is handed in: until the last permit was signed, until
-each gate was told, and until the command was answered. The floor, in the same run: the same streams
-and readers, the same bytes, and a server that does nothing but pass them on.
+each gate was told, and until the command was answered; and where the time goes in the authority.
+The floor, in the same run: the same streams and readers, as many events of the same length, one for
+each gate, and a server that does nothing but pass them on. "x the floor" is the ratio of the rows
+"the last gate of a round told".
 
 Cut off: the authority is frozen before a command is given to it; the lease then ends the permits.
 
@@ -56,6 +58,10 @@ GATE = "g-loaded"
 LEASE_S = 5
 A_PROCESS = 50
 NS_MS = 1_000_000
+AUTHORITY = str(Path(__file__).with_name("_authority_process.py"))
+STAGES = "authority.stages"
+FAN_OUT = ("pushes put", "all pushes with")
+Told = tuple[float, list[float]]
 RISK, COMPLIANCE = "duty_risk", "duty_compliance"
 
 
@@ -184,8 +190,10 @@ async def until_trading(gate: Path, after: int) -> None:
         await asyncio.sleep(0.02)
 
 
-async def stops(made: Firm, gate: Path, readers: Readers, agents: list[str], rounds: int) -> float:
-    """Hold all, look, release all, again and again; p99 of the last permit, ms."""
+async def stops(made: Firm, gate: Path, readers: Readers, agents: list[str], rounds: int) -> Told:
+    """Hold all, look, release all, again and again; p99 of the last permit, and when all were told,
+    ms.
+    """
     found = await running_authority(made.home)
     assert found is not None
     people = People(found, agents)
@@ -217,19 +225,36 @@ async def stops(made: Firm, gate: Path, readers: Readers, agents: list[str], rou
     row("the last gate of a round told", latest)
     row("command answered, all stops reported", answered)
     row("(all agents released by two people)", work)
-    return at(last, 0.99)
+    return at(last, 0.99), latest
 
 
-async def floor(made: Firm, gates: dict[str, str], rounds: int) -> None:
-    """The same streams without journal, signatures and reports."""
+def stages(made: Firm) -> float:
+    """Where the time of the holds went in the authority, medians, the wall's and its own; its own
+    for the fan-out, ms.
+    """
+    fan_out = 0.0
+    lines = (made.folder / STAGES).read_text(encoding="ascii").splitlines()
+    rounds = [json.loads(line) for line in lines]
+    print(f"  in the authority, medians of {len(rounds)}{'':<27}wall  processor")
+    for number, (name, _, _) in enumerate(rounds[0]):
+        wall, own = (sorted(one[number][part] / NS_MS for one in rounds) for part in (1, 2))
+        print(f"    {name:<46}{at(wall, 0.5):9.2f}{at(own, 0.5):11.2f} ms")
+        fan_out += at(own, 0.5) if name.startswith(FAN_OUT) else 0
+    return fan_out
+
+
+async def floor(made: Firm, gates: dict[str, str], rounds: int) -> tuple[list[float], float]:
+    """The same streams without journal, signatures and reports; when all were told, and the
+    server's processor time, ms.
+    """
     address = f"unix:{made.folder}/bare.sock"
     made.start("bare", sys.executable, __file__, "--bare", address)
     readers = Readers(made, "read")
     readers.start(address, gates)
     link = HttpLink(address)
-    each, latest = [], []
+    each, latest, spent = [], [], []
     for _ in range(300):
-        if (await link.ask("POST", "/command", b"", wait_s=5))[1] == b"%d" % len(gates):
+        if json.loads((await link.ask("POST", "/command", b"", wait_s=5))[1])["told"] == len(gates):
             break
         await asyncio.sleep(0.1)
     await asyncio.sleep(0.5)
@@ -237,7 +262,8 @@ async def floor(made: Firm, gates: dict[str, str], rounds: int) -> None:
     for _ in range(rounds):
         await asyncio.sleep(random.uniform(0.02, 0.1))
         begin = time.monotonic_ns()
-        await link.ask("POST", "/command", b"", wait_s=5)
+        said = json.loads((await link.ask("POST", "/command", b"", wait_s=5))[1])
+        spent.append(said["spent"] / NS_MS)
         await asyncio.sleep(0.1 + len(gates) / 1000)
         told = [(when - begin) / NS_MS for _, when in readers.told()]
         assert len(told) == len(gates), f"{len(told)} of {len(gates)}"
@@ -248,6 +274,8 @@ async def floor(made: Firm, gates: dict[str, str], rounds: int) -> None:
     made.end("bare")
     row("floor: a reader of the bare fan-out told", each)
     row("floor: the last reader of a round told", latest)
+    row("floor: processor time of the server", spent)
+    return latest, at(spent, 0.5)
 
 
 async def cut(made: Firm, gate: Path, agents: list[str], rounds: int) -> None:
@@ -301,7 +329,8 @@ async def certificates(made: Firm, gates: Sequence[tuple[str, str]]) -> dict[str
 @contextmanager
 def loaded(made: Firm, gate: Path) -> Iterator[None]:
     """The authority, the gate and its load run within."""
-    made.start_authority()
+    (made.folder / STAGES).unlink(missing_ok=True)
+    made.start("authority", sys.executable, AUTHORITY, str(made.home), str(made.folder / STAGES))
     made.start_gate(gate)
     made.start("load", sys.executable, __file__, "--load", str(gate))
     try:
@@ -329,13 +358,17 @@ def measure(made: Firm, sizes: list[int], rounds: int, cuts: int) -> None:
             readers = Readers(made, "subscribe")
             readers.start(f"unix:{made.home}/authority.sock", known)
             time.sleep(2 + size / 50)  # all connected, all leased
-            slowest = asyncio.run(stops(made, gate, readers, agents, rounds))
+            slowest, latest = asyncio.run(stops(made, gate, readers, agents, rounds))
             readers.end()
+            own = stages(made)
             met = f"target 10 ms {_met(slowest, 10)}, bar 100 ms {_met(slowest, 100)}"
             print(f"  last permit, p99: {met}")
             if size == 1:
                 asyncio.run(cut(made, gate, agents, cuts))
-        asyncio.run(floor(made, known or {GATE: ""}, rounds))
+        bare, least = asyncio.run(floor(made, known or {GATE: ""}, rounds))
+        print(f"  processor time of the fan-out: {own / least:.1f} x the floor")
+        ratio = at(latest, 0.5) / at(bare, 0.5)
+        print(f"  all gates told: {ratio:.1f} x the floor, target 2 {_met(ratio, 2)}")
 
 
 def _met(value: float, most: float) -> str:

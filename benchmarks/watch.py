@@ -142,7 +142,7 @@ class SyntheticAgent:
             order={"action": "new", "client_order_id": name, "market": sight.pair},
             body_sha256="e" * 64, body_bytes=0, state=decision, monotonic="0", verdict="permitted",
             reasons=(), notional=f"{cents // 100}.{cents % 100:02d}", before=None, after=None,
-            scores=scores, certificate_sha256="c" * 64, policy_sha256="d" * 64, epoch=0,
+            scores=scores, rates={}, certificate_sha256="c" * 64, policy_sha256="d" * 64, epoch=0,
         )  # fmt: skip
         self.add(entry)
         self.add(PermitSigned(at=format_instant(now), agent="bot", decision=decision, permit="p"))

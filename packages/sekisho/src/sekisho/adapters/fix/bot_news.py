@@ -2,7 +2,8 @@
 """Executions of one agent from the gate's log to its FIX session (docs/spec/fix.md section 5).
 
 An execution is told once it is durable in the log: what a crash could take back is not said. The
-index of the last one told stands in the session's store, so that a restart goes on from there.
+index up to which all were told stands in the session's store, so that a restart goes on from there,
+also for a bot that has not traded for long.
 """
 
 from __future__ import annotations
@@ -55,12 +56,22 @@ class BotGate(Protocol):
         """Cancel everything of the agent; ids that are gone, ids that are not confirmed."""
         ...
 
-    def on_execution(self, listener: Callable[[int, Execution], None]) -> None:
-        """Call ``listener`` at once for each execution that is recorded from now on."""
+    def on_execution(
+        self, listener: Callable[[int, Execution], None], passed: Callable[[int], None]
+    ) -> None:
+        """Call ``listener`` at once for each execution that is recorded from now on.
+
+        Call ``passed`` now and again with the index of an entry that is durable and whose
+        executions, with all before them, ``listener`` has heard.
+        """
         ...
 
     def executions(self, after: int) -> Iterable[tuple[int, Execution]]:
         """Executions in the log at indexes above ``after``, in order."""
+        ...
+
+    def last_durable(self) -> int:
+        """Index of the last entry that is durable; -1 before the first."""
         ...
 
     async def durable(self, index: int) -> None:
@@ -99,7 +110,9 @@ class BotNews:
 
     def start(self) -> None:
         """Catch up with the gate's log, then follow it."""
-        self._gate.on_execution(self._heard)
+        if self._told < 0 and not self._book.known:
+            self._told = self._gate.last_durable()  # a new session: nothing there is of its orders
+        self._gate.on_execution(self._heard, self._passed)
         for index, execution in self._gate.executions(self._told):
             self._heard(index, execution)
         self._follower = asyncio.create_task(self._follow())
@@ -134,6 +147,14 @@ class BotNews:
         self._queue.append((index, execution))
         self._idle.clear()
         self._news.set()
+
+    def _passed(self, index: int) -> None:
+        """Nothing up to here is left to tell, but what waits: the next start begins behind it."""
+        if self._queue:
+            index = min(index, self._queue[0][0] - 1)
+        if index > self._told and not self.failed:
+            self._told = index
+            self._store.note(_HEARD, index)
 
     async def _follow(self) -> None:
         while True:

@@ -206,6 +206,11 @@ class BotBook:
             if name.startswith(_PREFIX):
                 self._enter(msgspec.convert(plain, BotOrder))
 
+    @property
+    def known(self) -> int:
+        """How many ids it knows."""
+        return len(self._orders)
+
     def find(self, client_order_id: str) -> BotOrder | None:
         """The order that has or had this id."""
         return self._orders.get(client_order_id)

@@ -219,5 +219,7 @@ def exact_amount(text: str, where: str) -> str:
 
 def plain_text(text: str, most: int = 200) -> str:
     """Text for a field: printable ASCII, cut; never empty."""
-    shown = "".join(one if " " <= one <= "~" else "?" for one in text[:most])
-    return shown or "-"
+    cut = text[:most]
+    if not (cut.isascii() and cut.isprintable()):
+        cut = "".join(one if " " <= one <= "~" else "?" for one in cut)
+    return cut or "-"

@@ -112,7 +112,7 @@ class Outbox:
         data = self._bytes(self._store.next_out, kind, now, "", header, body)
         if keep and len(data) + _AGAIN_BYTES > MESSAGE_BYTES_MAX:
             raise MalformedInput(f"{len(data)} bytes: too long to be sent again", "BodyLength")
-        sent = SentMessage(kind, now, _plain(header), _plain(body)) if keep else None
+        sent = SentMessage(kind, now, tuple(header), tuple(body)) if keep else None
         number = self._store.used(sent)
         if live:
             self._put(number, data)
@@ -223,7 +223,3 @@ class Outbox:
             self.sent_at = self._clock.monotonic_ns()
             (self.waiting if self._left is None else self._behind).append((number, data))
         self.wake()
-
-
-def _plain(pairs: Pairs) -> tuple[tuple[int, str], ...]:
-    return tuple((int(tag), value) for tag, value in pairs)
