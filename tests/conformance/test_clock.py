@@ -104,3 +104,52 @@ def test_clock_sleepers_wake_in_order(play: Callable[[Story], None]) -> None:
         assert woken == ["short", "mid", "long"]
 
     play(story)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.0123])
+def test_clock_calls_later_once_and_not_too_early(
+    play: Callable[[Story], None], seconds: float
+) -> None:
+    """After at least so long, and never again."""
+
+    async def story(clock: Clock) -> None:
+        before, called = clock.monotonic_ns(), []
+        clock.call_later(seconds, lambda: called.append(clock.monotonic_ns() - before))
+        await clock.sleep(seconds * 3)
+        await clock.sleep(seconds * 3)
+        assert 1 == len(called)
+        assert called[0] >= int(seconds * 10**9)
+
+    play(story)
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_clock_calls_nothing_at_once(play: Callable[[Story], None], seconds: float) -> None:
+    """Zero and less call at another turn of the loop."""
+
+    async def story(clock: Clock) -> None:
+        called: list[str] = []
+        clock.call_later(seconds, lambda: called.append("called"))
+        assert [] == called
+        await clock.sleep(0.01)
+        assert ["called"] == called
+
+    play(story)
+
+
+def test_clock_call_that_is_taken_back_is_not_made(play: Callable[[Story], None]) -> None:
+    """Before its time; after it, and twice, taking it back does nothing."""
+
+    async def story(clock: Clock) -> None:
+        called: list[str] = []
+        forget = clock.call_later(0.002, lambda: called.append("first"))
+        late = clock.call_later(0.001, lambda: called.append("second"))
+        forget()
+        forget()
+        await clock.sleep(0.01)
+        assert ["second"] == called
+        late()
+        await clock.sleep(0.01)
+        assert ["second"] == called
+
+    play(story)

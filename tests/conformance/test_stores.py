@@ -14,7 +14,7 @@ from sekisho.adapters.stores import migrations
 from sekisho.adapters.stores.postgres import PostgresStore
 from sekisho.adapters.stores.sqlite import SqliteStore
 from sekisho.core.errors import ConfigurationInvalid, StorageFailed, TermLost, Unavailable
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 from sekisho.storeports import EntryStore, LogHead, Term
 from tests.postgres_server import require_postgres, server
 
@@ -97,7 +97,7 @@ def test_store_logs_do_not_mix(place: Place) -> None:
     """Two logs have their own sizes, terms, entries, claims and checkpoints."""
 
     async def story(store: EntryStore) -> None:
-        claim = Claim(kind="active", name="bot")
+        claim = LogClaim(kind="active", name="bot")
         for log, entry in ((LOG, b"a"), ("authority.example/other", b"b")):
             term = await store.take(log, "one", "")
             await store.append(term, 0, [entry], [claim])
@@ -117,27 +117,27 @@ def test_store_append_at_another_size_writes_nothing(place: Place) -> None:
         await store.append(term, 0, [b"a"], [])
         for start in (0, 2):
             with pytest.raises(StorageFailed, match="1 entries"):
-                await store.append(term, start, [b"b"], [Claim(kind="key", name="k")])
+                await store.append(term, start, [b"b"], [LogClaim(kind="key", name="k")])
         assert await store.entries(LOG, 0, 10) == [b"a"]
-        await store.append(term, 1, [b"b"], [Claim(kind="key", name="k")])
+        await store.append(term, 1, [b"b"], [LogClaim(kind="key", name="k")])
 
     place.play(story)
 
 
 def test_store_claim_is_taken_once_and_takes_its_entries_along(place: Place) -> None:
     """A second claim writes neither entry nor other claims; given back, it may be taken again."""
-    active = Claim(kind="active", name="bot")
+    active = LogClaim(kind="active", name="bot")
 
     async def story(store: EntryStore) -> None:
         term = await store.take(LOG, "one", "")
         await store.append(term, 0, [b"a"], [active])
         with pytest.raises(StorageFailed, match="active 'bot' is taken"):
-            await store.append(term, 1, [b"b"], [Claim(kind="key", name="k"), active])
+            await store.append(term, 1, [b"b"], [LogClaim(kind="key", name="k"), active])
         assert (await store.head(LOG)).size == 1
-        back = Claim(kind="active", name="bot", taken=False)
-        await store.append(term, 1, [b"b"], [Claim(kind="key", name="k"), back, active])
+        back = LogClaim(kind="active", name="bot", taken=False)
+        await store.append(term, 1, [b"b"], [LogClaim(kind="key", name="k"), back, active])
         with pytest.raises(StorageFailed, match="key 'k' is taken"):
-            await store.append(term, 2, [b"c"], [Claim(kind="key", name="k")])
+            await store.append(term, 2, [b"c"], [LogClaim(kind="key", name="k")])
 
     place.play(story)
 

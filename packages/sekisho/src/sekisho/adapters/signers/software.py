@@ -90,13 +90,13 @@ def generate(path: Path, passphrase: bytes, algorithm: str = "ES256") -> Softwar
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageFailed(f"{path}: the key was not stored; delete the file") from error
     return SoftwareSigner(f"file:{path}", key)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Without it, a certificate could outlive the name of its key after a crash."""
     handle = os.open(folder, os.O_RDONLY)
     try:
