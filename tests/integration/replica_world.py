@@ -169,3 +169,21 @@ class _Seen:
 
     def agent_epoch(self, _: str) -> int:
         return self._epoch
+
+
+async def answers(world: ReplicaWorld, name: str) -> None:
+    """Wait until a replica has a writer to hand on to, or writes."""
+    socket = Path(world.address(name).removeprefix("unix:"))
+    await until(socket.exists)
+    async with asyncio.timeout(WAIT_S):
+        while not await _has_writer(world, name):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+
+
+async def _has_writer(world: ReplicaWorld, name: str) -> bool:
+    try:
+        async with await world.client(name) as http:
+            found = await http.get("/v1/gates/gate-1/checkpoint")
+    except httpx2.TransportError:
+        return False
+    return found.status_code == 200

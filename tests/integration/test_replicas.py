@@ -14,7 +14,7 @@ import msgspec
 from sekisho.compose import COMPLIANCE_SEAT
 from tests.authority_world import log_key
 from tests.embedded_world import AGENT
-from tests.integration.replica_world import ReplicaWorld, until
+from tests.integration.replica_world import ReplicaWorld, answers, until
 
 GATES = ("gate-1", "gate-2")
 
@@ -188,9 +188,9 @@ def test_killed_writer_is_replaced_and_every_answered_command_holds(tmp_path: Pa
         world = await ReplicaWorld.start(tmp_path, "one", "two", gates=GATES)
         try:
             world.run("one")
-            await _answers(world, "one")
+            await answers(world, "one")
             world.run("two")
-            await _answers(world, "two")
+            await answers(world, "two")
             signed = await world.sign("two", "hold", COMPLIANCE_SEAT)
             commanding = asyncio.ensure_future(world.command("two", signed))
             await asyncio.sleep(0.005)
@@ -213,28 +213,9 @@ def test_killed_writer_is_replaced_and_every_answered_command_holds(tmp_path: Pa
     play(story())
 
 
-async def _answers(world: ReplicaWorld, name: str) -> None:
-    """Wait until a replica in its own process has a writer to hand on to, or writes."""
-    socket = Path(world.address(name).removeprefix("unix:"))
-    await until(socket.exists)
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                async with await world.client(name) as http:
-                    found = await http.get("/v1/gates/gate-1/checkpoint")
-                    if found.status_code == 200:
-                        return
-            except OSError:
-                pass
-            except Exception as error:
-                if "Connect" not in type(error).__name__:
-                    raise
-            await asyncio.sleep(0.05)
-
-
 async def _settled(world: ReplicaWorld, name: str) -> int:
     """The agent's epoch once this replica writes."""
-    await _answers(world, name)
+    await answers(world, name)
     return int((await world.agent(name))["epoch"])
 
 
@@ -245,12 +226,12 @@ def test_frozen_writer_grants_nothing_when_it_thaws(tmp_path: Path) -> None:
         world = await ReplicaWorld.start(tmp_path, "one", "two", gates=GATES)
         try:
             first = world.run("one")
-            await _answers(world, "one")
+            await answers(world, "one")
             world.run("two")
-            await _answers(world, "two")
+            await answers(world, "two")
             first.send_signal(signal.SIGSTOP)
             await asyncio.sleep(3.5)
-            await _answers(world, "two")
+            await answers(world, "two")
             held = await world.command("two", await world.sign("two", "hold", COMPLIANCE_SEAT))
             assert (200, True) == (held.status_code, held.json()["recorded"])
             first.send_signal(signal.SIGCONT)
