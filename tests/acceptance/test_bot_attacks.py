@@ -318,7 +318,8 @@ def files_and_processes(siege: Siege) -> dict[str, Any]:
         gate / "gate" / "checkpoint",
         here.home / "keys" / "issuing.key",
         here.home / "people" / "duty_risk.key",
-        here.home / "paper" / "gate.token",
+        here.folder / "gate-a" / "keys" / "venue-PAPER",
+        here.home / "paper" / "credentials",
         Path(f"/proc/{here.running['gate-a'].pid}/mem"),
         Path(f"/proc/{here.running['gate-a'].pid}/environ"),
     ]

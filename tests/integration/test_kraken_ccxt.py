@@ -316,7 +316,7 @@ def test_ccxt_through_the_real_gate() -> None:
             Route(venue="PAPER", account="main"),
             ["EUR/USD"],
             world.gate.submit,
-            world.log.journal.entries,
+            world.log,
             world.clock,
             world.rates,
             list,

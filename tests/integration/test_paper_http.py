@@ -15,7 +15,7 @@ import pytest
 
 from sekisho.adapters.venues.paper_http import PaperHttpVenue
 from sekisho.core.errors import ConfigurationInvalid, OutcomeUnknown, Unavailable
-from tests.paper_doubles import Desk, order
+from tests.paper_doubles import CREDENTIAL, Desk, order
 from tests.venue_connections import http_at
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -201,7 +201,7 @@ def test_paper_http_tape_comes_in_pages_and_anew_after_a_restart(
                 await venue.submit(desk.permit(order(f"o-{number}")))
             sequence, first = await venue.reports_since(0)
             monkeypatch.setattr("tests.venue_connections.ServedDesk.series", "2-")
-            desk.venue._book.tape = desk.venue._book.tape[:1]
+            del desk.venue._book.tape(CREDENTIAL)[1:]
             anew, second = await venue.reports_since(sequence)
         return (
             sequence,

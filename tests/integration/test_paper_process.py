@@ -119,8 +119,8 @@ def test_paper_process_trades_and_ends_with_its_first_signal(process: Process) -
         process.ask(lambda venue: venue.open_orders("fx"))
 
 
-def test_paper_process_killed_takes_no_permit_twice(process: Process) -> None:
-    """The log outlives the process: what was taken stays taken, what rested rests no more."""
+def test_paper_process_killed_goes_on_where_it_was(process: Process) -> None:
+    """Its book outlives it: what was taken stays taken, what rested rests and can be cancelled."""
     running = process.start()
     permit = process.permit(order())
     process.submit(permit)
@@ -129,10 +129,12 @@ def test_paper_process_killed_takes_no_permit_twice(process: Process) -> None:
     running.wait(WAIT_S)
     process.start()
     assert ["permit_replayed"] == process.submit(permit)
-    assert () == process.ask(lambda venue: venue.open_orders("fx"))
-    with pytest.raises(Unavailable, match="lost its book"):
-        process.ask(lambda venue: venue.order_reports("fx", "o-2"))
-    assert "venue_restarted" in (process.folder / "venue.jsonl").read_text("ascii")
+    assert ("o-2",) == process.ask(lambda venue: venue.open_orders("fx"))
+    _, tape = process.ask(lambda venue: venue.reports_since(0))
+    assert ["new", "trade", "new"] == [one.exec_type for one in tape]
+    told = process.ask(lambda venue: venue.cancel("fx", "o-2"))
+    assert ["canceled"] == [one.exec_type for one in told]
+    assert "venue_restarted" not in (process.folder / "venue.jsonl").read_text("ascii")
 
 
 def test_paper_process_second_one_does_not_start(process: Process) -> None:

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +38,14 @@ def gate_bytes(state: GateState) -> bytes:
     return canonical(gate_snapshot.write(state))
 
 
+def parts(between: list[bytes], ended: list[gate_snapshot.EndedPart]) -> Iterator[bytes]:
+    """The parts of a cut in their order."""
+    yield between[0]
+    for one, after in zip(ended, between[1:], strict=True):
+        yield from one.encoded()
+        yield after
+
+
 def values(state: GateState) -> dict[str, Any]:
     """The agent's state as comparable values, made without the encoding."""
     bot = state.agents["bot"]
@@ -59,6 +70,31 @@ def test_gate_restored_at_every_prefix_folds_to_the_same_state(steps: list[Any])
         assert values(whole) == values(restored)
         if index < len(world.entries):
             prefix.apply(index, world.entries[index])
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(STEPS, max_size=30), st.integers(0, 60), st.integers(0, 12))
+def test_cut_encoded_while_entries_go_on_is_the_state_at_its_entry(
+    steps: list[Any], at: int, begun: int
+) -> None:
+    """Some parts before, the rest after all later entries: the bytes are those of the moment."""
+    world = FoldWorld(POLICY)
+    live(world, steps)
+    state = GateState()
+    for index, entry in enumerate(world.entries[:at]):
+        state.apply(index, entry)
+    expected = gate_bytes(state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate_snapshot, "SLICE", 1)
+        rest, ended = gate_snapshot.cut(state)
+        between = canonical(rest).split(gate_snapshot.PLACE)
+        assert len(between) == len(ended) + 1
+        encoding = parts(between, ended)
+        found = list(islice(encoding, begun))
+        fold_on(state, world.entries)
+        found += list(encoding)
+    assert expected == b"".join(found)
+    assert gate_bytes(gate_snapshot.read(parse_plain(b"".join(found)), in_memory)) == expected
 
 
 @settings(max_examples=8, deadline=None)

@@ -30,6 +30,7 @@ from sekisho.services.release import Release
 from sekisho.services.stopping import Stopping
 from sekisho.services.venuewatch import VenueWatch
 from tests.ledger_doubles import SoftwareSigner
+from tests.simulation.loop import never
 from tests.simulation.outside import (
     BEGIN,
     CREDENTIAL,
@@ -87,6 +88,8 @@ class WatchedKey:
         fault = await world.reach("signer.sign:before")
         if fault == "down":
             raise Unavailable("the key service does not answer")
+        if fault == "hangs":
+            await never()
         signature = self._key.sign_blocking(message if not fault else b"something else")
         if not fault:
             use.signatures.append(signature)

@@ -124,10 +124,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._graves = []
         self._burying = False
 
-    def call_at_ns(self, when_ns: int, callback: Callable[..., Any], *args: Any) -> None:
+    def call_at_ns(self, when_ns: int, callback: Callable[..., Any], *args: Any) -> asyncio.Handle:
         """Call at an exact virtual time."""
         context = copy_context()
-        self._add_timer(when_ns, context, asyncio.Handle(callback, args, self, context))
+        handle = asyncio.Handle(callback, args, self, context)
+        self._add_timer(when_ns, context, handle)
+        return handle
 
     # -------------------------------------------------------------------- what asyncio asks for
 
@@ -248,6 +250,11 @@ class WorldClock:
         waker = self._loop.create_future()
         self._loop.call_at_ns(self._loop.now_ns + round(seconds * NS), _wake_up, waker)
         await waker
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on virtual time; what is returned takes it back."""
+        at_ns = self._loop.now_ns + round(max(0.0, seconds) * NS)
+        return self._loop.call_at_ns(at_ns, callback).cancel
 
     def step(self, seconds: float) -> None:
         """Step the wall clock alone."""

@@ -9,7 +9,14 @@ import pytest
 
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.core.errors import OutcomeUnknown, Unavailable
-from tests.authority_world import START, AuthorityWorld, GateDouble, authority_keys
+from tests.authority_world import (
+    GATE_ORIGIN,
+    START,
+    AuthorityWorld,
+    GateDouble,
+    authority_keys,
+    log_key,
+)
 from tests.gate_world import GateWorld, codes
 from tests.simulation.outside import FixedKey
 
@@ -106,3 +113,40 @@ def test_second_hold_is_not_recorded_before_the_first_one_is() -> None:
         assert [(one.recorded, one.complete) for one in outcomes] == [(False, False)] * 2
 
     asyncio.run(story())
+
+
+def test_lease_waits_for_a_release_that_came_while_it_waited() -> None:
+    """What the register knows when the first flush ends is not all on the disk: seed 136."""
+
+    async def story() -> None:
+        world = await AuthorityWorld.start()
+        issued = await world.certified()
+        await world.order("hold")
+        await world.authority.certify_log(GATE_ORIGIN, log_key(GATE_ORIGIN))
+        let_go, sync, syncs = (asyncio.Event(), asyncio.Event()), world.disk.sync, [0]
+
+        async def slow(path: str) -> None:
+            syncs[0] += 1
+            await let_go[syncs[0] - 1].wait()
+            await sync(path)
+
+        world.disk.sync = slow  # type: ignore[method-assign] # the delay
+        asked = asyncio.create_task(world.lease(GateDouble(), issued.certificate_sha256))
+        await turns()
+        released = asyncio.create_task(world.order("release"))
+        await turns()
+        let_go[0].set()
+        await turns()
+        assert (2, False) == (syncs[0], asked.done())
+        let_go[1].set()
+        world.disk.sync = sync  # type: ignore[method-assign] # mended
+        assert issued.certificate_sha256 in (await asked).status
+        assert (await released).recorded
+
+    asyncio.run(story())
+
+
+async def turns() -> None:
+    """Let everybody get as far as they can."""
+    for _ in range(60):
+        await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from sekisho.core.events import (
     AccumulationRestarted,
     GateOpened,
     IncidentOpened,
+    LeaseHeld,
     Rearmed,
     StatusActed,
     decode_gate_entry,
@@ -60,6 +61,35 @@ def test_lease_lifts_no_incident_that_the_authority_did_not_hear_of() -> None:
         live.world.authority.epoch = 8
         await live.world.leasing.renew()
         assert live.status == "good"
+
+    run(story())
+
+
+def test_hold_released_while_the_gate_restarts_ends_as_soon_as_the_authority_is_known_to_know() -> (
+    None
+):
+    """The first lease of a start comes before the incident is told again: it lifts nothing, and
+    the next one does not wait for half of it to be over.
+    """
+
+    async def story() -> None:
+        live = await LiveWorld.start()
+        live.told.away = True
+        await live.ask("180000")
+        world, leases = live.world, live.kinds(LeaseHeld)
+        world.authority.epoch = 7  # held there and released, before this gate was heard again
+        await world.leasing.renew()
+        await world.leasing.ensure()
+        assert (live.status, len(live.kinds(LeaseHeld))) == ("hold", len(leases) + 1)
+        live.told.away = False
+        while not live.told.reports:
+            await world.clock.play(0.1)
+        world.clock.advance(1)
+        await world.leasing.ensure()
+        assert (live.status, len(live.kinds(LeaseHeld))) == ("good", len(leases) + 2)
+        world.clock.advance(2)
+        await world.leasing.ensure()
+        assert len(live.kinds(LeaseHeld)) == len(leases) + 2
 
     run(story())
 

@@ -96,6 +96,20 @@ def test_time_is_virtual_and_exact() -> None:
     assert (clock.now_ns(), clock.monotonic_ns()) == (9 * NS + 1_000, 0)
 
 
+def test_clock_of_the_world_calls_later_on_virtual_time() -> None:
+    """At its instant; not at all when it was taken back."""
+    loop, process = new_loop(), Process("p")
+    clock, called = WorldClock(loop, 0), []
+
+    async def asks() -> None:
+        clock.call_later(2, lambda: called.append(clock.now_ns()))
+        clock.call_later(1, lambda: called.append(-1))()
+
+    loop.spawn(process, asks())
+    loop.run(10 * NS)
+    assert [2 * NS] == called
+
+
 def test_order_of_what_is_ready_comes_from_the_dice() -> None:
     """The same dice give the same order, others another; without dice it is first come."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,47 @@ def test_system_clock_sleep_waits_on_when_its_timer_fires_early(
     asyncio.run(clock.sleep(1))
     assert reading[0] >= 10**9
     assert slept[:3] == [1, 0.5, 0.25]
+
+
+def test_system_clock_calls_later_when_its_timer_fires_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A timer that fires early is set again for what is left."""
+    reading, waited = [0], []
+
+    async def story() -> None:
+        clock, done = SystemClock(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def early(seconds: float, ring: Callable[[], None]) -> asyncio.Handle:
+            waited.append(seconds)
+            reading[0] += round(seconds * 10**9) // 2 or 1
+            return loop.call_soon(ring)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "clock_gettime_ns", lambda _: reading[0])
+            patched.setattr(loop, "call_later", early)
+            clock.call_later(1, done.set)
+            await done.wait()
+
+    asyncio.run(story())
+    assert reading[0] >= 10**9
+    assert waited[:3] == [1, 0.5, 0.25]
+
+
+def test_stepped_clock_call_taken_back_after_the_advance_is_not_made() -> None:
+    """Its time has come, but its turn has not."""
+
+    async def story() -> None:
+        clock, called = SteppedClock(START), []
+        forget = clock.call_later(1, lambda: called.append("called"))
+        clock.advance(1)
+        forget()
+        await asyncio.sleep(0)
+        assert [] == called
+        assert clock.next_deadline_ns() is None
+
+    asyncio.run(story())
 
 
 def test_stepped_clock_advance_moves_both_clocks() -> None:

@@ -34,6 +34,23 @@ def test_metrics_show_counts_stages_and_readings() -> None:
         assert line in text.splitlines()
 
 
+def test_metrics_stages_fall_into_the_bucket_up_to_their_bound() -> None:
+    """A duration at a bound is within it; one beyond the last is counted in the last alone."""
+    measures = Measures(dict)
+    for ns in (100_000, 100_001, 9_000_000_000):
+        measures.stage("flush", ns)
+    text = measures.text().decode().splitlines()
+    for line in (
+        'sekisho_stage_seconds_bucket{le="0.0001",stage="flush"} 1.0',
+        'sekisho_stage_seconds_bucket{le="0.00025",stage="flush"} 2.0',
+        'sekisho_stage_seconds_bucket{le="5.0",stage="flush"} 2.0',
+        'sekisho_stage_seconds_bucket{le="+Inf",stage="flush"} 3.0',
+        'sekisho_stage_seconds_count{stage="flush"} 3.0',
+        'sekisho_stage_seconds_sum{stage="flush"} 9.000200001',
+    ):
+        assert line in text, line
+
+
 def test_metrics_leave_out_what_is_not_known() -> None:
     """A reading that is not there is no zero."""
     text = Measures(dict).text().decode()

@@ -7,10 +7,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from sekisho.apps import authority_api, bodies
-from sekisho.apps.bodies import TurnedAway, read_body, read_json_body
+from sekisho.apps.bodies import TurnedAway, read_body, read_json_body, take_body
 from sekisho.core.errors import MalformedInput
 
 
@@ -60,3 +60,13 @@ def test_body_that_does_not_say_json_is_not_read() -> None:
         with pytest.raises(TurnedAway) as caught:
             asyncio.run(read_json_body(arriving(b"{}", kind=kind), 5))
         assert caught.value.word == "unsupported-media-type"
+
+
+def test_body_whose_sender_has_gone_is_no_body() -> None:
+    """What came before is not taken for the whole."""
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(take_body(gone, 5))

@@ -358,3 +358,16 @@ def test_outcome_that_is_unknown_says_so() -> None:
             assert (503, "unknown") == (answer.status_code, answer.json()["effect"])
 
     play(story())
+
+
+def test_other_method_is_told_every_method_of_the_path() -> None:
+    """405 names GET and POST where both are there, not those of the first route alone."""
+
+    async def story() -> None:
+        world = await ControlWorld.start()
+        async with world.client() as client:
+            for path, allow in (("keys", "GET, HEAD, POST"), ("commands", "POST")):
+                answer = await client.delete(f"{AT}/{path}")
+                assert (405, allow) == (answer.status_code, answer.headers["allow"])
+
+    play(story())

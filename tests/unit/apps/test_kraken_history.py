@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from sekisho.apps.kraken import history
+from sekisho.apps.kraken.history import OrderHistory
+from sekisho.core.encoding import canonical
 from sekisho.core.events import Withdrawn
-from tests.kraken_front_world import AGENT, AT, ToldGate
+from tests.gate_world import GateWorld
+from tests.kraken_front_world import AGENT, AT, PAIRS, ToldGate
 
 
 def status(gate: ToldGate, name: str = "o-1") -> str:
@@ -147,3 +153,54 @@ def test_history_entry_taken_before_has_no_effect() -> None:
     gate._entries = 0
     gate.permit()
     assert ("canceled", ()) == (status(gate), gate.history.live(AGENT))
+
+
+def test_history_begun_at_the_end_of_a_log_has_every_order_that_works() -> None:
+    """Wherever it begins to read whole: the same open orders, and of closed ones the later."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        venue = world.venue
+
+        async def sent(name: str, **changes: Any) -> None:
+            world.clock.advance(2)
+            world.quote()
+            await world.ask(client_order_id=name, **changes)
+
+        def told(kind: Any, name: str, quantity: str, leaves: str) -> None:
+            permit = venue.resting[name]
+            price = "1.085" if kind == "trade" else "0"
+            report = venue.report(permit, kind, quantity, price, leaves)
+            world.release.take("PAPER", (report,))
+
+        await sent("rests")
+        await sent("partly")
+        told("trade", "partly", "5000", "15000")
+        venue.fill = True
+        await sent("filled")
+        venue.fill = False
+        await sent("first")
+        body = {"action": "amend", "client_order_id": "then", "orig_client_order_id": "first"}
+        await world.ask(canonical(body | {"quantity": "19000"}))
+        told("trade", "then", "100", "18900")
+        for number in range(4):
+            await sent(f"gone-{number}")
+            await world.release.cancel("bot", f"gone-{number}", "test")
+        venue.silent = True
+        await sent("pending")
+        whole, size = OrderHistory(PAIRS), world.log.journal.size
+        whole.catch_up(world.log.journal.entries)
+        live = sorted(whole.live("bot"), key=lambda one: one.txid)
+        assert ["first", "partly", "pending", "rests"] == [one.txid for one in live]
+        assert ["pending"] == [one.txid for one in live if one.status == "pending"]
+        closed = whole.closed("bot")
+        assert 5 == len(closed)
+        for tail in range(size + 1):
+            found = OrderHistory(PAIRS)
+            found.begin(world.log, tail)
+            assert live == sorted(found.live("bot"), key=lambda one: one.txid), tail
+            late = found.closed("bot")
+            assert closed[: len(late)] == late
+            assert ("then", "19000") == found.present("bot", "first")
+
+    asyncio.run(story())

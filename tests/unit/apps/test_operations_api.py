@@ -47,6 +47,7 @@ STATUS = {
     "lease_left_ms": 12_345,
     "agents": [AGENT],
     "venues": [{"venue": "PAPER", "reconciled": True, "incident": ""}],
+    "doubts": [],
     "feeds": [{"source": "ecb", "silent": False, "faults": 1, "heard_ms": 250}],
     "log": {"origin": "o/log", "entries": 3, "durable": 3, "published": 2},
     "unreported": [],
@@ -162,8 +163,20 @@ def test_status_lines_say_what_is_missing_and_what_is_on() -> None:
         "venues": [{"venue": "PAPER", "reconciled": False, "incident": "c" * 32}],
         "feeds": [{"source": "ecb", "silent": True, "faults": 1, "heard_ms": -1}],
         "unreported": ["the authority is away"],
+        "doubts": [
+            {
+                "venue": "PAPER",
+                "agent": "bot",
+                "client_order_id": "o-7",
+                "phase": "unknown",
+                "why": "it was started anew",
+                "for_s": 42,
+            }
+        ],
     }
     said = "\n".join(status_lines(bad))
+    assert "order o-7 of bot (unknown) keeps its reservation: PAPER has not told" in said
+    assert "for 42 s (it was started anew)" in said
     for words in (
         "environment test: NOT READY",
         "missing: no lease yet",

@@ -235,7 +235,7 @@ def test_submit_without_a_whole_answer_is_unknown(ask: Asked, steps: list[Step])
 def test_submit_not_connected_is_unavailable(ask: Asked, error: type[Exception]) -> None:
     """Where nothing can have been sent, nothing is unknown."""
     answer = ask(Wire(error("refused")), lambda gate: gate.orders.submit(ORDER))
-    assert Unavailable("the gate was not reached: refused") == answer
+    assert Unavailable("the gate was not reached at gate.sock: refused") == answer
 
 
 def test_submit_write_that_breaks_is_unknown(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,14 @@ def test_agent_that_cannot_be_admitted_keeps_nothing_else_waiting() -> None:
             raise NotAuthorised(word)
 
     async def sleep(_seconds: float) -> None:
-        if len(done) == 16:
+        if len(done) == 20:
             raise asyncio.CancelledError
 
     process: Any = SimpleNamespace(
         gate=SimpleNamespace(
-            leasing=SimpleNamespace(ensure=step("lease")), adopt_locked=step("baseline")
+            leasing=SimpleNamespace(ensure=step("lease")),
+            histories=SimpleNamespace(step=step("history")),
+            adopt_locked=step("baseline"),
         ),
         _admit=admit,
         _keep_roster=step("roster"),
@@ -74,5 +76,5 @@ def test_agent_that_cannot_be_admitted_keeps_nothing_else_waiting() -> None:
     )
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(GateProcess._ask_authority(process))
-    assert ["lease", "admission", "baseline", "roster"] * 4 == done
+    assert ["lease", "admission", "history", "baseline", "roster"] * 4 == done
     assert [("admission", "no certificate")] * 2 == said

@@ -19,7 +19,11 @@ def test_every_gauge_that_is_offered_has_a_reading() -> None:
         world, _venue = await odd()
         assert codes(await world.ask(client_order_id="a")) == []
         gate: Any = SimpleNamespace(
-            log=world.log, leasing=world.leasing, release=world.release, venues=["PAPER"]
+            log=world.log,
+            leasing=world.leasing,
+            release=world.release,
+            venue_watch=world.venue_watch,
+            venues=["PAPER"],
         )
         parts: Any = SimpleNamespace(draining=False, under_way={}, turned_away=0, states=list)
         journal: Any = world.log.journal

@@ -15,6 +15,7 @@ from sekisho.adapters.signers import software
 from sekisho.compose import VENUE_CREDENTIAL, Home, offline_gate, open_gate
 from sekisho.compose.enrolling import Enrolled, enroll_gate, gate_of_origin, log_origin
 from sekisho.compose.gate_config import read_gate_config
+from sekisho.compose.paper_config import read_paper_config
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised, OutcomeUnknown
 from sekisho.ports import Venue
@@ -64,14 +65,42 @@ def test_paper_gate_has_venue_and_each_rate_source_and_nothing_others_can_read(
     assert {f"unix:{socket}"} == {
         f"unix:{Path(located.address(one).removeprefix('unix:')).resolve()}" for one in addresses
     }
-    token = (tmp_path / "home/paper/gate.token").read_bytes().strip()
-    assert token == located.secret("keys/venue-PAPER")
+    token = located.secret("keys/venue-PAPER")
+    assert {sha256_hex(token): "gate-a"} == credentials_of(tmp_path / "home")
     (agent,) = config.agents
     shown = made.tokens[AGENT].read_text("ascii").strip()
     assert sha256_hex(shown.encode("ascii")) == agent.token_sha256
     secret = [path for path in (tmp_path / "gate-a/keys").rglob("*") if path.is_file()]
     assert {0o600} == {path.stat().st_mode & 0o777 for path in secret}
     assert shown not in made.config.read_text("utf-8")
+
+
+def credentials_of(home: Path) -> dict[str, str]:
+    """Who may ask at the home's paper venue: digest and session."""
+    return read_paper_config(home / "paper/venue.toml").credentials()
+
+
+def test_each_paper_gate_gets_a_credential_of_its_own(tmp_path: Path) -> None:
+    """The second gate's is added to the first one's, whole and for nobody else to read."""
+    home = tmp_path / "home"
+    tokens = {}
+    for name in ("gate-a", "gate-b"):
+        made = enrolled(home, tmp_path / name, paper=True)
+        tokens[name] = (made.config.parent / "keys/venue-PAPER").read_bytes().strip()
+    found = credentials_of(home)
+    assert {sha256_hex(token): name for name, token in tokens.items()} == found
+    assert 2 == len(found)
+    assert 0o600 == (home / "paper/credentials").stat().st_mode & 0o777
+
+
+def test_line_of_a_credential_that_was_torn_is_ended_before_the_next(tmp_path: Path) -> None:
+    """A file that was written by hand without its last end of line keeps both credentials."""
+    home = tmp_path / "home"
+    enrolled(home, tmp_path / "gate-a", paper=True)
+    path = home / "paper/credentials"
+    path.write_text(path.read_text("ascii").rstrip("\n"), encoding="ascii")
+    enrolled(home, tmp_path / "gate-b", paper=True)
+    assert ["gate-a", "gate-b"] == sorted(credentials_of(home).values())
 
 
 def test_gate_without_agent_or_venue_says_in_its_file_what_to_add(tmp_path: Path) -> None:

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.fix.bot_desk import BotDesk
+from sekisho.adapters.fix.bot_orders import order_of
 from sekisho.adapters.fix.codec import FixMessage
 from sekisho.adapters.fix.front import BotSession
 from sekisho.adapters.fix.store import FixStore
 from sekisho.adapters.web.peers import Peer
 from sekisho.compose.fix_gate import FixGate, authenticate_by
+from sekisho.core.events import CancelAsked, Execution
 from sekisho.services.callers import Caller, Callers, token_digest
 from sekisho.services.inquiry import Inquiry
-from tests.fix_doubles import Counterpart
+from tests.fix_doubles import Counterpart, FakeGate
 from tests.gate_world import CERTIFICATE, GateWorld
 
 BOT = BotSession("BOT", "GATE", "bot", "PAPER", "main")
@@ -114,6 +117,94 @@ def test_fix_order_goes_the_way_of_every_order(tmp_path: Path) -> None:
         assert permits == ["o-1", "o-2"]
 
     play(tmp_path, story)
+
+
+def spy(asked: list[int]) -> Callable[[int], tuple[tuple[int, Execution], ...]]:
+    """Executions above an index, of which there are none; the index is noted."""
+
+    def executions(after: int) -> tuple[tuple[int, Execution], ...]:
+        asked.append(after)
+        return ()
+
+    return executions
+
+
+def test_fix_front_begins_behind_what_it_has_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot that is quiet while others trade costs the next start no look at their entries."""
+    monkeypatch.setattr("sekisho.compose.fix_gate.PASSED_EVERY", 1)
+
+    async def story() -> None:
+        world, disk = await GateWorld.start(), FolderDisk(tmp_path)
+        inquiry = Inquiry(world.log, {"PAPER": world.venue})
+        store = await FixStore.open(disk, "bot")
+        gate = FixGate(world.log, world.gate.submit, inquiry)
+        desk = BotDesk(BOT, store, gate, world.clock)
+        desk.start()
+        desk.session.attach()
+        line = Line(world, desk)
+        await line.tell(line.side.logon())
+        await line.ask("D", *new("o-1"))
+        world.clock.advance(2)
+        world.quote()
+        await world.ask(client_order_id="by-another-front")
+        await line.said()
+        await world.log.durable(world.log.journal.size - 1)
+        world.log.record(CancelAsked(at=world.log.at(), agent="bot", client_order_id="x", cause=""))
+        await store.flush()
+        await desk.close()
+        asked: list[int] = []
+        monkeypatch.setattr(gate, "executions", spy(asked))
+        BotDesk(BOT, await FixStore.open(disk, "bot"), gate, world.clock)._news.start()
+        assert [world.log.journal.size - 2] == asked
+        disk.close()
+
+    asyncio.run(story())
+
+
+def test_fix_mark_stays_before_what_waits_to_be_told(tmp_path: Path) -> None:
+    """An execution that is heard and not told yet is told after a crash."""
+
+    async def story() -> None:
+        disk = FolderDisk(tmp_path)
+        store, gate = await FixStore.open(disk, "bot"), FakeGate()
+        bot = BotSession("BOT", "GATE", "fx", "PAPER", "main")
+        news = BotDesk(bot, store, gate, SystemClock())._news
+        news._told = 3
+        gate.execute("o-1", "new")
+        news._heard(7, gate.log[0])
+        news._passed(9)
+        assert 6 == store.notes["executions"]
+        news._queue.clear()
+        news._passed(5)
+        assert 6 == store.notes["executions"]
+        news._passed(9)
+        assert 9 == store.notes["executions"]
+        disk.close()
+
+    asyncio.run(story())
+
+
+def test_fix_new_session_reads_nothing_of_an_old_log(tmp_path: Path) -> None:
+    """None of its orders can be there; one with orders reads from where it was."""
+
+    async def story() -> list[int]:
+        disk, gate = FolderDisk(tmp_path), FakeGate()
+        gate.execute("o-1", "new")
+        gate.execute("o-2", "new")
+        asked: list[int] = []
+        gate.executions = spy(asked)  # type: ignore[method-assign,assignment] # a spy
+        desk = BotDesk(BOT, await FixStore.open(disk, "bot"), gate, SystemClock())
+        desk._news.start()
+        desk._book.keep(order_of(FixMessage("D", {}, {11: "o-1", 38: "1"})))
+        await desk._store.flush()
+        await desk.close()
+        BotDesk(BOT, await FixStore.open(disk, "bot"), gate, SystemClock())._news.start()
+        disk.close()
+        return asked
+
+    assert [1, -1] == asyncio.run(story())
 
 
 def test_fix_stop_shows_as_an_unsolicited_cancel(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ gate = "gate-1"
 region = "eu-west-1"
 environment = "test"
 origin = "gate-1.sekisho.invalid/log"
+roster_sha256 = "{digest}"
 
 [[agents]]
 name = "bot"
@@ -56,6 +57,12 @@ credential_file = "c"
 [[agents]]"""
 
 
+def tls_venue(kind: str, address: str, settings: str) -> str:
+    """A venue with settings of TLS."""
+    venue = VENUE.format(kind, address).removesuffix("[[agents]]")
+    return f"{venue}[venues.tls]\n{settings}\n[[agents]]"
+
+
 def read(folder: Path, text: str) -> Located:
     path = folder / "gate.toml"
     path.write_text(text, encoding="utf-8")
@@ -76,6 +83,8 @@ def test_configuration_minimal_has_stated_defaults(tmp_path: Path) -> None:
     [
         ('gate = "gate-1"', 'gate = "gate 1"', "gate: not a name"),
         ('region = "eu-west-1"', "", "region"),
+        ('roster_sha256 = "' + "a" * 64 + '"', "", "roster_sha256"),
+        ('roster_sha256 = "' + "a" * 64, 'roster_sha256 = "' + "A" * 64, "roster_sha256"),
         ('region = "eu-west-1"', 'regoin = "x"\nregion = "eu-west-1"', "regoin"),
         ('environment = "test"', 'environment = "prod"', "prod"),
         ('environment = "test"', 'environment = "production"', "environment test alone"),
@@ -92,6 +101,12 @@ def test_configuration_minimal_has_stated_defaults(tmp_path: Path) -> None:
         ("[[agents]]", "[limits]\nwaiting = 0\n[[agents]]", "limits.waiting"),
         ("[[agents]]", VENUE.format("fix", "10.0.0.1:5001"), "loopback alone"),
         ("[[agents]]", VENUE.format("kraken", "https://venue"), "markets"),
+        ("[[agents]]", tls_venue("fix", "unix:x", 'ca = "c"'), "for FIX at HOST:PORT alone"),
+        ("[[agents]]", tls_venue("paper", "127.0.0.1:1", 'ca = "c"'), "for FIX at HOST:PORT"),
+        ("[[agents]]", tls_venue("fix", "10.0.0.1:1", 'ca = ""'), "which CA"),
+        ("[[agents]]", tls_venue("fix", "10.0.0.1:1", 'server_name = "v"'), "ca in venues"),
+        ("[[agents]]", tls_venue("fix", "10.0.0.1:1", 'ca = "c"\nkey = "k"'), "go together"),
+        ("[[agents]]", tls_venue("fix", "10.0.0.1:1", 'ca = "c"\nverify = false'), "verify"),
         ("[[agents]]", VENUE.format("smoke", "unix:x"), "smoke"),
         ("[[agents]]", FRONT.format("0.0.0.0:1", "bot", "V", "127.0.0.1:2"), "fix.listen: without"),
         ("[[agents]]", FRONT.format("127.0.0.1:1", "bot", "V", "10.0.0.1:2"), "kraken.listen:"),
@@ -108,6 +123,27 @@ def test_configuration_fault_is_named(tmp_path: Path, old: str, new: str, said: 
         read(tmp_path, MINIMAL.replace(old, new))
     assert said in str(refused.value)
     assert refused.value.do
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "do"),
+    [
+        ("region =", "regoin =", "there is no setting 'regoin'", "write region; correct"),
+        ("uid =", "uuid =", "no setting 'uuid' in agents[0]", "write uid; correct"),
+        ("[[agents]]", "[limits]\nconections = 3\n[[agents]]", "in limits", "write connections;"),
+        ("[[agents]]", "[fix]\nlisen = 3\n[[agents]]", "'lisen' in fix", "write listen;"),
+        ("[[agents]]", "qqqq = 3\n[[agents]]", "no setting 'qqqq'", "correct the file as"),
+        ('environment = "test"', "", "the setting environment is missing", "correct the file as"),
+    ],
+)
+def test_configuration_misspelled_setting_is_told_with_the_one_that_was_meant(
+    tmp_path: Path, old: str, new: str, said: str, do: str
+) -> None:
+    """What is wrong is said as the file says it, and the nearest setting is named."""
+    with pytest.raises(ConfigurationInvalid) as refused:
+        read(tmp_path, MINIMAL.replace(old, new, 1))
+    assert said in str(refused.value)
+    assert refused.value.do.startswith(do)
 
 
 def test_configuration_doubled_callers_are_refused(tmp_path: Path) -> None:
@@ -183,3 +219,13 @@ def test_gate_that_speaks_tls_runs_on_the_standard_loop(tmp_path: Path) -> None:
     ):
         path.write_text(text, encoding="utf-8")
         assert standard == (loop_for(path) is asyncio.new_event_loop)
+
+
+def test_configuration_fix_venue_elsewhere_is_taken_with_tls(tmp_path: Path) -> None:
+    """With a CA; name and certificate where the venue wants them."""
+    more = 'ca = "ca.pem"\nserver_name = "fix.venue"\ncertificate = "c.pem"\nkey = "k.pem"'
+    for settings_of_tls in ('ca = "ca.pem"', more):
+        venue = tls_venue("fix", "203.0.113.7:5001", settings_of_tls)
+        (found,) = read(tmp_path, MINIMAL.replace("[[agents]]", venue)).config.venues
+        assert found.tls is not None
+        assert "ca.pem" == found.tls.ca

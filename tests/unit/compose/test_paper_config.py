@@ -13,9 +13,10 @@ import pytest
 from sekisho.adapters.rates.bridge import Fixing
 from sekisho.adapters.rates.file_feed import FileFeed
 from sekisho.adapters.simulated_clock import SteppedClock
+from sekisho.adapters.simulated_entropy import SeededEntropy
 from sekisho.compose.paper import REPLAY_AHEAD_DAYS, PaperDesk, replay_days
 from sekisho.compose.paper_config import read_paper_config
-from sekisho.compose.paper_home import venue_of_home
+from sekisho.compose.paper_home import add_gate, venue_of_home
 from sekisho.compose.paper_sides import open_sides
 from sekisho.config import Config, write_config
 from sekisho.core.encoding import sha256_hex
@@ -37,6 +38,10 @@ kind = "static"
 "EUR/USD" = ["1.1648", "1.165"]
 "GBP/EUR" = ["1.15", "1.1502"]
 """
+
+
+KRAKEN = '[kraken]\nlisten = "unix:k"\n'
+ONE_KEY = '[[kraken.keys]]\nkey = "k"\nsecret_file = "s"\nsession = "gate-1"\n'
 
 
 @pytest.fixture
@@ -85,6 +90,9 @@ def test_config_good_one_is_read_and_its_paths_count_from_the_file(folder: Path)
         ('kind = "static"', 'kind = "static"\nsilent_s = 0', "silent_s"),
         ('name = "PAPER"', 'name = "PAPER"\nmatch_every_ms = 1', "match_every_ms"),
         ('name = "PAPER"', 'name = "PAPER"\nconnections = 0', "connections"),
+        ("[prices]", '[kraken]\nlisten = "unix:k"\n[prices]', "kraken: a key is wanted"),
+        ("[prices]", f"{KRAKEN}{ONE_KEY}{ONE_KEY}[prices]", "a key stands twice"),
+        ("[prices]", f"{KRAKEN}{ONE_KEY}[prices]".replace('"gate-1"', '"a b"'), "a session that"),
         ("[prices]", '[fix]\nlisten = "10.0.0.1:1"\n[prices]', "reached from elsewhere"),
         ("[prices]", '[fix]\nlisten = "unix:f"\nsender = "A B"\n[prices]', "no CompID"),
     ],
@@ -98,7 +106,9 @@ def test_config_fault_is_named(folder: Path, old: str, new: str, named: str) -> 
 
 def test_config_without_credentials_or_prices_is_refused(folder: Path) -> None:
     """Nobody could ask; nothing could be traded."""
-    head, _, _ = GOOD.partition("[[credentials]]")
+    head, _, _ = GOOD.replace("[[cred", 'credentials_file = ""\n[[cred').partition(
+        "[[credentials]]"
+    )
     with pytest.raises(ConfigurationInvalid, match=r"credentials(.|\n)*prices.table"):
         read_paper_config(written(folder, head + '[prices]\nkind = "static"\n'))
 
@@ -215,18 +225,57 @@ def test_desk_matches_on_its_timer_and_ends_the_day_at_midnight(
 
 
 def test_home_venue_is_made_once_and_kept(folder: Path) -> None:
-    """The credential is the gate's, its digest the venue's; a second start changes nothing."""
+    """Nobody may ask before a gate is added; a second start changes nothing."""
     write_config(folder, Config(issuer_name="Trial"))
     path = venue_of_home(folder)
-    token = (path.parent / "gate.token").read_text("ascii").strip()
-    place = read_paper_config(path)
-    assert {sha256_hex(token.encode()): "gate-1"} == place.credentials()
+    assert {} == read_paper_config(path).credentials()
+    token = add_gate(path, "gate-1", SeededEntropy(b"1"))
+    assert {sha256_hex(token.encode()): "gate-1"} == read_paper_config(path).credentials()
     assert {0o600} == {one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
     assert 0o700 == path.parent.stat().st_mode & 0o777
     before = path.read_bytes()
     assert path == venue_of_home(folder)
     assert before == path.read_bytes()
-    assert token == (path.parent / "gate.token").read_text("ascii").strip()
+    assert ["gate-1"] == list(read_paper_config(path).credentials().values())
+
+
+def test_credentials_file_with_a_line_that_is_none_is_refused(folder: Path) -> None:
+    """Also one digest for two holders: whose account would it open?"""
+    digest, place = sha256_hex(b"two"), read_paper_config(written(folder))
+    path = folder / "credentials"
+    path.write_text(f"gate-2 {digest}\n\n", encoding="ascii")
+    assert {sha256_hex(b"token"): "gate-1", digest: "gate-2"} == place.credentials()
+    for line in (f"gate 2 {digest}", digest, f"gate-2 {digest[1:]}", f"gate-3 {digest}"):
+        path.write_text(f"gate-2 {digest}\n{line}\n", encoding="ascii")
+        with pytest.raises(ConfigurationInvalid, match="line 2"):
+            place.credentials()
+
+
+def test_desk_takes_a_credential_that_was_added_while_it_runs(folder: Path) -> None:
+    """And forgets one that was taken away; who listens to holders hears all their names."""
+    place, clock = read_paper_config(written(folder)), SteppedClock(NOW)
+    desk = PaperDesk(place, clock)
+    heard: list[tuple[str, ...]] = []
+
+    async def hear(names: tuple[str, ...]) -> None:
+        heard.append(names)
+
+    async def story() -> tuple[bool, bool, bool]:
+        task = asyncio.create_task(desk.keep_credentials([hear]))
+        await clock.play(1)
+        token = add_gate(place.path, "gate-2", SeededEntropy(b"2"))
+        before = desk.venue.knows(token)
+        await clock.play(1)
+        added = desk.venue.knows(token)
+        (folder / "credentials").write_text("nonsense\n", encoding="ascii")
+        await clock.play(1)
+        task.cancel()
+        return before, added, desk.venue.knows(token)
+
+    assert (False, True, False) == asyncio.run(story())
+    assert [("gate-1", "gate-2"), ("gate-1",)] == heard
+    assert desk.venue.knows("token")
+    desk.close()
 
 
 def test_home_without_certificates_has_no_venue(folder: Path) -> None:

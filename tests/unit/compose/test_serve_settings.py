@@ -118,7 +118,7 @@ def test_table_of_gates_is_the_whole_truth() -> None:
         ("[serve.gates]\n'gate-1' = 0", "a user id above 0"),
         ("[serve.gates]\n'gate-1' = 'somebody'", "a user id above 0"),
         ("[serve.gates]\n'no name' = 5", "a user id above 0"),
-        ("[serve]\nport = 5", "unknown field"),
+        ("[serve]\nport = 5", "no setting 'port' in serve"),
     ],
 )
 def test_settings_that_would_open_more_than_they_say_are_refused(

@@ -185,6 +185,7 @@ def test_policy_that_is_not_whole_is_refused(name: str, value: Any) -> None:
         (POLICY | {"valid_until": "x"}, "valid_until"),
         (POLICY | {"governance": {"review_due": "x", "review_overdue": "warn"}},
          "governance.review_due"),
+        (POLICY | {"testing": {"fitness_due": "x", "overdue": "warn"}}, "testing.fitness_due"),
         (scope_of(zone_offsets=[{"since": "x", "utc_offset_s": 0}]), "zone_offsets"),
         (scope_of(trading_hours__holidays=["x"]), "holidays"),
     ],

@@ -145,6 +145,26 @@ def test_report_of_a_refused_or_withdrawn_order_is_a_break() -> None:
     assert report(other, "trade", "gone", last_quantity="1") == "unpermitted_execution"
 
 
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "factor"),
+    [("trade", "unpermitted_execution"), ("new", "unpermitted_order"), ("canceled", "")],
+)
+def test_report_of_another_venue_than_the_orders_touches_no_order(
+    kind: str, factor: str, *, ended: bool
+) -> None:
+    """An order is at the venue of its permit alone: another's word neither fills nor ends it."""
+    world = FoldWorld()
+    world.permit(client_order_id="a", quantity="100")
+    if ended:
+        assert report(world, "canceled", "a") == ""
+    agent = world.state.agents["bot"]
+    before = dict(agent.positions), agent.reserved, agent.find("a")
+    assert report(world, kind, "a", venue="X", last_quantity="100") == factor
+    assert before == (dict(agent.positions), agent.reserved, agent.find("a"))
+    assert agent.orphans == 1
+
+
 def test_break_names_the_agent_only_when_it_is_admitted() -> None:
     """A stranger's name is in the report; the incident is nobody's."""
     world = FoldWorld()

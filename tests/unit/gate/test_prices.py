@@ -145,30 +145,30 @@ def test_quotation_is_turned_into_its_pair_and_crossed_ones_have_no_sides() -> N
 
 def test_move_is_of_the_window_that_ends_at_the_latest_quotation() -> None:
     """Both ends count; an older quotation has no effect; what an hour has passed is forgotten."""
-    quotations = Quotations(read_quote("EUR/USD", "1", "1", 10 * NS))
-    quotations.observe(read_quote("EUR/USD", "2", "2", 9 * NS))
+    quotations = Quotations(read_quote("EUR/USD", "1", "1", 10 * NS), 0)
+    quotations.observe(read_quote("EUR/USD", "2", "2", 9 * NS), 1)
     assert quotations.move(60).num == 0
-    quotations.observe(read_quote("EUR/USD", "1.5", "1.5", 20 * NS))
+    quotations.observe(read_quote("EUR/USD", "1.5", "1.5", 20 * NS), 1)
     found = [quotations.move(window) for window in (10, 9)]
     assert [(move.num * 2 == move.den, move.num) for move in found] == [
         (True, found[0].num),
         (False, 0),
     ]
     assert found[0].num > 0
-    quotations.observe(read_quote("EUR/USD", "3", "3", 20 * NS))
+    quotations.observe(read_quote("EUR/USD", "3", "3", 20 * NS), 1)
     assert quotations.latest.bid_text == "3"
-    quotations.observe(read_quote("EUR/USD", "3", "3", 3_610 * NS))
+    quotations.observe(read_quote("EUR/USD", "3", "3", 3_610 * NS), 1)
     wide = quotations.move(10_000)
     assert (wide.num, wide.den) != (0, 1)
     assert wide.num == 2 * wide.den
-    quotations.observe(read_quote("EUR/USD", "3", "3", 3_610 * NS + 1))
+    quotations.observe(read_quote("EUR/USD", "3", "3", 3_610 * NS + 1), 1)
     wide = quotations.move(10_000)
     assert wide.num == wide.den
 
 
 def test_move_of_crossed_quotations_alone_is_nothing() -> None:
     """There is no mid to move."""
-    assert Quotations(read_quote("EUR/USD", "2", "1", 0)).move(60) == Ratio(0, 1)
+    assert Quotations(read_quote("EUR/USD", "2", "1", 0), 0).move(60) == Ratio(0, 1)
 
 
 @pytest.mark.parametrize("values", [(5, 3, 4), (3, 5, 4), (4, 3, 5), (4, 5, 3), (3, 4, 5)])

@@ -141,10 +141,12 @@ def test_policy_and_review_say_their_instants() -> None:
     policy = POLICY | {
         "valid_until": NOW,
         "governance": {"review_due": NOW, "review_overdue": "refuse"},
+        "testing": {"fitness_due": NOW, "overdue": "refuse"},
     }
     assert reasons(FoldWorld(policy).ask()) == [
         ("policy_not_in_force", f"{POLICY['valid_from']}/{NOW}", NOW, "instant"),
         ("review_overdue", NOW, NOW, "instant"),
+        ("review_overdue", NOW, NOW, "instant (fitness test)"),
     ]
 
 

@@ -278,10 +278,13 @@ def test_review_overdue_refuses_unless_the_policy_only_warns() -> None:
             ("2026-05-15T08:59:59.999999999Z", "refuse", []),
             (due, "refuse", ["review_overdue"]),
             (due, "warn", []),
+            (due, "block_issuing", []),
         ]:
-            policy = POLICY | {"governance": {"review_due": due, "review_overdue": word}}
-            found, _ = await ask_once(policy, start_at=at)
-            assert found == expected
+            review = {"governance": {"review_due": due, "review_overdue": word}}
+            test = {"testing": {"fitness_due": due, "overdue": word}}
+            for overdue in (review, test):
+                found, _ = await ask_once(POLICY | overdue, start_at=at)
+                assert found == expected
 
     run(story)
 

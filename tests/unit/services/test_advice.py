@@ -237,7 +237,7 @@ def test_advice_checks_are_those_of_orders_but_for_status_and_scores() -> None:
     not_told = {
         "certificate", "policy_in_force", "review", "environment", "lease", "message_rate",
         "throttle", "failures", "baseline", "freshness", "anomaly", "circuit_breaker",
-        "reconciled", "unlatched", "clock",
+        "reconciled", "unlatched", "clock", "history",
     }  # fmt: skip
     name: Callable[[Any], str] = lambda check: str(check.__name__)  # noqa: E731 - one word below
     of_orders = [name(check) for check in decide.CHECKS if name(check) not in not_told]

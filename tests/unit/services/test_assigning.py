@@ -46,7 +46,7 @@ async def move(world: AuthorityWorld, gate: str = "g2", **other: Any) -> AssignO
         "epoch": world.authority.state.agent_epoch(AGENT),
     } | other
     who = fields.pop("who", OPERATOR)
-    return await world.authority.assign((world.signed("assign", who, **fields),))
+    return await world.assign(world.signed("assign", who, **fields))
 
 
 def assigned(world: AuthorityWorld) -> list[AgentAssigned]:
@@ -108,6 +108,7 @@ def test_move_without_word_from_the_gate_before_waits_for_its_last_lease() -> No
         assert not answered(await world.lease(second, issued.certificate_sha256), issued)
         world.clock.advance(1e-9)
         await world.authority.admission_for("g2", AGENT)
+        await world.pass_on(first, second)
         assert answered(await world.lease(second, issued.certificate_sha256), issued)
         assert not answered(await world.lease(first, issued.certificate_sha256), issued)
 
@@ -115,15 +116,20 @@ def test_move_without_word_from_the_gate_before_waits_for_its_last_lease() -> No
 
 
 def test_move_the_gate_before_that_reports_its_stop_frees_the_agent_at_once() -> None:
-    """It is told to stop, under the move's own epoch; a complete report is enough."""
+    """It is told to stop, under the move's own epoch; then only the history is wanting."""
 
     async def story() -> None:
         world, first, second, issued = await traded()
         listener = heard_by(world)
         outcome = await move(world)
-        assert ("", True, True) == (outcome.free_at, outcome.complete, outcome.recorded)
+        assert ("", False, True) == (outcome.free_at, outcome.handed_over, outcome.recorded)
+        (failure,) = outcome.failures
+        assert "gate g1 has not handed over" in failure
+        assert not outcome.complete
         (push,) = listener.heard
         assert ("assigned", "hold", 1) == (push.cause, push.status, push.epoch)
+        assert not answered(await world.lease(second, issued.certificate_sha256), issued)
+        await world.pass_on(first, second)
         assert answered(await world.lease(second, issued.certificate_sha256), issued)
         assert not answered(await world.lease(first, issued.certificate_sha256), issued)
 
@@ -166,10 +172,13 @@ def test_move_back_and_forth_each_time_waits_for_the_gate_before() -> None:
     async def story() -> None:
         world, first, second, issued = await traded()
         listener = heard_by(world)
-        assert (await move(world)).complete
+        assert "" == (await move(world)).free_at
+        await world.lease(second, issued.certificate_sha256)
+        await world.pass_on(first, second)
         await world.lease(second, issued.certificate_sha256)
         listener.gate = "g2"
-        assert (await move(world, "g1")).complete
+        assert "" == (await move(world, "g1")).free_at
+        await world.pass_on(second, first)
         assert answered(await world.lease(first, issued.certificate_sha256), issued)
         listener.achieved = {"complete": False}
         listener.gate = "g1"
@@ -189,8 +198,10 @@ def test_move_survives_a_restart_and_every_gate_may_then_hold_the_longest_lease(
     """What was granted before is not in the log: the new gate waits sixty seconds."""
 
     async def story() -> None:
-        world, _, second, issued = await traded()
+        world, first, second, issued = await traded()
         await move(world)
+        await world.lease(second, issued.certificate_sha256)
+        await world.pass_on(first, second)
         after = await world.again()
         after.clock.advance(60 - 1e-9)
         assert not answered(await after.lease(second, issued.certificate_sha256), issued)
@@ -217,7 +228,8 @@ def test_move_under_way_while_a_lease_is_signed_leaves_it_without_the_agent() ->
         leases._responder = Slow()
         asked = asyncio.ensure_future(world.lease(first, issued.certificate_sha256))
         await world.clock.play(0.1)
-        moving = asyncio.ensure_future(move(world))
+        signed = world.signed("assign", OPERATOR, gate="g2", epoch=0)
+        moving = asyncio.ensure_future(world.authority.assign((signed,)))
         await world.clock.play(0.1)
         hanging.set()
         assert not answered(await asked, issued)
@@ -255,12 +267,12 @@ def test_move_command_is_used_once() -> None:
         world, *_ = await traded()
         heard_by(world)
         signed = (world.signed("assign", OPERATOR, gate="g2", epoch=0),)
-        await world.authority.assign(signed)
+        await world.assign(*signed)
         with pytest.raises(NotAuthorised, match="was used before"):
-            await world.authority.assign(signed)
+            await world.assign(*signed)
         after = await world.again()
         with pytest.raises(NotAuthorised, match="was used before"):
-            await after.authority.assign(signed)
+            await after.assign(*signed)
 
     play(story())
 
@@ -307,7 +319,7 @@ def test_assignment_that_is_not_lawful_makes_the_log_unreadable(changes: dict[st
         heard_by(world)
         signed = world.signed("assign", OPERATOR, gate="g2", epoch=0)
         twin = await world.again()
-        await world.authority.assign((signed,))
+        await world.assign(signed)
         entry = assigned(world)[-1]
         fields = {name: getattr(entry, name) for name in entry.__struct_fields__} | changes
         with pytest.raises(VerificationFailed):

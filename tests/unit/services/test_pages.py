@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sekisho.core.errors import MalformedInput
-from sekisho.services.pages import LIMIT_DEFAULT, Cursor, Rows, begin_or_follow, read_limit
+from sekisho.services.pages import LIMIT_DEFAULT, Cursor, GrowingRows, begin_or_follow, read_limit
 from sekisho.services.pages import write_cursor as written
 
 WALK = ("list", "filter")
 
 
 def test_pages_walk_gives_each_row_of_its_begin_once_whatever_comes_later() -> None:
-    """Rows that are made between two pages are not in the walk, the others are, in order."""
+    """GrowingRows that are made between two pages are not in the walk, the others are, in order."""
     mapping = {str(index): index for index in range(0, 20, 2)}
-    rows: Rows[int] = Rows(lambda one: one)
+    rows: GrowingRows[int] = GrowingRows(lambda one: one)
     cursor, seen, size = "", [], 20
     while True:
         page = rows.page(mapping, begin_or_follow(cursor, WALK, size), 3)
@@ -43,7 +43,7 @@ def test_pages_of_any_size_make_up_the_list(gaps: list[int], limit: int, kept: s
     for gap in gaps:
         mapping[str(index)] = index
         index += gap
-    rows: Rows[int] = Rows(lambda one: one)
+    rows: GrowingRows[int] = GrowingRows(lambda one: one)
     cursor, seen, pages = "", [], 0
     while pages == 0 or cursor:
         found = rows.page(

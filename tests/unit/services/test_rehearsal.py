@@ -271,3 +271,14 @@ def test_gate_keeps_ids_in_memory_unless_told_where() -> None:
     assert in_memory is GateState().seen_in
     assert ({}, {}, set()) == in_memory()
     assert in_memory().known is not in_memory().known
+
+
+def test_line_of_an_order_names_the_rate_that_it_used(tmp_path: Path) -> None:
+    """Source and age stand beside the verdict, as the gate recorded them."""
+
+    async def act(_gate: RehearsalGate, rehearsal: Rehearsal) -> None:
+        (line,) = await ask(rehearsal, row(0))
+        assert ["EUR/USD"] == list(line.rates)
+        assert {"primary": 0} == {name: one.age_ms for name, one in line.rates["EUR/USD"].items()}
+
+    rehearse(tmp_path, act)

@@ -12,24 +12,24 @@ import pytest
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.core.errors import Unavailable
 from sekisho.core.terms import DAY_S
-from sekisho.services.repeatable import Answer, Repeatable, Repeated
+from sekisho.services.repeatable import ControlAnswer, Repeatable, Repeated
 from tests.control_doubles import MemoryTables
 from tests.unit.core.governance import samples
 
-DONE = Answer(201, "application/json", b'{"id":1}')
+DONE = ControlAnswer(201, "application/json", b'{"id":1}')
 REQUEST = ("POST", "/v1/things", b"{}")
 
 
 class Work:
     """Counts how often it was done."""
 
-    def __init__(self, answer: Answer = DONE) -> None:
+    def __init__(self, answer: ControlAnswer = DONE) -> None:
         self.answer = answer
         self.done = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self) -> Answer:
+    async def __call__(self) -> ControlAnswer:
         await self.gate.wait()
         self.done += 1
         return self.answer
@@ -140,7 +140,7 @@ def test_answer_that_was_begun_in_a_dead_process_is_unknown() -> None:
     play(story())
 
 
-async def _never() -> Answer:
+async def _never() -> ControlAnswer:
     await asyncio.Event().wait()
     return DONE
 
@@ -150,7 +150,7 @@ def test_answer_of_a_failing_server_is_not_kept() -> None:
 
     async def story() -> None:
         one = repeatable()
-        failing, work = Work(Answer(503, "x", b"")), Work()
+        failing, work = Work(ControlAnswer(503, "x", b"")), Work()
         assert (await one.carry_out("c", "k", REQUEST, failing)) == failing.answer
         assert await one.carry_out("c", "k", REQUEST, work) == DONE
 

@@ -77,6 +77,7 @@ def test_permit_ends_by_its_own_words_whatever_policy_came_after(*, amended: boo
             world.venue.silent = True
             await world.ask()
         world.venue.permits.clear()  # it never saw it
+        world.venue.resting.clear()
         world.admit(shorter(1, 2))
         for seconds, expected in ((9.999, True), (0.001, False)):
             world.clock.advance(seconds)

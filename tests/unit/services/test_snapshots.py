@@ -256,8 +256,13 @@ def test_snapshot_whose_fields_are_others_is_not_used(
 
     async def story() -> None:
         machine = Machine(seen)
-        write = gate_snapshot.write
-        monkeypatch.setattr(gate_snapshot, "write", lambda state: write(state) | {"more": "x"})
+        cut = gate_snapshot.cut
+
+        def more(state: GateState) -> Any:
+            plain, ended = cut(state)
+            return plain | {"more": "x"}, ended
+
+        monkeypatch.setattr(gate_snapshot, "cut", more)
         await two_snapshots(machine)
         monkeypatch.undo()
         await machine.open()
@@ -516,3 +521,72 @@ def test_every_slot_of_the_states_is_encoded() -> None:
     assert gate_snapshot.write(state) == gate_snapshot.write(
         gate_snapshot.read(gate_snapshot.write(state), state.seen_in)
     )
+
+
+class Interrupting(SteppedClock):
+    """A clock that moves a millisecond each time it is read, and on which others have turns."""
+
+    def __init__(self, clock: SteppedClock, turn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(clock.now_ns(), clock.monotonic_ns())
+        self._turn, self.pauses = turn, list[float]()
+
+    def monotonic_ns(self) -> int:
+        self.advance(0.001)
+        return super().monotonic_ns()
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await self._turn()
+
+
+def test_snapshot_is_of_its_entry_although_orders_go_on(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its parts orders end, and one fills late: its state is that of its entry."""
+
+    async def story() -> None:
+        machine = Machine(seen)
+        await machine.start()
+        machine.world.venue.fill = True
+        await machine.trade("a", "b", "c")
+        log, names = machine.world.log, iter(f"later-{number}" for number in range(1000))
+        monkeypatch.setattr(gate_snapshot, "SLICE", 1)
+        expected, entries = module.write(log), log.journal.size
+
+        async def turn() -> None:
+            await machine.trade(next(names))
+            ended = log.state.agents["bot"].ended.find("c")
+            assert ended is not None
+            log.state.agents["bot"].ended.fill(ended, 1)
+
+        clock = Interrupting(machine.clock, turn)
+        monkeypatch.setattr(machine.snapshots, "_clock", clock)
+        index = await machine.snapshots.take(log, 0.25)
+        taken = decode_gate_entry(log.journal.entry(index))
+        assert isinstance(taken, SnapshotTaken)
+        assert len(clock.pauses) > 5
+        assert {0.25} == set(clock.pauses)
+        assert (entries, sha256_hex(expected)) == (taken.entries, taken.snapshot_sha256)
+        assert expected == await machine.disk.read(f"snapshots/{entries:020d}.json")
+        assert log.journal.size > entries + 10
+        assert [] == log.state.agents["bot"].ended._cuts
+
+    play(story())
+
+
+def test_snapshot_that_fails_on_the_way_keeps_no_cut(
+    seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed holds nothing of the state back."""
+
+    async def story() -> None:
+        machine = Machine(seen)
+        await machine.start()
+        monkeypatch.setattr(gate_snapshot, "_ENDED_NAMES", {"terms"})
+        machine.world.venue.fill = True
+        await machine.trade("a")
+        with pytest.raises(MalformedInput, match="disagree"):
+            await machine.snapshots.take(machine.world.log)
+        assert [] == machine.world.log.state.agents["bot"].ended._cuts
+
+    play(story())

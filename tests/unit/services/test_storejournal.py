@@ -21,7 +21,7 @@ from sekisho.core.errors import (
     Unavailable,
     VerificationFailed,
 )
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 from sekisho.ports import Disk
 from sekisho.services.storejournal import StoreJournal
 from sekisho.storeports import EntryStore, Term
@@ -68,7 +68,7 @@ class Watched:
         self.keeps = True
 
     async def append(
-        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[LogClaim]
     ) -> None:
         await self._store.append(term, start, entries, claims)
         if self.answer_lost:
@@ -188,7 +188,7 @@ def test_store_journal_claims_go_with_their_entries(tmp_path: Path) -> None:
             await journal.begin_writing("one", "")
             for _ in range(2):
                 index = journal.append(b"issued")
-                journal.claim(index, [Claim(kind="active", name="bot")])
+                journal.claim(index, [LogClaim(kind="active", name="bot")])
                 if index == 0:
                     await journal.flushed(index)
             with pytest.raises(StorageFailed, match="taken already"):

@@ -125,7 +125,11 @@ def test_reports_that_cannot_be_read_are_in_readiness_and_metrics() -> None:
         venue.tells("trade", "stolen", last_price="1.0851234567")
         await world.venue_watch.reconcile()
         gate: Any = SimpleNamespace(
-            log=world.log, leasing=world.leasing, release=world.release, venues=["PAPER", "X"]
+            log=world.log,
+            leasing=world.leasing,
+            release=world.release,
+            venue_watch=world.venue_watch,
+            venues=["PAPER", "X"],
         )
         parts: Any = SimpleNamespace(draining=False, under_way={}, turned_away=0, states=list)
         journal: Any = world.log.journal

@@ -31,7 +31,6 @@ from tests.unit.verify.build_signed import (
     ECDSA,
     GATE,
     LATER,
-    NONCE,
     People,
     at,
     b64,
@@ -233,7 +232,7 @@ class Draft:
         rate = {"market": "EUR/USD", "source": "primary", "quoted_at": at(3)}
         self.add("rate_observed", 3, bid="1.1", ask="1.1002", **rate)
         self.add("venue_reconciled", 3, venue="PAPER", open_orders=0, unknown=0)
-        watch = {"authority_difference_ns": "0", "step_ns": "-1000", "within": True}
+        watch = {"authority_difference_ns": "0", "step_ns": "0", "within": True}
         self.add("clock_observed", 3, wall=at(3), monotonic="0", **watch)
         none, one = counters(0, 0, 0, 0), counters(10000, 10000, 1, 1)
         first = self.decision(3, self.order("order-1", "10000"), none, one)
@@ -298,7 +297,7 @@ class Draft:
         lease = {
             "gate": "gate-1",
             "boot": BOOT,
-            "nonce": NONCE,
+            "nonce": f"{len(seen):032x}",
             "epoch": epoch,
             "tree_size": len(seen),
             "root_hash": b64(root_hash(seen)),
@@ -364,10 +363,20 @@ class Draft:
             before=before,
             after=after,
             scores=self.scores() if order is not None and order["action"] != "cancel" else None,
+            rates=self.rates(minute) if order is not None and order["action"] != "cancel" else {},
             certificate_sha256=self.certificate_sha256,
             policy_sha256=self.policy_sha256,
             epoch=epoch,
         )
+
+    def rates(self, minute: int) -> dict[str, Any]:
+        """The rates of the decision to be added: the one source of the one pair, if it spoke."""
+        told = [n for n, entry in enumerate(self.gate) if entry["kind"] == "rate_observed"]
+        if not told:
+            return {}
+        quoted = int(self.gate[told[-1]]["quoted_at"][14:16])
+        age_ms = (minute - quoted) * 60_000
+        return {"EUR/USD": {"primary": {"index": told[-1], "age_ms": age_ms}}}
 
     def scores(self, **changes: Any) -> dict[str, Any]:
         """Scores of the decision to be added, in the baseline phase."""

@@ -21,7 +21,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sekisho_verify import checks, decisions, fold, order, scores
+from sekisho_verify import checks, decisions, fold, order, rates, scores
 from sekisho_verify.canonical import instant, money
 from sekisho_verify.case import case_of
 from sekisho_verify.fold import State
@@ -48,6 +48,7 @@ class Recorder:
         self.entries = entries
         self.state = State({known.sha256: known})
         self.watch = Watch(self.state, GATE)
+        self.monotonic = 1
 
     def add(self, kind: str, at: str, **members: Any) -> dict[str, Any]:
         """One entry but a decision."""
@@ -83,10 +84,11 @@ class Recorder:
         agent = self.state.agents[AGENT]
         self.state.roll(agent, now)
         asked = order.read(given)
-        case = case_of(self.state, agent, asked, now, 1)
+        case = case_of(self.state, agent, asked, now, self.monotonic)
         case.index = index
         case.scores = scores.computed(case, index - lag) if scores.scored(case) else None
         reasons = checks.reasons(case)
+        used = rates.used(case)
         before = decisions.counters(agent, now)
         agent.known_ids.add(asked.order_id)
         if not reasons:
@@ -99,13 +101,14 @@ class Recorder:
             "body_sha256": sha(b"body"),
             "body_bytes": 200,
             "state": index,
-            "monotonic": "1",
+            "monotonic": str(self.monotonic),
             "verdict": "refused" if reasons else "permitted",
             "reasons": [dict(one._asdict()) for one in reasons],
             "notional": "" if case.notional is None else money(case.notional),
             "before": before,
             "after": decisions.counters(agent, now),
             "scores": None if case.scores is None else case.scores.as_json(),
+            "rates": used,
             "certificate_sha256": agent.certificate_sha256,
             "policy_sha256": agent.policy.sha256,
             "epoch": agent.epoch,

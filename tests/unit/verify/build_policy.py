@@ -52,6 +52,7 @@ def policy(**scope_changes: Any) -> dict[str, Any]:
     return {
         "schema": "sekisho/policy/v1",
         "agent": AGENT,
+        "desk": "none",
         "version": 1,
         "environment": "test",
         "operator": {
@@ -83,6 +84,8 @@ def policy(**scope_changes: Any) -> dict[str, Any]:
         },
         "testing": {
             "fitness_test_due": "2027-05-01",
+            "fitness_due": "2027-05-02T00:00:00.000000000Z",
+            "overdue": "block_issuing",
             "scenario_testing": "quarterly",
             "penetration_testing": "annual",
         },

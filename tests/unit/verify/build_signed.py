@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.unit.verify.build_policy import AGENT
 
 GATE, AUTHORITY = "gate-1.invalid/log", "authority.invalid/log"
-BOOT, NONCE = "0" * 31 + "1", "0" * 31 + "2"
+BOOT = "0" * 31 + "1"
 ECDSA = ec.ECDSA(hashes.SHA256())
 LATER = datetime.datetime(2026, 5, 15, 9, 30, tzinfo=datetime.UTC)
 

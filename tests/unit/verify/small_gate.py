@@ -179,6 +179,7 @@ class SmallGate:
         self.reports += 1
         given = {
             "agent": AGENT,
+            "venue": "PAPER",
             "exec_id": f"e{self.reports}",
             "last_quantity": "0",
             "last_price": "0",
@@ -187,7 +188,6 @@ class SmallGate:
         } | members
         self.entry(
             "execution",
-            venue="PAPER",
             client_order_id=order_id,
             exec_type=exec_type,
             **given,

@@ -87,6 +87,7 @@ def test_market_and_hours_are_observed_in_the_policys_terms() -> None:
     rows = [{"since": "2026-05-01T00:00:00.000000000Z", "utc_offset_s": 7200}]
     given = policy(zone_offsets=rows)
     given["governance"]["review_due"] = "2026-07-30T22:00:00.000000000Z"
+    given["testing"]["fitness_due"] = "2027-05-01T22:00:00.000000000Z"
     given["behaviour"]["baseline_days"] = 4
     gate = SmallGate(given)
     gate.judge(new())

@@ -154,7 +154,7 @@ def test_verdict_of_unknown_agent_is_computed(original: Draft, tmp_path: Path) -
     draft = original.copy()
     draft.decision(21, draft.order("x-1", "1"), None, None, [reason("agent_not_active")], "")
     unknown = {"agent": "nobody", "certificate_sha256": "", "policy_sha256": "", "scores": None}
-    draft.gate[-1].update(unknown)
+    draft.gate[-1].update(unknown, rates={})
     assert ("", "", "") == outcome(draft, tmp_path / "good")
     draft.gate[-1]["reasons"] = []
     draft.gate[-1]["verdict"] = "permitted"
@@ -276,13 +276,16 @@ def release(draft: Draft) -> None:
 
 def reopen(draft: Draft) -> None:
     """The gate is opened again."""
-    members = {"gate": "gate-1", "boot": BOOT, "region": "eu-west-1", "environment": "test"}
+    boot = f"{len(draft.gate):032x}"
+    members = {"gate": "gate-1", "boot": boot, "region": "eu-west-1", "environment": "test"}
+    draft.authority.insert(9, draft._booted(len(draft.gate)) | {"boot": boot})
     draft.add("gate_opened", 3, **members)
 
 
 def relend(draft: Draft) -> None:
-    """A new lease."""
-    draft.lease(3, 0)
+    """A new lease, of the present boot."""
+    boots = [entry["boot"] for entry in draft.gate if entry["kind"] == "gate_opened"]
+    draft.lease(3, 0, boot=boots[-1])
 
 
 LATE: list[tuple[tuple[Change, ...], str]] = [

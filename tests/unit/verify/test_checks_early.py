@@ -127,6 +127,7 @@ def test_row_2_valid_until_is_exclusive(now: str, refused: bool) -> None:
     [
         ("2026-07-30T23:59:59.999999999Z", "refuse", False),
         ("2026-07-31T00:00:00.000000000Z", "refuse", True),
+        ("2026-07-31T00:00:00.000000000Z", "block_issuing", False),
         ("2026-07-31T00:00:00.000000000Z", "warn", False),
     ],
 )
@@ -137,6 +138,12 @@ def test_row_3_review_due_is_exclusive(now: str, mode: str, refused: bool) -> No
     gate = at(now, SmallGate(document))
     limit = "2026-07-31T00:00:00.000000000Z"
     expected = [("review_overdue", limit, now, "instant")] if refused else []
+    assert expected == gate.judge(new())
+    document = policy()
+    document["governance"]["review_overdue"] = "warn"
+    document["testing"].update(fitness_test_due="2026-07-30", fitness_due=limit, overdue=mode)
+    gate = at(now, SmallGate(document))
+    expected = [("review_overdue", limit, now, "instant (fitness test)")] if refused else []
     assert expected == gate.judge(new())
 
 
@@ -271,6 +278,7 @@ def test_row_23_offset_in_force_moves_local_time() -> None:
     ]
     document = policy(trading_hours=HOURS, zone_offsets=rows, time_zone="Europe/London")
     document["governance"]["review_due"] = "2026-07-30T23:00:00.000000000Z"
+    document["testing"]["fitness_due"] = "2027-05-01T23:00:00.000000000Z"
     gate = SmallGate(document)
     at("2026-05-15T06:59:59.999999999Z", gate)
     expected = ("outside_trading_hours", "08:00-17:00", "2026-05-15T06:59:59", "Europe/London")

@@ -73,7 +73,7 @@ def test_direction_inverse_market_turns_the_side() -> None:
 
 def test_quotation_inverse_market_swaps_the_sides() -> None:
     """In the pair's orientation, bid is 1/ask and ask is 1/bid."""
-    found = Quotation("GBP/EUR", UNIT, 2 * UNIT, 0, ("1", "2"))
+    found = Quotation(7, "GBP/EUR", UNIT, 2 * UNIT, 0, ("1", "2"))
     assert (Fraction(1, 2), Fraction(1), Fraction(3, 4)) == (found.bid, found.ask, found.mid)
 
 

@@ -86,6 +86,23 @@ def test_report_of_what_was_never_permitted_calls_for_a_break(
         assert ("PAPER", gate.index - 1) == (due["observed"], due["trigger"])
 
 
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("trade", "unpermitted_execution"), ("new", "unpermitted_order"), ("canceled", "")],
+)
+def test_report_of_another_venue_touches_no_order(kind: str, expected: str, *, ended: bool) -> None:
+    """An order is at the venue of its permit alone."""
+    gate = SmallGate()
+    gate.judge(new("a", quantity="100"))
+    if ended:
+        gate.report("a", "canceled")
+    before = gate.position(), gate.counters()
+    gate.report("a", kind, venue="X", last_quantity="100", last_price="1")
+    assert expected == factor(gate)
+    assert before == (gate.position(), gate.counters())
+
+
 def test_fill_above_the_permit_and_after_the_end_are_breaks() -> None:
     """To the unit, and by the venue's own time; a fill that was only told late is none."""
     gate = SmallGate()

@@ -132,6 +132,10 @@ BAD: list[tuple[str, Any]] = [
     ("risk_controls.clock_difference_max_s", 0),
     ("testing.scenario_testing", "weekly"),
     ("testing.fitness_test_due", "2027-02-29"),
+    ("testing.fitness_test_due", "2028-05-02"),
+    ("testing.fitness_due", "2027-05-02T00:00:00.000000001Z"),
+    ("testing.overdue", "ignore"),
+    ("desk", "a desk"),
     ("governance.documented_by", "approver_a"),
     ("governance.approved_by", ["b", "a"]),
     ("governance.next_review", "2028-05-02"),
@@ -231,6 +235,7 @@ def test_review_due_follows_from_the_offset_in_force() -> None:
     rows = [SINCE, {"since": "2026-07-30T23:30:00.000000000Z", "utc_offset_s": 7200}]
     document = changed("scope.zone_offsets", rows)
     document["governance"]["review_due"] = "2026-07-30T23:30:00.000000000Z"
+    document["testing"]["fitness_due"] = "2027-05-01T22:00:00.000000000Z"
     assert policies.read(document).review_due_text == "2026-07-30T23:30:00.000000000Z"
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import hashlib
 from collections import defaultdict
 from fractions import Fraction
+from typing import NamedTuple
 
 from sekisho_verify.behaviour import Behaviour
 from sekisho_verify.canonical import SECOND, UNIT, cents_up
@@ -65,6 +67,12 @@ class Working:
         return cents_up(Fraction(total * leaves, quantity))
 
 
+_BEGUN_ANEW = (
+    "gross orders working by_name ended open_reserved reserved_by_side positions legs messages "
+    "contents counterparties prices executions failures orphans unbooked behaviour"
+).split()
+
+
 class Times:
     """A list of (time, what) that forgets what is older than its window when it grows."""
 
@@ -80,6 +88,22 @@ class Times:
         if old:
             del self._times[:old], self._items[:old]
 
+    def put(self, time: int, item: object) -> None:
+        """Append and forget nothing."""
+        self._times.append(time)
+        self._items.append(item)
+
+    def insert(self, time: int, item: object) -> None:
+        """Put at its place by time, behind those of the same."""
+        at = bisect.bisect_right(self._times, time)
+        self._times.insert(at, time)
+        self._items.insert(at, item)
+
+    def since(self, now: int, window_s: int) -> list[tuple[int, object]]:
+        """What has now − window_s < time, with its time."""
+        start = bisect.bisect_right(self._times, now - window_s * SECOND)
+        return list(zip(self._times[start:], self._items[start:], strict=True))
+
     def count(self, now: int, window_s: int) -> int:
         """How many with now − window_s < time ≤ now."""
         times = self._times
@@ -94,6 +118,24 @@ class Times:
         """Forget all."""
         self._times.clear()
         self._items.clear()
+
+
+class Answered(NamedTuple):
+    """What an id was answered first: digest of the order, outcome, codes of a refusal."""
+
+    sha256: str
+    outcome: str
+    codes: str
+
+
+class Taking:
+    """A history that is being taken: its digest, sizes of its parts so far, and their bytes."""
+
+    def __init__(self, sha256: str = "") -> None:
+        self.sha256 = sha256
+        self.sizes: list[int] = []
+        self.digest = hashlib.sha256()
+        self.begun = False
 
 
 class Agent:
@@ -131,6 +173,24 @@ class Agent:
         self.shutdown = ""
         self.narrowed = -1
         self.behaviour = Behaviour()
+        self.answered: dict[str, Answered] = {}
+        self.unanswered: dict[int, str] = {}  # decision of a permitted order → its id
+        self.left = False  # on hold because it moved away, and for nothing else
+        self.awaited = self.history = 0  # epochs of moves: awaited, and taken
+        self.awaited_from = ""
+        self.taking = Taking()
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the agent's history is not here."""
+        return self.awaited > self.history
+
+    def begin_anew(self, history_sha256: str) -> None:
+        """A history begins: what this gate counted of the agent itself is in it, or is dropped."""
+        fresh = Agent(self.day)
+        for name in _BEGUN_ANEW:
+            setattr(self, name, getattr(fresh, name))
+        self.taking = Taking(history_sha256)
 
     @property
     def scope(self) -> Scope:
@@ -177,6 +237,7 @@ class Agent:
             order.filled,
             at,
             self.day,
+            order.asked,
         )
         self.ended |= dict.fromkeys(order.names, ended)
         self.close(order)

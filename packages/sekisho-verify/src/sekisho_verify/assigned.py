@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from sekisho_verify import canonical
 from sekisho_verify.entries import Entry
-from sekisho_verify.findings import require
+from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.people import Command
 
 
@@ -27,11 +27,40 @@ class Move:
     before: str
 
 
+@dataclasses.dataclass
+class Kept:
+    """A history that a gate handed over: for which move, from which entry of which log, and the
+    entry of which log's gate took it.
+    """
+
+    epoch: int
+    gate: str
+    origin: str
+    index: int
+    taken: tuple[str, int, int] | None = None  # gate, epoch, index
+
+
+@dataclasses.dataclass
+class _Whole:
+    """Which gate has the history of an agent, until which move; digest of what is kept."""
+
+    gate: str
+    moved: int = 0
+    taken: int = 0
+    kept: str = ""
+
+
 class Assignments:
-    """All assignments of one authority's log."""
+    """All assignments of one authority's log.
+
+    Attributes:
+        histories: agent and digest → what was handed over under it, the last.
+    """
 
     def __init__(self) -> None:
         self._moves: dict[str, list[Move]] = defaultdict(list)
+        self._whole: dict[str, _Whole] = {}
+        self.histories: dict[tuple[str, str], Kept] = {}
 
     def present(self, agent: str) -> str:
         """The gate that has the agent now; "" for none."""
@@ -54,6 +83,39 @@ class Assignments:
         wanted = epoch + 1 if before else epoch
         require(entry["epoch"] == wanted, f"`epoch` is not {wanted}")
         self._moves[agent].append(Move(wanted, gate, before))
+        if before:
+            self._whole[agent].moved = wanted
+        else:
+            self._whole[agent] = _Whole(gate)
+
+    def handed_over(self, entry: Entry) -> None:
+        """One `agent_handed_over`. Raises VerificationFailed: it is not lawful."""
+        whole = self._owed(entry)
+        require(whole.gate == entry["gate"], f"is of a history that is whole at {whole.gate}")
+        require(whole.kept == "", "is of a history of which one is kept already")
+        agent, sha256 = str(entry["agent"]), str(entry["history_sha256"])
+        require(self.present(agent) == entry["to"], "names another gate than has the agent")
+        whole.kept = sha256
+        self.histories[agent, sha256] = Kept(
+            whole.moved, whole.gate, str(entry["origin"]), canonical.integer_of(entry["index"])
+        )
+
+    def taken(self, entry: Entry) -> None:
+        """One `history_taken`. Raises VerificationFailed: it is not lawful."""
+        whole = self._owed(entry)
+        agent, gate = str(entry["agent"]), str(entry["gate"])
+        require(self.present(agent) == gate, "is of a gate that does not have the agent")
+        require(whole.kept == entry["history_sha256"], "takes a history that is not kept")
+        kept = self.histories[agent, whole.kept]
+        kept.taken = gate, whole.moved, canonical.integer_of(entry["index"])
+        whole.gate, whole.taken, whole.kept = gate, whole.moved, ""
+
+    def _owed(self, entry: Entry) -> _Whole:
+        whole = self._whole.get(str(entry["agent"]))
+        if whole is None or whole.moved <= whole.taken:
+            raise VerificationFailed("is of an agent whose history nobody lacks")
+        require(entry["epoch"] == whole.moved, f"is not of the last move, of epoch {whole.moved}")
+        return whole
 
     def elsewhere(self, agent: str, entries: Sequence[Entry]) -> list[str]:
         """A line for each other gate that had the agent: its log is not in this bundle.

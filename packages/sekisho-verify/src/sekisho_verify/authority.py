@@ -107,6 +107,8 @@ class AuthorityLog:
             "crl_issued": self._crl_issued,
             "gate_booted": self._gate_booted,
             "agent_assigned": self._agent_assigned,
+            "agent_handed_over": self._handed_over,
+            "history_taken": self._history_taken,
             **self.procedure.handlers,
         }
 
@@ -147,8 +149,10 @@ class AuthorityLog:
         self._keys |= {seat.key_der for seat in self._present.seats.values()}
 
     def _gate_booted(self, index: int, entry: Entry, _now: int) -> None:
+        name = str(entry["gate"]), str(entry["boot"])
+        require(name not in self.boot_ids, "is a boot that the log has already")
         self.boots.append((index, entry))
-        self.boot_ids.add((str(entry["gate"]), str(entry["boot"])))
+        self.boot_ids.add(name)
 
     def _agent_assigned(self, _index: int, entry: Entry, now: int) -> None:
         agent = str(entry["agent"])
@@ -166,6 +170,18 @@ class AuthorityLog:
             require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
         self.epoch += 1
         self.agent_epochs[agent] = self.epoch
+
+    def _handed_over(self, _index: int, entry: Entry, _now: int) -> None:
+        self._check_log(entry)
+        self.assignments.handed_over(entry)
+
+    def _history_taken(self, _index: int, entry: Entry, _now: int) -> None:
+        self._check_log(entry)
+        self.assignments.taken(entry)
+
+    def _check_log(self, entry: Entry) -> None:
+        known = {(boot["gate"], boot["origin"]) for _, boot in self.boots}
+        require((entry["gate"], entry["origin"]) in known, "names another gate's log")
 
     def _read_roster(self, entry: Entry) -> Roster:
         roster = people.roster(entry["roster"])
@@ -319,9 +335,8 @@ class AuthorityLog:
         return found
 
     def _crl_issued(self, _index: int, entry: Entry, _now: int) -> None:
-        if self.crls:
-            before = canonical.integer_of(self.crls[-1]["number"])
-            require(entry["number"] == before + 1, "`number` does not rise by one")
+        before = canonical.integer_of(self.crls[-1]["number"]) if self.crls else 0
+        require(entry["number"] == before + 1, "`number` does not rise by one")
         self.crls.append(entry)
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sekisho_verify import canonical
 from sekisho_verify.crossed import FACTORS
 from sekisho_verify.decades import bucket, bucket_floor, lg
+from sekisho_verify.findings import require
 
 NUMBERS = frozenset({"size", "frequency", "latency"})
 ONE_SIDED = frozenset({"size", "frequency", "latency", "hours", "stress", "success"})
@@ -151,6 +152,7 @@ class Habits:
     def __init__(self) -> None:
         self._counts: dict[str, Counter[Value]] = {factor: Counter() for factor in FACTORS}
         self._days: set[int] = set()
+        self._days_before = 0  # days that a history counted, but for its last one
         self._orders = 0
         self._first = 0
         self._last: int | None = None
@@ -170,6 +172,30 @@ class Habits:
                 key = bucket(value) if isinstance(value, int) else value
                 self._counts[factor][key] += 1
 
+    def rows(self) -> Iterator[list[object]]:
+        """The rows of an agent's history that say what was counted (history.md 3)."""
+        if self._last is None:
+            return
+        latest = max(self._days)
+        counts = (self._first, self._last, latest, self._orders, self._count_days())
+        yield ["window", *map(str, counts)]
+        for factor in sorted(FACTORS):
+            for key, count in _sorted_counts(factor, self._counts[factor]):
+                yield ["habit", factor, key, str(count)]
+
+    def take_row(self, members: list[object]) -> None:
+        """One of these rows again. Raises ValueError, KeyError: it is none."""
+        if len(members) == 5:
+            first, last, latest, orders, days = (int(str(one)) for one in members)
+            self._first, self._last, self._orders = first, last, orders
+            self._days, self._days_before = {latest}, days - 1
+            return
+        factor, key, count = members
+        self._counts[str(factor)][_key(key)] = int(str(count))
+
+    def _count_days(self) -> int:
+        return len(self._days) + self._days_before
+
     def baseline(self, agent: str) -> Baseline | None:
         """The baseline of the window; None before the first new decision."""
         if self._last is None:
@@ -180,7 +206,7 @@ class Habits:
             "from": canonical.day_text(self._first),
             "to": canonical.day_text(self._last),
             "orders": self._orders,
-            "days": len(self._days),
+            "days": self._count_days(),
             "factors": {name: _factor(name, self._counts[name]) for name in FACTORS},
         }
         return Baseline(document, self._counts)
@@ -188,7 +214,35 @@ class Habits:
 
 def _factor(name: str, counts: Counter[Value]) -> dict[str, object]:
     """Number and rows of a factor, sorted: buckets as numbers, labels by their bytes."""
-    rows = [[key, count] for key, count in counts.items()]
+    return {"n": counts.total(), "counts": [list(row) for row in _sorted_counts(name, counts)]}
+
+
+def _sorted_counts(name: str, counts: Counter[Value]) -> list[tuple[Value, int]]:
     number = name in NUMBERS
-    rows.sort(key=lambda row: (row[0] if number else 0, b"" if number else str(row[0]).encode()))
-    return {"n": counts.total(), "counts": rows}
+
+    def place(row: tuple[Value, int]) -> tuple[Value, bytes]:
+        return (row[0], b"") if number else (0, str(row[0]).encode())
+
+    return sorted(counts.items(), key=place)
+
+
+def read(document: dict[str, object]) -> Baseline:
+    """A baseline that came with a history.
+
+    Raises:
+        VerificationFailed: it is none.
+    """
+    factors = canonical.object_of(document["factors"])
+    counts: dict[str, Counter[Value]] = {}
+    for name in FACTORS:
+        counted = canonical.array_of(canonical.object_of(factors[name])["counts"])
+        rows = [canonical.array_of(row) for row in counted]
+        counts[name] = Counter({_key(row[0]): canonical.integer_of(row[1]) for row in rows})
+        require(_factor(name, counts[name]) == factors[name], f"baseline factor `{name}` is none")
+    return Baseline(document, counts)
+
+
+def _key(value: object) -> Value:
+    if isinstance(value, str):
+        return value
+    return canonical.integer_of(value)

@@ -7,13 +7,16 @@ Whether a score crosses anything is judged there.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from sekisho_verify.baseline import OF_AN_ORDER, Baseline, Habits, Observation
+from sekisho_verify import canonical
+from sekisho_verify.baseline import OF_AN_ORDER, Baseline, Habits, Observation, read
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.decades import score_of, score_text
+from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.risk import Accumulation
 
 _HOUR = 3600 * SECOND
@@ -75,6 +78,7 @@ class Behaviour:
         self._present: Accumulation | None = None
         self._past: Accumulation | None = None  # after the first `_taken` of `_shown`
         self._taken = 0
+        self._base: Accumulation | None = None  # as a history brought it
 
     # ------------------------------------------------------------------- the baseline's window
 
@@ -93,6 +97,59 @@ class Behaviour:
         self.began = index
         self._in_hour = 0
         self._take(_Shown(index, day, begins=True))
+
+    # --------------------------------------------------------------------------------- history
+
+    def rows(self, day: int, now: int) -> Iterator[list[object]]:
+        """The rows of an agent's history that are the watch's (history.md 3)."""
+        yield ["hour", str(self._last // _HOUR), str(self._in_hour)]
+        for time in self._orders:
+            if time > now - _HOUR:
+                yield ["asked", str(time)]
+        for name, time in sorted(self._waiting.items()):
+            yield ["waiting", name, str(time)]
+        if self.baseline is None:
+            yield from self._habits.rows()
+        else:
+            yield ["baseline", self.baseline.document, self.baseline.sha256]
+            if self._present is not None:
+                yield from self._present.rows(day)
+
+    def take_row(self, kind: str, members: list[object]) -> bool:
+        """One row of a history; false for one of the gate's.
+
+        Raises:
+            VerificationFailed, ValueError: it is none.
+        """
+        texts = [str(one) for one in members]
+        if kind == "hour":
+            self._last, self._in_hour = int(texts[0]) * _HOUR, int(texts[1])
+        elif kind == "asked":
+            self._orders.append(int(texts[0]))
+        elif kind == "waiting":
+            self._waiting[texts[0]] = int(texts[1])
+        elif kind in {"window", "habit"}:
+            self._habits.take_row(members)
+        elif kind == "baseline":
+            self.baseline = read(canonical.object_of(members[0]))
+            require(self.baseline.sha256 == members[1], "has a baseline of another digest")
+            self._present = Accumulation(self.baseline.profiles, 0)
+        elif kind in {"evidence", "evidence_day"}:
+            if self._present is None:
+                raise VerificationFailed("has evidence without a baseline")
+            self._present.take_row(members)
+        else:
+            return False
+        return True
+
+    def taken(self, index: int, day: int) -> None:
+        """A part of a history was applied with this entry: what follows goes on from here."""
+        if self._present is not None:
+            self.began = index
+            self._present.resume(day)
+            self._base = self._present
+            self._present = copy.deepcopy(self._base)
+            self._past, self._taken = copy.deepcopy(self._base), 0
 
     # ---------------------------------------------------------------------------- observations
 
@@ -220,7 +277,7 @@ class Behaviour:
     def _after(self, scored: int) -> Accumulation | None:
         """The evidence of earlier entries; followed step by step, because reading mostly rises."""
         if self._taken and self._shown[self._taken - 1].index >= scored:
-            self._past, self._taken = None, 0
+            self._past, self._taken = copy.deepcopy(self._base), 0
         while self._taken < len(self._shown) and self._shown[self._taken].index < scored:
             self._past = self._advanced(self._past, self._shown[self._taken])
             self._taken += 1

@@ -20,6 +20,7 @@ from sekisho_verify import (
     entries,
     files,
     merkle,
+    moving,
     note,
     reconciled,
     summary,
@@ -298,7 +299,7 @@ class Verification:
         )
         self.permits = Permits(context)
         self.permits.prepare(self.gate.entries, self._signatures)
-        count = self.gate_log.leases_held(self.gate.entries)
+        count = self.gate_log.leases_held(self.gate.entries, self.responses)
         return f"{count} held, signed by the authority for this gate and boot"
 
     def _verdicts(self) -> str:
@@ -306,9 +307,9 @@ class Verification:
         self.decided, self.watch = decisions.walk(
             gate.entries, gate.times, self.word.registered, gate.origin
         )
+        self.report.trust += moving.walk(self.word.assignments, gate, self.decided)
         permitted = sum(one.permitted for one in self.decided.values())
-        refused = len(self.decided) - permitted
-        return f"{permitted} permitted and {refused} refused, all re-computed"
+        return f"{permitted} permitted and {len(self.decided) - permitted} refused, all re-computed"
 
     def _permits(self) -> str:
         gate = self.gate
@@ -324,7 +325,7 @@ class Verification:
 
     def _baseline(self) -> str:
         adopted, locked = self.watch.adopted, self.word.procedure.locked
-        reconciled.baselines(adopted.values(), locked, self.gate.origin)
+        reconciled.baselines(self.watch, locked, self.gate.origin)
         given = [d.scores.risk for d in self.decided.values() if d.scores is not None]
         told = f"{len(given) - given.count(None)} scores re-computed"
         return f"{len(adopted)} in force, as the log shows and locked; {told}"
@@ -378,7 +379,7 @@ class Verification:
         decided = [one for one in self.decided.values() if one.agent == agent]
         locked = self.word.procedure.locked.get(agent)
         opened = [one for one in self.watch.opened.values() if one["agent"] == agent]
-        return supervisor.baseline(self.watch.adopted.get(agent), locked, decided, opened)
+        return supervisor.baseline(self.watch.live(agent), locked, decided, opened)
 
     def _found_of_incidents(self) -> supervisor.Made:
         agent, procedure = self.manifest.agent, self.word.procedure

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from sekisho_verify import prices, reducing
+from sekisho_verify import prices, rates, reducing
 from sekisho_verify.canonical import CENT, DAY, SECOND, instant_text, money, share_up, shortest
 from sekisho_verify.case import Case, amendable
 from sekisho_verify.decades import score_text
 from sekisho_verify.limits import Share, Stress
-from sekisho_verify.outside_rows import row_31, row_32, row_33
+from sekisho_verify.outside_rows import row_31, row_32, row_33, row_34
 from sekisho_verify.prices import Quotation
 from sekisho_verify.reason import Reason, Reasons
 
@@ -38,7 +38,7 @@ def reasons(case: Case) -> list[Reason]:
     found += [reason for row in last for reason in row(case)]
     if whole:
         found += [*row_31(case), *row_32(case)]
-    found += row_33(case)
+    found += [*row_33(case), *row_34(case)]
     return list(dict.fromkeys(found))
 
 
@@ -65,10 +65,12 @@ def row_2(case: Case) -> Reasons:
 
 
 def row_3(case: Case) -> Reasons:
-    """Review not overdue."""
-    policy = case.agent.policy
-    if policy.review_refuses and case.now >= policy.review_due:
-        yield Reason("review_overdue", policy.review_due_text, instant_text(case.now), "instant")
+    """Review and fitness test not overdue."""
+    policy, now = case.agent.policy, instant_text(case.now)
+    if policy.review_overdue == "refuse" and case.now >= policy.review_due:
+        yield Reason("review_overdue", policy.review_due_text, now, "instant")
+    if policy.fitness_overdue == "refuse" and case.now >= policy.fitness_due:
+        yield Reason("review_overdue", policy.fitness_due_text, now, "instant (fitness test)")
 
 
 def row_4(case: Case) -> Reasons:
@@ -131,19 +133,12 @@ def row_10(case: Case) -> Reasons:
 def row_11(case: Case) -> Reasons:
     """Rate data (4.1)."""
     found = False
-    for pair in _needed_pairs(case):
+    for pair in rates.needed_pairs(case):
         for reason in _rates_of_pair(case, pair):
             found = True
             yield reason
     if case.notional is None and not found:
         yield Reason("rate_missing", "", case.pair)
-
-
-def _needed_pairs(case: Case) -> list[str]:
-    pairs, money_name = [case.pair], case.agent.scope.currency
-    if money_name not in case.market.split("/"):
-        pairs.append(prices.pair_of(f"{case.currency}/{money_name}").name)
-    return pairs
 
 
 def _rates_of_pair(case: Case, pair: str) -> Reasons:
@@ -158,7 +153,7 @@ def _rates_of_pair(case: Case, pair: str) -> Reasons:
             yield Reason("rate_crossed", latest.ask_text, latest.bid_text, f"{source}:{pair}")
             continue
         mids.append(latest.mid)
-        age_ms = -((latest.quoted_at - case.now) // 10**6)
+        age_ms = rates.age_ms(case, latest.quoted_at)
         if age_ms > scope.age_max_s * 1000 or age_ms < -1000:
             yield Reason("rate_stale", str(scope.age_max_s * 1000), str(age_ms), "ms")
         yield from _above("rate_outlier", scope.jump_max, known.span(scope.jump_window_s))

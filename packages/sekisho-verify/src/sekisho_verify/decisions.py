@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from sekisho_verify import canonical, checks, fold, narrowing, order, scores
-from sekisho_verify.agent import Agent
+from sekisho_verify import canonical, checks, fold, history, narrowing, order, rates, scores
+from sekisho_verify.agent import Agent, Answered
 from sekisho_verify.behaviour import Scores
 from sekisho_verify.canonical import money
 from sekisho_verify.case import Case, case_of
@@ -19,6 +19,7 @@ from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.fold import State
 from sekisho_verify.order import Order
+from sekisho_verify.ownacts import OwnActs
 from sekisho_verify.policy import Policy
 from sekisho_verify.reason import Reason
 from sekisho_verify.watch import Watch
@@ -26,6 +27,7 @@ from sekisho_verify.watch import Watch
 _BODY_BYTES_MAX = 8192
 _MESSAGE_MAX = 200
 
+_HISTORY = frozenset({"history_awaited", "history_given", "history_part"})
 NOT_ABOUT_THE_ORDER = frozenset(
     "certificate_not_yet_valid certificate_expired certificate_held certificate_revoked "
     "policy_not_in_force review_overdue environment_mismatch lease_expired region_not_allowed "
@@ -52,6 +54,7 @@ class Decided:
         day: the agent's policy day, as text; "" without counters.
         gross: `after.gross_permitted` in 1e-8.
         scores: as recorded and computed again; None where the decision has none.
+        rates: used, by pair and source.
     """
 
     index: int
@@ -67,6 +70,7 @@ class Decided:
     day: str = ""
     gross: int = 0
     scores: Scores | None = None
+    rates: rates.Used = dataclasses.field(default_factory=dict)
 
 
 def walk(
@@ -84,20 +88,64 @@ def walk(
         VerificationFailed: names the first entry that is not as computed.
     """
     state, decided = State(policies), {}
-    watch = Watch(state, origin)
+    watch, acts = Watch(state, origin), OwnActs(state)
     for index, entry in enumerate(entries):
         try:
             watch.arrives(index, entry)
+            acts.arrives(index, entry)
             if entry["kind"] == "decision":
                 decided[index] = _decide(state, watch, index, entry, times[index])
             else:
                 if entry["kind"] == "permit_signed":
                     narrowing.not_left(state.agents.get(str(entry["agent"])), entry)
+                _history(state, watch, entry, index, times[index])
                 state.apply(entry, times[index], index)
                 watch.folded(index, entry, times[index])
         except VerificationFailed as failure:
             raise failure.at(f"gate log, entry {index}") from failure
     return decided, watch
+
+
+def _history(state: State, watch: Watch, entry: Entry, index: int, now: int) -> None:
+    """What of an entry has to do with an agent that moves: its history, and what ids were
+    answered.
+    """
+    agent, kind = state.agents.get(str(entry.get("agent"))), entry["kind"]
+    if agent is None:
+        require(kind not in _HISTORY, "is of an agent that is not admitted")
+        return
+    if kind in {"permit_signed", "withdrawn"}:
+        name = agent.unanswered.pop(canonical.integer_of(entry["decision"]), "")
+        if name in agent.answered:
+            outcome = "withdrawn" if kind == "withdrawn" else "permitted"
+            agent.answered[name] = agent.answered[name]._replace(outcome=outcome)
+    elif kind == "history_awaited":
+        if (epoch := canonical.integer_of(entry["epoch"])) >= agent.awaited:
+            agent.awaited, agent.awaited_from = epoch, str(entry["before"])
+    elif kind == "history_given":
+        state.roll(agent, now)
+        history.given(agent, entry, watch.origin, index, now)
+    elif kind == "history_part":
+        state.roll(agent, now)
+        narrows = narrowing.Narrowing(agent)
+        history.take(agent, entry)
+        watch.taken(index, entry, now)
+        narrows.applied(index)
+
+
+def _answered(agent: Agent, entry: Entry, asked: Order, index: int, reasons: list[Reason]) -> None:
+    """The id is known from now on, with its first answer; not while a history is awaited."""
+    if agent.awaits:
+        return
+    if asked.order_id not in agent.known_ids:
+        outcome = "permitted" if asked.action == "cancel" else "possibly_issued"
+        codes = ",".join(dict.fromkeys(one.code for one in reasons))
+        digest = canonical.digest_of(entry["order"])
+        answer = Answered(digest, "refused" if reasons else outcome, codes)
+        agent.answered[asked.order_id] = answer
+        if outcome == "possibly_issued" and not reasons:
+            agent.unanswered[index] = asked.order_id
+    agent.known_ids.add(asked.order_id)
 
 
 def _decide(state: State, watch: Watch, index: int, entry: Entry, now: int) -> Decided:
@@ -115,6 +163,7 @@ def _decide(state: State, watch: Watch, index: int, entry: Entry, now: int) -> D
     if agent is None:
         why = Reason("agent_not_active")
         _compare_scores(entry, None)
+        rates.compare(entry["rates"], {})
         _compare(entry, [why], "", None, None)
         return Decided(index, now, name, asked, permitted=False, reasons=(why,))
     case = case_of(state, agent, asked, now, int(str(entry["monotonic"])))
@@ -149,9 +198,10 @@ def _compare_scores(entry: Entry, found: Scores | None) -> None:
 def _apply(case: Case, entry: Entry, watch: Watch) -> Decided:
     agent, asked, now, index = case.agent, case.order, case.now, case.index
     reasons = checks.reasons(case)
+    rates_used = rates.used(case)
     before = counters(agent, now)
     made = None
-    agent.known_ids.add(asked.order_id)
+    _answered(agent, entry, asked, index, reasons)
     if not reasons:
         require(entry["verdict"] == "permitted", "is recorded as refused but nothing refuses it")
         made = _as_new(case, canonical.object_of(entry["order"]))
@@ -160,6 +210,7 @@ def _apply(case: Case, entry: Entry, watch: Watch) -> Decided:
     cancel_or_unknown = asked.action == "cancel" or case.notional is None
     notional = "" if cancel_or_unknown else money(case.notional or 0)
     _compare(entry, reasons, notional, before, after)
+    rates.compare(entry["rates"], rates_used)
     learned = all(one.code in NOT_ABOUT_THE_ORDER for one in reasons)
     watch.decided(index, str(entry["agent"]), case, permitted=not reasons, learned=learned)
     return Decided(
@@ -176,6 +227,7 @@ def _apply(case: Case, entry: Entry, watch: Watch) -> Decided:
         day=str(after["day"]),
         gross=agent.gross,
         scores=case.scores,
+        rates=rates_used,
     )
 
 
@@ -219,6 +271,7 @@ def _malformed(index: int, entry: Entry, now: int, agent: Agent | None) -> Decid
         require(len(message) <= _MESSAGE_MAX, "has a message of more than 200 characters")
     why = Reason("malformed_order", "", message, "")
     _compare_scores(entry, None)
+    rates.compare(entry["rates"], {})
     _compare(entry, [why], "", None, None)
     policy = None if agent is None else agent.policy
     return Decided(

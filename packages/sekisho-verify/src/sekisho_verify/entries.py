@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sekisho_verify import canonical
+from sekisho_verify import canonical, handed
 from sekisho_verify.crossed import BROKEN, CROSSED, FACTORS, OUTSIDE, SCORED
 from sekisho_verify.findings import VerificationFailed
 from sekisho_verify.forms import (
@@ -54,6 +54,18 @@ def _scores_by_factor(value: object) -> object:
         if factor not in FACTORS:
             raise VerificationFailed(f"names no factor: {factor}")
         SCORE(score)
+    return value
+
+
+_RATE = _record(index=_count, age_ms=canonical.integer_of)
+
+
+def _rates_by_pair(value: object) -> object:
+    for pair, by_source in canonical.object_of(value).items():
+        _named("market")(pair)
+        for source, rate in canonical.object_of(by_source).items():
+            NAME(source)
+            _RATE(rate)
     return value
 
 
@@ -127,6 +139,7 @@ GATE: dict[str, dict[str, Form]] = {
         "before": _COUNTERS,
         "after": _COUNTERS,
         "scores": _SCORES,
+        "rates": _rates_by_pair,
         "certificate_sha256": _or("", DIGEST),
         "policy_sha256": _or("", DIGEST),
         "epoch": _count,
@@ -203,6 +216,7 @@ GATE: dict[str, dict[str, Form]] = {
         "body_sha256": DIGEST,
         "unrecorded": _count,
     },
+    "roster_refused": {"roster_sha256": DIGEST, "unrecorded": _count},
     "advised": {
         "agent": AGENT,
         "body_sha256": DIGEST,
@@ -317,7 +331,10 @@ AUTHORITY: dict[str, dict[str, Form]] = {
     },
 }
 
-_KNOWN: dict[str, dict[str, dict[str, Form]]] = {"gate": GATE, "authority": AUTHORITY}
+_KNOWN: dict[str, dict[str, dict[str, Form]]] = {
+    "gate": GATE | handed.GATE,
+    "authority": AUTHORITY | handed.AUTHORITY,
+}
 
 
 def read(log: str, leaves: Sequence[bytes]) -> tuple[list[Entry], list[int]]:

@@ -58,7 +58,7 @@ class State:
         elif kind == "lease_held":
             self.deadline = int(str(entry["deadline_monotonic"]))
         elif kind == "rate_observed":
-            self._observe(entry)
+            self._observe(index, entry)
         elif kind == "agent_admitted":
             self._admit(entry, now)
         elif agent is not None:
@@ -89,6 +89,8 @@ class State:
             epoch, status = canonical.integer_of(entry["epoch"]), entry["status"]
             lifts = status == "good" and epoch <= agent.epoch  # not newer than what stopped
             if present and agent.status != "revoked" and not lifts:
+                moved = entry.get("reason") == "assigned" and (agent.status == "good" or agent.left)
+                agent.left = status == "hold" and moved
                 agent.status = str(status)
                 agent.stopped = agent.stopped and status == "hold"
             agent.epoch = max(agent.epoch, epoch)
@@ -123,9 +125,10 @@ class State:
         agent.policy = policy
         self.roll(agent, now)  # the new policy may have another zone
 
-    def _observe(self, entry: Entry) -> None:
+    def _observe(self, index: int, entry: Entry) -> None:
         market, source = str(entry["market"]), str(entry["source"])
         quotation = prices.Quotation(
+            index,
             market,
             canonical.amount(entry["bid"]),
             canonical.amount(entry["ask"]),
@@ -228,6 +231,8 @@ def _report(agent: Agent, entry: Entry, now: int) -> str:
     order = agent.by_name.get(name)
     if order is None:
         return _report_late(agent, entry, now)
+    if order.venue != entry["venue"]:
+        return _report_orphan(agent, entry)
     above = kind == "trade" and _above(order, canonical.amount(entry["last_quantity"]))
     _take_report(agent, order, entry, now)
     return "execution_above_permit" if above else ""
@@ -244,10 +249,9 @@ def _report_late(agent: Agent, entry: Entry, now: int) -> str:
     """A report that finds no working order: a fill of an ended one is booked."""
     ended = agent.ended.get(str(entry["client_order_id"]))
     trade = entry["exec_type"] == "trade"
-    if ended is None:
-        agent.orphans += 1
-        agent.unbooked += trade
-    elif trade:
+    if ended is None or ended.asked.get("venue") != entry["venue"]:
+        return _report_orphan(agent, entry)
+    if trade:
         fill = canonical.amount(entry["last_quantity"]), canonical.amount(entry["last_price"])
         whole = ended.total, ended.whole
         value = prices.fill_value(ended.market, ended.currency, agent.scope.currency, fill, whole)
@@ -255,6 +259,13 @@ def _report_late(agent: Agent, entry: Entry, now: int) -> str:
         agent.count_legs(ended, fill)
         _count_execution(agent, now)
     return late(ended, entry)
+
+
+def _report_orphan(agent: Agent, entry: Entry) -> str:
+    """A report of no order of the agent at this venue."""
+    agent.orphans += 1
+    agent.unbooked += entry["exec_type"] == "trade"
+    return late(None, entry)
 
 
 def _take_report(agent: Agent, order: Working, entry: Entry, now: int) -> None:

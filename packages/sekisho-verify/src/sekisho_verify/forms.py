@@ -103,6 +103,8 @@ SERIAL = matching(_SERIAL, "serial number in lower-case hex")
 BOOT = matching(_HEX32, "boot id of 32 hex digits")
 HEX32 = matching(_HEX32, "id of 32 hex digits")
 SCORE = matching(_SCORE, "score of six decimals")
+MODES = ("", "reduce_only", "cancel_only")
+"""Modes of a shutdown, each narrower than the one before."""
 STATUS = closed("good", "hold", "revoked")
 TEXTS = each(TEXT)
 MONEY = matching(_MONEY_DIGITS, "money")

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sekisho_verify import canonical, localacts, people
+from sekisho_verify import canonical, handed, localacts, people
 from sekisho_verify.authority import AuthorityLog
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.entries import Entry
@@ -25,6 +25,7 @@ from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.issued import Replays
 from sekisho_verify.localacts import LocalStops
 from sekisho_verify.people import Command
+from sekisho_verify.status import Responses
 from sekisho_verify.tiles import Tree
 
 _HEX32 = re.compile(r"[0-9a-f]{32}")
@@ -72,6 +73,9 @@ class GateLog:
         self._agent_epochs: dict[str, int] = defaultdict(int)
         self._replays = Replays()
         self._local_stops = LocalStops()
+        self._opened: set[tuple[str, str]] = set()
+        self._nonces: set[str] = set()
+        self._seen_size = 0
         self.leases: dict[int, Lease] = {}
         self.acted: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self.openings: list[int] = []
@@ -85,7 +89,9 @@ class GateLog:
             VerificationFailed: names the first entry that does not agree.
         """
         for index, entry in enumerate(entries):
-            if entry["kind"] == "agent_admitted":
+            if entry["kind"] == "gate_opened":
+                self._opened.add((str(entry["gate"]), str(entry["boot"])))
+            elif entry["kind"] == "agent_admitted":
                 with _entry(index):
                     self._admitted(entry, times[index], issued_in)
 
@@ -129,6 +135,10 @@ class GateLog:
             elif entry["kind"] in {"shutdown_ordered", "local_stop"}:
                 with _entry(index):
                     self._narrowed(index, entry, times[index])
+            elif entry["kind"] in {"stop_reported", "cancel_asked"}:
+                with _entry(index):
+                    agents = {one.agent for one in self._authority.issued.values()}
+                    require(entry["agent"] in agents, "is of an agent without certificate")
             elif entry["kind"] == "venue_rearmed":
                 with _entry(index):
                     self._venue_rearmed(index, entry, times[index])
@@ -216,7 +226,7 @@ class GateLog:
             raise VerificationFailed("rests on a command by a roster that was never in force")
         return roster
 
-    def leases_held(self, entries: Sequence[Entry]) -> int:
+    def leases_held(self, entries: Sequence[Entry], responses: Responses) -> int:
         """Every lease is signed, for this gate and boot; returns how many there are (step 8).
 
         Raises:
@@ -230,13 +240,17 @@ class GateLog:
             elif entry["kind"] == "lease_held":
                 with _entry(index):
                     self._held(index, entry)
+                    self._check_responses(entry, responses)
         return len(self.leases)
 
     def _held(self, index: int, entry: Entry) -> None:
         text = canonical.text_of(entry["grant"])
         grant = canonical.parse_object(text.encode(errors="surrogatepass"))
         canonical.fields(grant, {"lease", "signature"}, "grant")
-        lease = canonical.fields(grant["lease"], _LEASE, "lease")
+        named = canonical.object_of(grant["lease"])
+        lease = canonical.fields(named, _LEASE | (named.keys() & {"moved"}), "lease")
+        if "moved" in lease:
+            handed.moved(lease["moved"])
         message = b"sekisho/lease/v1\n" + canonical.encode(lease)
         signature = canonical.bytes_of(grant["signature"])
         try:
@@ -249,6 +263,8 @@ class GateLog:
         require(known, "has a lease for a boot that the authority's log lacks")
         nonce = canonical.text_of(lease["nonce"])
         require(_HEX32.fullmatch(nonce) is not None, "has a lease with a malformed nonce")
+        require(nonce not in self._nonces, "has a lease that was held before")
+        self._nonces.add(nonce)
         epoch = canonical.integer_of(lease["epoch"])
         require(entry["epoch"] == epoch, "has another epoch than its lease")
         require(epoch >= self._lease_epoch, "has a lease whose epoch falls")
@@ -261,7 +277,27 @@ class GateLog:
         duration = canonical.integer_of(lease["duration_s"])
         require(0 < duration <= self._longest(entry), "has a lease of no proper duration")
         self._check_prefix(lease, index)
+        size = canonical.integer_of(lease["tree_size"])
+        require(size >= self._seen_size, "has a lease for a shorter log than the one before")
+        self._seen_size = size
         self.leases[index] = Lease(epoch, granted + duration * SECOND)
+
+    def _check_responses(self, entry: Entry, responses: Responses) -> None:
+        """Each response is the responder's, of its certificate, and says what the lease does."""
+        grant = canonical.parse_object(str(entry["grant"]).encode())
+        not_good = canonical.array_of(canonical.object_of(grant["lease"])["not_good"])
+        for digest, text in canonical.object_of(entry["status"]).items():
+            issued = self._authority.issued.get(digest)
+            if issued is None:
+                raise VerificationFailed("has a response for what was never issued")
+            response = responses.verified_text(canonical.text_of(text))
+            same = response.serial_number == issued.certificate.parsed.serial_number
+            require(same, "has a response for another certificate than it names")
+            good = response.status.status == "good"
+            require(good is (digest not in not_good), "has a response that contradicts its lease")
+            there = issued.status_at(canonical.integer_of(entry["epoch"]))
+            told = f"calls good what the authority's log has as {there} at that epoch"
+            require(there == "good" or not good, told)
 
     def _check_own(self, entry: Entry, epoch: int) -> None:
         """A lease answers for the agents of this gate alone."""
@@ -291,8 +327,11 @@ class GateLog:
         """
         last = 0
         for index, entry in self._authority.boots:
-            if entry["origin"] == origin:
+            opened = (entry["gate"], entry["boot"]) in self._opened
+            if entry["origin"] == origin or opened:
                 try:
+                    require(entry["origin"] == origin, "is a boot of this log, told of another")
+                    require(opened, "is a boot of this log, which it does not open")
                     self._check_prefix(entry, self._tree.size)
                     size = canonical.integer_of(entry["tree_size"])
                     require(size >= last, "saw a shorter log than before")

@@ -16,24 +16,25 @@ class Legs:
 
     Attributes:
         counted: currencies that fills were counted in since the pair was flat.
+        bounds: of each leg, low and high.
     """
 
     def __init__(self) -> None:
         self.counted: set[str] = set()
-        self._bounds: dict[str, tuple[int, int]] = {}
+        self.bounds: dict[str, tuple[int, int]] = {}
 
     def fill(self, moved: dict[str, Fraction], counted: str, direction: int) -> None:
         """Take a fill: how much of each currency (counts 1e-8) it moved, and the direction."""
         self.counted.add(counted)
         for currency, much in moved.items():
-            low, high = self._bounds.get(currency, (0, 0))
+            low, high = self.bounds.get(currency, (0, 0))
             amount = direction * much
-            self._bounds[currency] = low + math.floor(amount), high + math.ceil(amount)
-        if all(self._bounds[currency] == (0, 0) for currency in self.counted):
+            self.bounds[currency] = low + math.floor(amount), high + math.ceil(amount)
+        if all(self.bounds[currency] == (0, 0) for currency in self.counted):
             self.counted.clear()
-            self._bounds.clear()
+            self.bounds.clear()
 
     def at_most(self, currency: str, direction: int) -> int:
         """Direction × what is held, at most; counts 1e-8."""
-        low, high = self._bounds.get(currency, (0, 0))
+        low, high = self.bounds.get(currency, (0, 0))
         return high if direction > 0 else -low

@@ -52,7 +52,7 @@ def apply(agent: Agent, kind: str, entry: Entry, now: int) -> None:
     elif kind == "local_stop":
         present = entry["certificate_sha256"] == agent.certificate_sha256
         if present and agent.status != "revoked":
-            agent.status, agent.stopped = "hold", True
+            agent.status, agent.stopped, agent.left = "hold", True, False
     elif kind == "advised":
         passes = canonical.array_of(entry["reasons"]) == []
         require(entry["would_pass"] is passes, "advises what its reasons do not say")

@@ -33,6 +33,7 @@ class Ended:
     filled: int
     at: int
     day: int
+    asked: dict[str, object] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows 31 to 33 of docs/spec/checks.md section 4: venues and the gate's clock."""
+"""Rows 31 to 34 of docs/spec/checks.md section 4: venues and the gate's clock."""
 
 from __future__ import annotations
 
@@ -28,3 +28,10 @@ def row_33(case: Case) -> Reasons:
     for place, value, most in outside.beyond(bounds):
         told = ("differs by", "stepped by")[place]
         yield Reason("control_unavailable", str(most), f"clock {told} {value}", "ns")
+
+
+def row_34(case: Case) -> Reasons:
+    """What another gate knows of the agent is here."""
+    if case.agent.awaits:
+        observed = f"history at gate {case.agent.awaited_from} is not here"
+        yield Reason("control_unavailable", "", observed)

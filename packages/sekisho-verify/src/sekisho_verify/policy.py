@@ -33,7 +33,7 @@ _PRODUCTION_LIMITS = (
     "venues",
 )
 _TOP = frozenset(
-    "schema agent version environment operator valid_from valid_until scope risk_controls "
+    "schema agent desk version environment operator valid_from valid_until scope risk_controls "
     "behaviour testing governance".split()
 )
 _OPERATOR = frozenset("name lei competent_authority authorisation_reference".split())
@@ -45,7 +45,10 @@ _BEHAVIOUR = frozenset(
     "baseline_days baseline_orders_min without_baseline baseline_daily_fraction "
     "risk_lag_entries_max".split()
 )
-_TESTING = frozenset("fitness_test_due scenario_testing penetration_testing".split())
+_TESTING = frozenset(
+    "fitness_test_due fitness_due overdue scenario_testing penetration_testing".split()
+)
+_OVERDUE = ("warn", "block_issuing", "refuse")
 _GOVERNANCE = frozenset(
     "documented_by approved_by last_review next_review review_due review_overdue "
     "approvals_required".split()
@@ -91,7 +94,11 @@ class Policy:
     validity_text: str
     review_due: int
     review_due_text: str
-    review_refuses: bool
+    review_overdue: str
+    fitness_due: int
+    fitness_due_text: str
+    fitness_overdue: str
+    desk: str
     documented_by: str
     approved_by: tuple[str, ...]
     approvals_required: int
@@ -126,7 +133,7 @@ def read(value: object) -> Policy:
         for limit in _PRODUCTION_LIMITS:
             require(raw[limit] != "none", f"scope.{limit} is none in environment production")
     lifetime, lease, difference = _permits(given["risk_controls"])
-    _testing(given["testing"])
+    testing = _testing(given["testing"], valid_from, scope)
     governance = _governance(given["governance"], valid_from, scope, production=production)
     kept = {member: given[member] for member in _IN_CERTIFICATE}
     return Policy(
@@ -140,7 +147,11 @@ def read(value: object) -> Policy:
         validity_text=f"{given['valid_from']}/{given['valid_until']}",
         review_due=canonical.instant(governance["review_due"]),
         review_due_text=str(governance["review_due"]),
-        review_refuses=governance["review_overdue"] != "warn",
+        review_overdue=str(governance["review_overdue"]),
+        fitness_due=canonical.instant(testing["fitness_due"]),
+        fitness_due_text=str(testing["fitness_due"]),
+        fitness_overdue=str(testing["overdue"]),
+        desk=field(given, "policy", "desk", name),
         documented_by=str(governance["documented_by"]),
         approved_by=tuple(str(seat) for seat in canonical.array_of(governance["approved_by"])),
         approvals_required=canonical.integer_of(governance["approvals_required"]),
@@ -251,11 +262,16 @@ def _learning(value: object) -> Learning:
     )
 
 
-def _testing(value: object) -> None:
+def _testing(value: object, valid_from: int, scope: Scope) -> dict[str, object]:
     testing = canonical.fields(value, _TESTING, "testing")
-    field(testing, "testing", "fitness_test_due", canonical.day_number)
+    day = field(testing, "testing", "fitness_test_due", canonical.day_number)
+    require(day <= valid_from // DAY + 731, "testing.fitness_test_due is too late")
+    due = field(testing, "testing", "fitness_due", canonical.instant)
+    require(due == _end_of_day(day, scope), "testing.fitness_due does not follow")
+    require(testing["overdue"] in _OVERDUE, "testing.overdue is unknown")
     for called in ("scenario_testing", "penetration_testing"):
         require(testing[called] in _CADENCES, f"testing.{called} is unknown")
+    return testing
 
 
 def _governance(
@@ -271,8 +287,8 @@ def _governance(
         last = field(given, "governance", "last_review", canonical.day_number)
         require(last <= next_review, "governance.last_review is after next_review")
     due = field(given, "governance", "review_due", canonical.instant)
-    require(due == _review_due(next_review, scope), "governance.review_due does not follow")
-    require(given["review_overdue"] in ("refuse", "warn"), "governance.review_overdue is unknown")
+    require(due == _end_of_day(next_review, scope), "governance.review_due does not follow")
+    require(given["review_overdue"] in _OVERDUE, "governance.review_overdue is unknown")
     required = field(given, "governance", "approvals_required", lambda v: integer(v, 1, 16))
     if production:
         require(required >= 2, "governance.approvals_required is below 2 in production")
@@ -280,9 +296,9 @@ def _governance(
     return given
 
 
-def _review_due(next_review: int, scope: Scope) -> int:
-    """The first instant whose local time is at or after 00:00 of the day after the review."""
-    local = (next_review + 1) * DAY
+def _end_of_day(day: int, scope: Scope) -> int:
+    """The first instant whose local time is at or after 00:00 of the day after that day."""
+    local = (day + 1) * DAY
     rows = scope.offsets
     for index, (since, offset) in enumerate(rows):
         candidate = local - offset * SECOND

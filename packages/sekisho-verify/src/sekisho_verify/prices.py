@@ -49,17 +49,19 @@ class Quotation:
     """One observed rate, in the pair's orientation.
 
     Attributes:
+        index: of its entry.
         quoted_at: ns.
         bid, ask, mid: ratios in the pair's orientation, of a quotation that is not crossed.
         crossed: bid is 0, ask is 0, or bid > ask.
         bid_text, ask_text: as recorded, in the orientation recorded.
     """
 
-    __slots__ = ("ask", "ask_text", "bid", "bid_text", "crossed", "mid", "quoted_at")
+    __slots__ = ("ask", "ask_text", "bid", "bid_text", "crossed", "index", "mid", "quoted_at")
 
     def __init__(
-        self, market: str, bid: int, ask: int, quoted_at: int, texts: tuple[str, str]
+        self, index: int, market: str, bid: int, ask: int, quoted_at: int, texts: tuple[str, str]
     ) -> None:
+        self.index = index
         self.quoted_at = quoted_at
         self.bid_text, self.ask_text = texts
         self.crossed = bid == 0 or ask == 0 or bid > ask

@@ -7,14 +7,14 @@ and what was done about the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sekisho_verify import canonical
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.handled import Handled, Locked
-from sekisho_verify.watch import Adopted
+from sekisho_verify.watch import Watch
 
 _SAME = (
     "agent",
@@ -27,13 +27,13 @@ _SAME = (
 )
 
 
-def baselines(adopted: Iterable[Adopted], locked: Mapping[str, Locked], origin: str) -> None:
+def baselines(watch: Watch, locked: Mapping[str, Locked], origin: str) -> None:
     """Every baseline in force was locked by people, by its digest, before.
 
     Raises:
         VerificationFailed: names the gate's entry.
     """
-    for one in adopted:
+    for one in watch.adopted.values():
         place = f"gate log, entry {one.index}"
         lock = locked.get(one.agent)
         if lock is None or lock.index != one.authority_index:
@@ -44,6 +44,11 @@ def baselines(adopted: Iterable[Adopted], locked: Mapping[str, Locked], origin: 
         # Two clocks: the order of the logs cannot be compared more closely than they may differ.
         latest = one.at + one.clock_difference_max_s * SECOND
         require(lock.at <= latest, "adopts a baseline before it was locked", place)
+    for one in watch.brought.values():  # with a history, so of another gate's log
+        lock = locked.get(one.agent)
+        same = lock is not None and lock.baseline_sha256 == one.baseline.sha256
+        place = f"gate log, entry {one.index}"
+        require(same, "brings a baseline that nobody locked for the agent", place)
 
 
 def incidents(

@@ -15,6 +15,9 @@ from sekisho_verify.supervisor import Check
 
 SELF_ASSERTED = "SELF-ASSERTED: integrity shown, truncation and rewriting not excluded"
 NOT_ANCHORED = "completeness not anchored"
+GATES_WORD = (
+    "the gate's own word: rates, its clocks, what venues said to it, requests that it left out"
+)
 KEYS_BY_ISSUER = "approver keys as attested by the issuer"
 _REFUSALS_SHOWN = 1000
 
@@ -26,7 +29,7 @@ class Report:
     steps: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     refusals: list[Decided] = dataclasses.field(default_factory=list)
     checks: list[Check] = dataclasses.field(default_factory=list)
-    trust: list[str] = dataclasses.field(default_factory=list)
+    trust: list[str] = dataclasses.field(default_factory=lambda: [GATES_WORD])
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     failed_step: str = ""
     failure: VerificationFailed | None = None
@@ -71,6 +74,7 @@ class Report:
                         "index": one.index,
                         "client_order_id": "" if one.order is None else one.order.order_id,
                         "reasons": [reason._asdict() for reason in one.reasons],
+                        "rates": one.rates,
                     }
                     for one in self.refusals
                 ],
@@ -83,7 +87,7 @@ class Report:
 
 
 def refusal_lines(one: Decided) -> list[str]:
-    """Index, order id, then each reason with limit and observed value."""
+    """Index, order id, then each reason with limit and observed value; then the rates used."""
     order_id = "(malformed)" if one.order is None else one.order.order_id
     lines = []
     for reason in one.reasons:
@@ -93,4 +97,8 @@ def refusal_lines(one: Decided) -> list[str]:
         detail = f": {', '.join(parts)}" if parts else ""
         unit = f" {reason.unit}" if reason.unit else ""
         lines.append(shown(f"  {one.index:>6} {order_id}  {reason.code}{detail}{unit}"))
+    for pair, of_pair in one.rates.items():
+        for source, rate in of_pair.items():
+            told = f"rate {pair} of {source}: entry {rate['index']}, {rate['age_ms']} ms old"
+            lines.append(shown(f"  {'':>6} {told}"))
     return lines

@@ -7,7 +7,7 @@ because a decision is scored on its own day by what was folded perhaps the day b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sekisho_verify.baseline import ONE_SIDED, Observation, Profile
 from sekisho_verify.decades import MILLION, lg
@@ -73,6 +73,18 @@ class Bet:
         self._seen += 1
         self._days.setdefault(day, [0] * len(self._counts))[category] += 1
 
+    def counts_of(self, day: int) -> list[object]:
+        """Its counts of one day, as decimal texts."""
+        return [str(count) for count in self._days[day]]
+
+    def put(self, day: int, counts: list[int]) -> None:
+        """The counts of one day. Raises ValueError: of other categories."""
+        if len(counts) != len(self._counts):
+            raise ValueError("other categories than the baseline's")
+        self._days[day] = counts
+        self._counts = [held + more for held, more in zip(self._counts, counts, strict=True)]
+        self._seen += sum(counts)
+
     def _increment(self, category: int) -> int:
         profile, seen = self._profile, self._seen
         whole = 2 * profile.n + len(self._counts)
@@ -100,6 +112,37 @@ class Accumulation:
             for bet in self._bets.values():
                 bet.roll(day)
             self._anomalies.roll(day)
+
+    def rows(self, day: int) -> Iterator[list[object]]:
+        """The rows of an agent's history that say what was observed (history.md 3)."""
+        self._roll(day)
+        kept = self._evidence()
+        for name, one in sorted(kept.items()):
+            yield ["evidence", name, str(one.now)]
+        for name, one in sorted(kept.items()):
+            for number, (total, best) in sorted(one.days.items()):
+                counts = [] if name == ANOMALIES else self._bets[name].counts_of(number)
+                yield ["evidence_day", name, str(number), str(total), str(best), counts]
+
+    def take_row(self, members: list[object]) -> None:
+        """One of these rows again. Raises ValueError, KeyError: it is none."""
+        name, *rest = members
+        evidence = self._evidence()[str(name)]
+        if len(rest) == 1:
+            evidence.now = int(str(rest[0]))
+            return
+        number, total, best, counts = rest
+        evidence.days[int(str(number))] = int(str(total)), int(str(best))
+        if isinstance(counts, list) and str(name) in self._bets:
+            self._bets[str(name)].put(int(str(number)), [int(str(one)) for one in counts])
+
+    def resume(self, day: int) -> None:
+        """Rows were taken that were rolled to this day."""
+        self._day = day
+
+    def _evidence(self) -> dict[str, Evidence]:
+        found = {name: bet.evidence for name, bet in self._bets.items()}
+        return found | {ANOMALIES: self._anomalies}
 
     def observe(
         self, day: int, observations: Iterable[Observation], *, stands_out: bool | None

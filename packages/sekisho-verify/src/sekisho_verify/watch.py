@@ -50,6 +50,7 @@ class Watch:
 
     Attributes:
         adopted: by agent.
+        brought: the same, of baselines that came with a history.
         opened: index → `incident_opened`, in order.
         due: what the last entry of the log calls for and the log does not hold any more.
         broken: the same, of what no permit covers; it comes first.
@@ -57,9 +58,10 @@ class Watch:
 
     def __init__(self, state: State, origin: str) -> None:
         self._state = state
-        self._origin = origin
+        self.origin = origin
         self._before: tuple[str, str] | None = None
         self.adopted: dict[str, Adopted] = {}
+        self.brought: dict[str, Adopted] = {}
         self.opened: dict[int, Entry] = {}
         self.lifted: list[tuple[int, str]] = []
         self.due: _Due | None = None
@@ -73,7 +75,10 @@ class Watch:
         """
         kind = str(entry["kind"])
         agent = self._agent(entry)
-        self._before = None if agent is None else (agent.status, agent.certificate_sha256)
+        self._before = None
+        if agent is not None:
+            status = "left" if agent.left else agent.status
+            self._before = status, agent.certificate_sha256
         due = self.broken or self.due
         if due is not None and kind != "gate_opened":
             wanted = f"stands where entry {due.after} calls for {due.kind}"
@@ -145,12 +150,27 @@ class Watch:
         elif kind in {"execution", "outcome_unresolved"}:
             self._judge(index, str(entry["agent"]), agent, None)
 
+    def taken(self, index: int, entry: Entry, now: int) -> None:
+        """A part of a history was applied: with the last one its baseline is in force."""
+        agent = self._agent(entry)
+        if agent is None:
+            return
+        agent.behaviour.taken(index, agent.day)
+        baseline, name = agent.behaviour.baseline, str(entry["agent"])
+        if entry["last"] and baseline is not None:
+            bound = agent.policy.clock_difference_max_s
+            self.brought[name] = Adopted(index, now, name, -1, baseline, bound)
+
+    def live(self, agent: str) -> Adopted | None:
+        """The agent's baseline, however it went into force."""
+        return self.adopted.get(agent) or self.brought.get(agent)
+
     def _break(self) -> None:
         """What the entry just folded showed that no permit covers, and what must be opened then."""
         found = self._state.outside.due
         if found is None or self.broken is not None:
             return
-        text = f"sekisho/incident/v1\n{self._origin}\n{found.trigger}\nbreak"
+        text = f"sekisho/incident/v1\n{self.origin}\n{found.trigger}\nbreak"
         fields: dict[str, object] = {
             "incident": canonical.sha256(text.encode())[:32],
             "agent": found.agent,
@@ -244,7 +264,7 @@ class Watch:
         else:
             return
         kind, score, factor, observed = found
-        text = f"sekisho/incident/v1\n{self._origin}\n{index}\n{kind}"
+        text = f"sekisho/incident/v1\n{self.origin}\n{index}\n{kind}"
         fields: dict[str, object] = {
             "incident": canonical.sha256(text.encode())[:32],
             "agent": name,

@@ -177,3 +177,21 @@ def test_exact_amount_other_text_is_refused(text: str) -> None:
     """Nothing is rounded and nothing guessed."""
     with pytest.raises(MalformedInput):
         exact_amount(text, "q")
+
+
+def test_checksum_of_any_length_is_the_sum_of_all_bytes() -> None:
+    """Also of messages longer than what is summed in one step; one changed byte far in is seen."""
+    for length in (*range(1, 20), *range(180, 300), 511, 512, 513, 4_000):
+        data = encode("B", [(49, "BOT")], [(58, "~" * length)])
+        assert b"10=%03d\x01" % (sum(data[:-7]) % 256) == data[-7:]
+        assert 1 == len(Framer().feed(data))
+        framer = Framer()
+        assert [] == framer.feed(data[:-9] + b"}" + data[-8:])
+        assert 1 == framer.garbled
+
+
+def test_outgoing_value_that_no_text_can_hold_is_refused() -> None:
+    """Half a character is refused as any other that FIX has not."""
+    for value in ("\ud800", "é", "\x7f", "a\x01b", ""):
+        with pytest.raises(MalformedInput):
+            encode("B", [(49, "BOT")], [(58, value)])

@@ -154,7 +154,7 @@ def test_software_key_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["pkcs11:token=x", "awskms:alias/x", "/one.key", "", "FILE:/x", "file"]
+    "uri", ["gcpkms:token=x", "vault:alias/x", "/one.key", "", "FILE:/x", "file"]
 )
 def test_signer_uri_of_unknown_scheme_names_the_known_ones(uri: str, tmp_path: Path) -> None:
     """An unknown scheme is told apart from a missing key, and says what exists."""

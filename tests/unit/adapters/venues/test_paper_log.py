@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from sekisho.adapters.venues.paper_log import PaperLog, RecordedVenue
+from sekisho.adapters.venues.paper_log import PaperLog
 from sekisho.adapters.venues.paper_permits import VenueTrust
+from sekisho.adapters.venues.paper_recorded import RecordedVenue
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import ConfigurationInvalid, NotAuthorised, Unavailable
 from tests.paper_doubles import CREDENTIAL, Desk, order, resting

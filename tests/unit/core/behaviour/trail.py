@@ -113,7 +113,7 @@ class Trail:
         return self.add(
             Decision, agent=agent, order=order, body_sha256="e" * 64, body_bytes=1,
             state=len(self.entries), monotonic="0", verdict="permitted" if permitted else "refused",
-            reasons=(), notional=money, before=None, after=None, scores=scores,
+            reasons=(), notional=money, before=None, after=None, scores=scores, rates={},
             certificate_sha256="c" * 64, policy_sha256="d" * 64, epoch=0,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 
 from sekisho.core.encoding import canonical, parse_plain
 from sekisho.core.errors import MalformedInput
-from sekisho.core.events import CancelAsked, Decision, Rearmed, StatusActed, Withdrawn
+from sekisho.core.events import CancelAsked, Decision, RateUsed, Rearmed, StatusActed, Withdrawn
 from sekisho.core.evidence import chronicle as chronicles
 from sekisho.core.evidence import days_seen, points_seen, standing
 from sekisho.core.evidence.chronicle import Chronicle
@@ -154,6 +154,15 @@ def test_points_beyond_their_number_keep_extremes_counts_and_incidents() -> None
     assert (500, refused) == (len(listed), figures["refusals"]["count"])
     assert (0, 99_999) == ((listed[0]["index"] - 1) // 2, (listed[-1]["index"] - 1) // 2)
     assert len(canonical(figures)) < 1_000_000
+
+
+def test_refusal_is_listed_with_the_rates_that_it_used() -> None:
+    """Source, entry and age, as the decision names them."""
+    rates = {"EUR/USD": {"primary": RateUsed(index=3, age_ms=250)}}
+    made = chronicle([ADMITTED])
+    made.take_gate(1, decided(at(4, 9), "no", reasons=(HOURS,), rates=rates))
+    (listed,) = made.figures()["refusals"]["listed"]
+    assert {"EUR/USD": {"primary": {"index": 3, "age_ms": 250}}} == listed["rates"]
 
 
 def test_memory_of_many_orders_is_that_of_few() -> None:

@@ -198,7 +198,9 @@ DEFAULTS = {
     "risk_controls.lease_s": "15",
     "risk_controls.clock_difference_max_s": "1",
     **dict(zip((f"behaviour.{n}" for n in Behaviour.__struct_fields__), BEHAVIOUR, strict=True)),
+    "desk": "none",
     "testing.fitness_test_due": "2027-05-15",
+    "testing.overdue": "block_issuing",
     "testing.scenario_testing": "quarterly",
     "testing.penetration_testing": "annual",
     "governance.documented_by": "not_stated",
@@ -393,8 +395,11 @@ def test_one_bad_value_is_one_fault_of_its_own_field(path: str) -> None:
     with pytest.raises(MalformedInput) as caught:
         policy_from_canonical(data)
     assert path in {line.split(":")[0].split("[")[0] for line in str(caught.value).split("\n")[1:]}
-    stated = changed("scope.zone_offsets", None, changed("governance.review_due", None, FULL))
-    if path not in ("scope.zone_offsets", "governance.review_due"):
+    frozen = ("scope.zone_offsets", "governance.review_due", "testing.fitness_due")
+    stated = FULL
+    for name in frozen:
+        stated = changed(name, None, stated)
+    if path not in frozen:
         lines = faults(changed(path, bad, stated))
         assert {path} == {line.split(":")[0].split("[")[0] for line in lines}
 
@@ -495,6 +500,7 @@ def test_fields_of_registration_are_refused_in_a_document() -> None:
     for path, value in (
         ("scope.zone_offsets", rows),
         ("governance.review_due", "2030-01-01T00:00:00.000000000Z"),
+        ("testing.fitness_due", "2030-01-01T00:00:00.000000000Z"),
     ):
         assert faults(changed(path, value)) == [f"{path}: is written by registration; leave it out"]
 
@@ -541,7 +547,7 @@ def test_description_of_other_bytes_than_signed_is_refused() -> None:
     [
         ("scope.order_notional_max", "600000", "above scope.daily_notional_max"),
         ("governance.next_review", "2026-05-14", "next_review 2026-05-14 is over"),
-        ("testing.fitness_test_due", "2026-05-15", "fitness_test_due 2026-05-15 has come"),
+        ("testing.fitness_test_due", "2026-05-14", "fitness_test_due 2026-05-14 is over"),
         ("governance.last_review", "2026-05-16", "is in the future"),
         ("governance.approved_by", ["ceo"], "further approvers of the roster must sign"),
         ("scope.counterparties", "none", "scope.counterparties is none: no limit"),
@@ -570,17 +576,17 @@ def test_notes_are_silent_at_their_bounds() -> None:
 
 
 def test_notes_of_time_begin_at_their_instant() -> None:
-    """A review is over, and a test has come, at the very instant."""
+    """A review is over, and a test is, at the very instant."""
     due = parse_instant("2026-08-01T22:00:00.000000000Z")
     document = changed("testing.fitness_test_due", "2026-08-02")
     document = changed("valid_from", "2026-05-15T09:15:00Z", document)
     for moment, expected in ((due - 1, False), (due, True)):
         notes = register(document, now=moment).notes
-        assert expected == any("is over" in note for note in notes)
-    test = parse_instant("2026-08-02T00:00:00.000000000Z")
+        assert expected == any("next_review 2026-08-01 is over" in note for note in notes)
+    test = parse_instant("2026-08-02T22:00:00.000000000Z")
     for moment, expected in ((test - 1, False), (test, True)):
         notes = register(document, now=moment).notes
-        assert expected == any("has come" in note for note in notes)
+        assert expected == any("fitness_test_due 2026-08-02 is over" in one for one in notes)
 
 
 def test_notes_tell_an_lei_of_zeros() -> None:

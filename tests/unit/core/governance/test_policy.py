@@ -161,6 +161,9 @@ def fault(document: dict[str, Any]) -> str:
         ("governance.next_review", "none"),
         ("governance.next_review", "2028-05-16"),
         ("governance.review_overdue", "ignore"),
+        ("testing.overdue", "ignore"),
+        ("testing.fitness_test_due", "2028-05-16"),
+        ("desk", "a desk"),
         ("governance.approvals_required", "0"),
         ("governance.approvals_required", "17"),
     ],
@@ -357,6 +360,7 @@ def test_bytes_that_are_not_canonical_are_refused(data: bytes) -> None:
             [{"since": "2026-05-15T09:15:00.000000000Z", "utc_offset_s": 7200}] * 2,
         ),
         ("governance.review_due", "2026-08-02T00:00:00.000000000Z"),
+        ("testing.fitness_due", "2027-05-16T00:00:00.000000000Z"),
         ("valid_until", "2026-05-15T09:15:00.000000000Z"),
     ],
 )

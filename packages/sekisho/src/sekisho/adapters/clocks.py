@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 
 from sekisho.core.errors import ConfigurationInvalid
 
@@ -57,3 +58,35 @@ class SystemClock:
         # The event loop's timer is coarser than a nanosecond and may fire a little early.
         while (left := end - self.monotonic_ns()) > 0:  # noqa: ASYNC110 - waits for time alone
             await asyncio.sleep(left / 1_000_000_000)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on the boot-time clock; what is returned takes it back."""
+        alarm = _Alarm(self, self.monotonic_ns() + int(seconds * 1_000_000_000), callback)
+        alarm.wait(seconds)
+        return alarm.cancel
+
+
+class _Alarm:
+    """One call that is to come."""
+
+    __slots__ = ("_callback", "_clock", "_end", "_handle", "_loop")
+
+    def __init__(self, clock: SystemClock, end: int, callback: Callable[[], None]) -> None:
+        self._clock, self._end, self._callback = clock, end, callback
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+
+    def wait(self, seconds: float) -> None:
+        self._handle = self._loop.call_later(max(0.0, seconds), self._ring)
+
+    def cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _ring(self) -> None:
+        # The event loop's timer is coarser than a nanosecond and may fire a little early.
+        left = self._end - self._clock.monotonic_ns()
+        if left > 0:
+            self.wait(left / 1_000_000_000)
+        else:
+            self._callback()

@@ -121,7 +121,7 @@ class FolderDisk:
         """Append and sync in one trip to the thread, which costs more than either of them."""
         await self._run(path, lambda path: self._append_durably(path, data), appends=True)
 
-    async def write_new(self, path: str, data: bytes) -> None:
+    async def write_new(self, path: str, data: bytes | bytearray) -> None:
         """Create. The content is synced before it gets its name: a crash leaves all or nothing."""
         await self._run(path, lambda path: self._write_new(path, data))
 
@@ -239,7 +239,7 @@ class FolderDisk:
             self._files[path] = os.open(target, flags, 0o640)
         return self._files[path]
 
-    def _write_temporary(self, data: bytes) -> Path:
+    def _write_temporary(self, data: bytes | bytearray) -> Path:
         """A synced file under ``.tmp``. A crash leaves it there; the next start removes it."""
         self._temporary += 1
         temporary = self._root / ".tmp" / str(self._temporary)
@@ -256,7 +256,7 @@ class FolderDisk:
             os.close(descriptor)
         return temporary
 
-    def _write_new(self, path: str, data: bytes) -> None:
+    def _write_new(self, path: str, data: bytes | bytearray) -> None:
         target = self._root / path
         if target.exists():
             raise FileExistsError(errno.EEXIST, "the name is taken", path)

@@ -4,26 +4,34 @@
 The file is a projection of the gate's log and holds what a snapshot counts: rows of the entries
 before it. Newer rows are in memory until the next snapshot, and are folded again after a crash. A
 file that is missing, of another log, damaged or behind is never an error at opening: it begins
-empty, the counts of the snapshot do not fit, and the log is folded whole. What this class does not
-do: decide what is remembered.
+empty, the counts of the snapshot do not fit, and the log is folded whole. A new id costs no look
+into the file: a filter in memory knows that it is new, and is kept with the rows. What this class
+does not do: decide what is remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator, MutableMapping, MutableSet
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, NamedTuple
 
+from sekisho.adapters.seen_filter import SeenFilter, sealed
+from sekisho.adapters.seen_tables import (
+    KINDS,
+    Row,
+    SeenRows,
+    StoredAnswers,
+    StoredIds,
+    StoredReports,
+    for_each,
+)
 from sekisho.core.errors import StorageFailed
-from sekisho.core.gate.agent import Known, Seen, SeenIn
+from sekisho.core.gate.agent import Seen, SeenIn
 
-K = TypeVar("K")
-V = TypeVar("V")
-
-VERSION = 1
+VERSION = 2
 CACHE_KIB = 8_192
 PENDING_MAX = 60_000
 """Rows in memory; beyond that they are written although no snapshot asked for it."""
@@ -37,21 +45,21 @@ CREATE TABLE answers (agent INT, key INT, value INT, entry INT, PRIMARY KEY (age
     WITHOUT ROWID;
 CREATE TABLE executed (agent INT, key TEXT, value INT, entry INT, PRIMARY KEY (agent, key))
     WITHOUT ROWID;
+CREATE TABLE filters (block INT PRIMARY KEY, keys INT, bits BLOB);
 """
-_KINDS = ("known", "answers", "executed")
+_ALL = for_each("SELECT key, value FROM ROWS WHERE agent = ?")
+_PUT = for_each("INSERT OR REPLACE INTO ROWS VALUES (?, ?, ?, ?)")
+_DROP = for_each("DELETE FROM ROWS WHERE entry >= ?")
+_COUNT = for_each("INSERT INTO counts SELECT agent, 'ROWS', COUNT(*) FROM ROWS GROUP BY agent")
+_BLOCKS = "SELECT keys, bits FROM filters ORDER BY block"
+_ROWS = "SELECT COALESCE(SUM(rows), 0) FROM counts WHERE kind <> 'answers'"
 
 
-def _for_each(query: str) -> dict[str, str]:
-    """A query for each of the three tables, which are alike."""
-    return {kind: query.replace("ROWS", kind) for kind in _KINDS}
+class SeenCut(NamedTuple):
+    """What is written at once: rows of each table with the table's size, and the filter."""
 
-
-_FIND = _for_each("SELECT value FROM ROWS WHERE agent = ? AND key = ?")
-_ALL = _for_each("SELECT key, value FROM ROWS WHERE agent = ?")
-_PUT = _for_each("INSERT OR REPLACE INTO ROWS VALUES (?, ?, ?, ?)")
-_DROP = _for_each("DELETE FROM ROWS WHERE entry >= ?")
-_COUNT = _for_each("INSERT INTO counts SELECT agent, 'ROWS', COUNT(*) FROM ROWS GROUP BY agent")
-Row = tuple[int, Any, Any, int]
+    tables: list[tuple[str, list[Row], int, int]]
+    blocks: list[tuple[int, int, bytes]]
 
 
 class SeenFile:
@@ -73,7 +81,8 @@ class SeenFile:
         self._settling = False
         self.pending_rows = 0
         self.entry = 0
-        self.tables: dict[tuple[int, str], _Table[Any, Any]] = {}
+        self.filter = SeenFilter()
+        self.tables: dict[tuple[int, str], SeenRows[Any, Any]] = {}
         try:
             self._open()
             if self._about() is None or self._marker.exists():
@@ -94,8 +103,11 @@ class SeenFile:
             about = self._about()
             if entries == 0 or about is None:
                 self._anew()
-            elif about > entries:
-                self._drop_from(entries)
+            else:
+                if about > entries:
+                    self._drop_from(entries)
+                if not self._take_filter():
+                    self._anew()
         except sqlite3.DatabaseError:
             self._anew()
         return self._next_agent
@@ -116,11 +128,11 @@ class SeenFile:
         Raises:
             StorageFailed: the rows stay in memory.
         """
-        rows = self._swap()
+        cut = self._swap()
         loop = asyncio.get_running_loop()
         self._settling = True
         try:
-            await loop.run_in_executor(self._executor, self._write, entries, rows)
+            await loop.run_in_executor(self._executor, self._write, entries, cut)
             self._written()
         finally:
             self._settling = False
@@ -199,15 +211,25 @@ class SeenFile:
             self._writer.executescript(_TABLES)
             self._writer.execute("INSERT INTO about VALUES (?, ?, 0)", (VERSION, self._origin))
             self._marker.unlink(missing_ok=True)
+            self.filter = SeenFilter()
         except (OSError, sqlite3.Error) as error:
             raise StorageFailed(
                 f"{self._path}: the file of ids cannot be made: {error}", str(self._path)
             ) from error
 
+    def _take_filter(self) -> bool:
+        """Read the filter; false where it may lack a row. Of rows that were dropped it keeps the
+        keys, which costs a look-up each time that one is asked for.
+        """
+        blocks = self._reader.execute(_BLOCKS).fetchall()
+        rows = self._reader.execute(_ROWS).fetchone()[0]
+        self.filter = SeenFilter()
+        return self.filter.begin(blocks) and self.filter.keys >= rows
+
     def _drop_from(self, entries: int) -> None:
         self._writer.execute("BEGIN")
         self._writer.execute("DELETE FROM counts")
-        for kind in _KINDS:
+        for kind in KINDS:
             self._writer.execute(_DROP[kind], (entries,))
             self._writer.execute(_COUNT[kind])
         self._writer.execute("UPDATE about SET settled = ?", (entries,))
@@ -219,26 +241,30 @@ class SeenFile:
         agent, self._agents = self._agents, self._agents + 1
         return Seen(StoredIds(self, agent), StoredAnswers(self, agent), StoredReports(self, agent))
 
-    def _swap(self) -> list[tuple[str, list[Row], int, int]]:
+    def _swap(self) -> SeenCut:
         """Cut off the rows of each table; they stay readable until they are in the file."""
         found, self.pending_rows = [], 0
         for (agent, kind), table in self.tables.items():
             table.writing = {**table.writing, **table.pending}
             table.pending = {}
             found.append((kind, list(table.writing.values()), agent, table.size))
-        return found
+        return SeenCut(found, self.filter.changed())
 
-    def _write(self, entries: int, tables: Iterable[tuple[str, list[Row], int, int]]) -> None:
+    def _write(self, entries: int, cut: SeenCut) -> None:
         try:
             self._writer.execute("BEGIN")
-            for kind, rows, agent, size in tables:
+            for kind, rows, agent, size in cut.tables:
                 self._writer.executemany(_PUT[kind], _sorted(rows))
                 self._writer.execute(
                     "INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", (agent, kind, size)
                 )
+            for number, keys, block in cut.blocks:
+                row = (number, keys, sealed(block))
+                self._writer.execute("INSERT OR REPLACE INTO filters VALUES (?, ?, ?)", row)
             self._writer.execute("UPDATE about SET settled = ?", (entries,))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
+            self.filter.unchanged()
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             raise StorageFailed(
@@ -253,119 +279,3 @@ class SeenFile:
 def _sorted(rows: list[Row]) -> list[Row]:
     """By key: neighbours in the file are written together."""
     return sorted(rows, key=lambda row: row[1])
-
-
-class _Table(Generic[K, V]):
-    """One agent's rows of one kind: in the file, being written, and new ones."""
-
-    kind = ""
-
-    def __init__(self, file: SeenFile, agent: int) -> None:
-        self._file, self._agent = file, agent
-        self.pending: dict[K, Row] = {}
-        self.writing: dict[K, Row] = {}
-        self.size = file.count(agent, self.kind)
-        self._absent: K | None = None
-        file.tables[agent, self.kind] = self
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[K]:
-        for key, _ in self._file.rows(self._agent, self.kind):
-            yield self.key_of(key)
-        yield from self.writing
-        yield from self.pending
-
-    def key_of(self, stored: Any) -> K:
-        """A key as it is stored, read."""
-        key: K = stored
-        return key
-
-    def stored_key(self, key: K) -> Any:
-        """A key as it is stored."""
-        return key
-
-    def find(self, key: K) -> Any:
-        """What is stored for a key; KeyError when there is nothing. Raises StorageFailed."""
-        row = self.pending.get(key) or self.writing.get(key)
-        if row is not None:
-            return row[2]
-        if key == self._absent:
-            raise KeyError(key)  # each new one is asked for several times
-        found = self._file.select(_FIND[self.kind], (self._agent, self.stored_key(key)))
-        if found is None:
-            self._absent = key
-            raise KeyError(key)
-        return found[0]
-
-    def put(self, key: K, value: Any) -> None:
-        """Keep a value for a key. Raises StorageFailed."""
-        self.size += not self.has(key)
-        self._file.pending_rows += key not in self.pending
-        self.pending[key] = (self._agent, self.stored_key(key), value, self._file.entry)
-        self._absent = None
-
-    def has(self, key: K) -> bool:
-        """Whether a key is kept. Raises StorageFailed."""
-        try:
-            self.find(key)
-        except KeyError:
-            return False
-        return True
-
-
-class StoredIds(_Table[str, Known], MutableMapping[str, Known]):
-    """``client_order_id`` → content and decision."""
-
-    kind = "known"
-
-    def __getitem__(self, name: str) -> Known:
-        value = self.find(name)
-        return Known(value[:32].hex(), int.from_bytes(value[32:], "big"))
-
-    def __setitem__(self, name: str, known: Known) -> None:
-        self.put(name, bytes.fromhex(known.digest) + known.decision.to_bytes(8, "big"))
-
-    def __delitem__(self, name: str) -> None:
-        raise ValueError(f"{name} stays known: ids are never forgotten")
-
-
-class StoredAnswers(_Table[int, int], MutableMapping[int, int]):
-    """Decision → its end."""
-
-    kind = "answers"
-
-    def __getitem__(self, decision: int) -> int:
-        return int(self.find(decision))
-
-    def __setitem__(self, decision: int, end: int) -> None:
-        self.put(decision, end)
-
-    def __delitem__(self, decision: int) -> None:
-        raise ValueError(f"the answer to {decision} stays")
-
-
-class StoredReports(_Table[tuple[str, str], None], MutableSet[tuple[str, str]]):
-    """Venue and id of execution reports."""
-
-    kind = "executed"
-
-    def __contains__(self, report: object) -> bool:
-        return isinstance(report, tuple) and self.has((report[0], report[1]))
-
-    def add(self, value: tuple[str, str]) -> None:
-        """Keep it."""
-        if value not in self:
-            self.put(value, 0)
-
-    def discard(self, value: tuple[str, str]) -> None:
-        """Refused: what was seen stays seen."""
-        raise ValueError(f"{value} stays seen")
-
-    def key_of(self, stored: Any) -> tuple[str, str]:
-        venue, _, exec_id = stored.partition("\n")
-        return venue, exec_id
-
-    def stored_key(self, key: tuple[str, str]) -> str:
-        return f"{key[0]}\n{key[1]}"

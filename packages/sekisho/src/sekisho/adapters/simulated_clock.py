@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+from collections.abc import Callable
 
 NS = 1_000_000_000
 _TURNS = 32
@@ -39,11 +40,32 @@ class SteppedClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
+        await self._waker(seconds)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when the clock was advanced so far; what is returned takes it back."""
+        waker = self._waker(max(0.0, seconds))
+        wanted = True
+
+        def ring(_: asyncio.Future[None]) -> None:
+            if wanted:
+                callback()
+
+        def take_back() -> None:
+            nonlocal wanted
+            wanted = False
+            waker.cancel()
+
+        waker.add_done_callback(ring)
+        return take_back
+
+    def _waker(self, seconds: float) -> asyncio.Future[None]:
+        """A future that is done when the clock was advanced so far."""
         deadline = self._monotonic + math.ceil(seconds * NS)
         waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._count += 1
         heapq.heappush(self._sleepers, (deadline, self._count, waker))
-        await waker
+        return waker
 
     def advance(self, seconds: float) -> None:
         """Move both clocks forward at once and wake, in order, everybody whose time has come.
@@ -118,6 +140,10 @@ class PassingClock:
         if seconds > 0:
             self._clock.advance(seconds)
         await asyncio.sleep(0)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """As the stepped clock: nobody waits here, so no time passes by it."""
+        return self._clock.call_later(seconds, callback)
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -206,16 +206,16 @@ class SimulatedDisk:
         await self.append(path, data)
         await self.sync(path)
 
-    async def write_new(self, path: str, data: bytes) -> None:
+    async def write_new(self, path: str, data: bytes | bytearray) -> None:
         """Create whole; a crash before the folder is synced leaves all of it or nothing."""
         await self._begin("write_new", path)
         if path in self._names:
             raise FileExistsError(path)
         fault = self._take_fault("write_new", path)
         if fault is None:
-            self._take_space(path, data)
+            self._take_space(path, bytes(data))
         if fault is None or fault.persisted:
-            self._name(path, _File(data, fresh=True))
+            self._name(path, _File(bytes(data), fresh=True))
         self._finish_fault(fault)
         await self._end("write_new", path)
 

@@ -127,6 +127,36 @@ class AgentAssigned(Entry, frozen=True, tag="agent_assigned"):
     commands: tuple[str, ...]
 
 
+class AgentHandedOver(Entry, frozen=True, tag="agent_handed_over"):
+    """The gate before handed the agent's history over; it is kept under its digest.
+
+    ``index``: of the ``history_given`` in the log ``origin`` of that gate.
+    """
+
+    agent: str
+    gate: str
+    to: str
+    epoch: int
+    history_sha256: str
+    bytes: int
+    origin: str
+    index: int
+
+
+class HistoryTaken(Entry, frozen=True, tag="history_taken"):
+    """The gate that has the agent has its history: from here on leases answer for it.
+
+    ``index``: of the last ``history_part`` in the log ``origin`` of that gate.
+    """
+
+    agent: str
+    gate: str
+    epoch: int
+    history_sha256: str
+    origin: str
+    index: int
+
+
 class IncidentRecorded(Entry, frozen=True, tag="incident_recorded"):
     """An ``incident_opened`` of the gate's log ``origin``, at ``index`` there, has arrived."""
 

@@ -44,6 +44,21 @@ def sha256_hex(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+class RunningDigest:
+    """SHA-256 of bytes that come in parts."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, part: bytes) -> None:
+        """The next part."""
+        self._hash.update(part)
+
+    def hex(self) -> str:
+        """As :func:`sha256_hex` of all parts together."""
+        return self._hash.hexdigest()
+
+
 def b64(data: bytes) -> str:
     """Standard base64 with padding, as RFC 4648 section 4."""
     return base64.b64encode(data).decode("ascii")

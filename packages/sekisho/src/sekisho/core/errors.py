@@ -7,7 +7,8 @@
     ├── NotAuthorised           the caller may not do this (duties, roster, quorum)
     ├── ConfigurationInvalid    a setting is missing or contradicts another
     ├── Unavailable             a dependency did not answer and certainly had no effect
-    │   └── KeyDisabled         this key signs no more, however long one waits
+    │   ├── KeyDisabled         this key signs no more, however long one waits
+    │   ├── SignatureLate       a key did not answer in time; perhaps it signs, nobody uses it
     │   └── AnotherWrites       this process follows the log; its writer must be asked
     ├── StorageFailed           certainly not written
     │   ├── DescriptorsSpent    no file could be opened: nothing is wrong with what is stored
@@ -61,7 +62,11 @@ class AnotherWrites(Unavailable):
 
 
 class KeyDisabled(Unavailable):
-    """The key is disabled, gone, or another than it was; nothing was signed, and waiting is vain."""
+    """The key is disabled, gone, or another than it was; waiting for a signature is vain."""
+
+
+class SignatureLate(Unavailable):
+    """A key did not answer within its bound. It may still sign: what comes is destroyed."""
 
 
 class StorageFailed(SekishoError):

@@ -13,6 +13,7 @@ import msgspec
 
 from sekisho.core.authority_entries import (
     AgentAssigned,
+    AgentHandedOver,
     AlertSent,
     ApprovalGiven,
     BaselineLocked,
@@ -21,6 +22,7 @@ from sekisho.core.authority_entries import (
     Founded,
     GateBooted,
     GraceStarted,
+    HistoryTaken,
     IncidentAcknowledged,
     IncidentClosed,
     IncidentRecorded,
@@ -54,9 +56,11 @@ from sekisho.core.gate_entries import (
     OutcomeUnresolved,
     PermitSigned,
     RateObserved,
+    RateUsed,
     Rearmed,
     RefusedAs,
     RestingUnknown,
+    RosterRefused,
     Scores,
     Shed,
     ShutdownMode,
@@ -69,12 +73,14 @@ from sekisho.core.gate_entries import (
     VenueReconciled,
     Withdrawn,
 )
+from sekisho.core.handover import HistoryAwaited, HistoryGiven, HistoryPart
 
 __all__ = [
     "AccumulationRestarted",
     "Advised",
     "AgentAdmitted",
     "AgentAssigned",
+    "AgentHandedOver",
     "AlertSent",
     "ApprovalGiven",
     "AuthorityEntry",
@@ -94,6 +100,10 @@ __all__ = [
     "GateEntry",
     "GateOpened",
     "GraceStarted",
+    "HistoryAwaited",
+    "HistoryGiven",
+    "HistoryPart",
+    "HistoryTaken",
     "IncidentAcknowledged",
     "IncidentClosed",
     "IncidentOpened",
@@ -106,12 +116,14 @@ __all__ = [
     "PermitSigned",
     "PolicyRegistered",
     "RateObserved",
+    "RateUsed",
     "RearmAuthorised",
     "Rearmed",
     "RefusedAs",
     "Resolved",
     "RestingUnknown",
     "RosterChanged",
+    "RosterRefused",
     "Scores",
     "Shed",
     "ShutdownMode",
@@ -156,9 +168,13 @@ GateEntry = (
     | LocalStop
     | CallerRefused
     | CommandRefused
+    | RosterRefused
     | Advised
     | Shed
     | SnapshotTaken
+    | HistoryAwaited
+    | HistoryGiven
+    | HistoryPart
 )
 AuthorityEntry = (
     Founded
@@ -172,6 +188,8 @@ AuthorityEntry = (
     | CrlIssued
     | GateBooted
     | AgentAssigned
+    | AgentHandedOver
+    | HistoryTaken
     | IncidentRecorded
     | AlertSent
     | GraceStarted

@@ -107,11 +107,22 @@ class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     scored: int
 
 
+class RateUsed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """One quotation that a decision used (docs/spec/checks.md, 5).
+
+    ``index``: of its ``rate_observed``; ``age_ms``: how old it was, below 0 when it is dated ahead.
+    """
+
+    index: int
+    age_ms: int
+
+
 class Decision(Entry, frozen=True, tag="decision"):
     """What the gate decided about one order, from the state of all entries before this one.
 
     ``order`` is the parsed order, or null when the body was malformed; ``body_sha256`` and
-    ``body_bytes`` are of the bytes as received. ``notional`` is what the order reserves.
+    ``body_bytes`` are of the bytes as received. ``notional`` is what the order reserves. ``rates``:
+    by pair, then by source; empty when no rate was used.
     """
 
     agent: str
@@ -126,6 +137,7 @@ class Decision(Entry, frozen=True, tag="decision"):
     before: Counters | None
     after: Counters | None
     scores: Scores | None
+    rates: dict[str, dict[str, RateUsed]]
     certificate_sha256: str
     policy_sha256: str
     epoch: int
@@ -270,6 +282,16 @@ class CommandRefused(Entry, frozen=True, tag="command_refused"):
 
     detail: RefusedAs
     body_sha256: str
+    unrecorded: int
+
+
+class RosterRefused(Entry, frozen=True, tag="roster_refused"):
+    """A roster that came is not the one that this gate was enrolled with: it is not believed.
+
+    ``unrecorded`` is how many others were refused since the entry before, beyond one a minute.
+    """
+
+    roster_sha256: str
     unrecorded: int
 
 

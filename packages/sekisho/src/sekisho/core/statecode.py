@@ -10,7 +10,7 @@ another state. Order is kept and integers are text, so that equal states have eq
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -178,8 +178,8 @@ class Fields:
         self._coders = coders
         self._elsewhere = frozenset(elsewhere)
 
-    def write(self, held: object) -> dict[str, Any]:
-        """Plain values of an object.
+    def write(self, held: object, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Plain values of an object; an attribute that is in ``given`` is written as it is there.
 
         Raises:
             MalformedInput: it keeps something that is not named here, or not of that kind.
@@ -189,7 +189,11 @@ class Fields:
             raise MalformedInput(
                 f"snapshot: {type(held).__name__} and its encoding disagree on {sorted(unnamed)}"
             )
-        return {name: coder.write(getattr(held, name)) for name, coder in self._coders.items()}
+        known = given or {}
+        return {
+            name: known[name] if name in known else coder.write(getattr(held, name))
+            for name, coder in self._coders.items()
+        }
 
     def read(self, plain: Any) -> dict[str, Any]:
         """The attributes by name. Raises MalformedInput: others, or not of their kind."""

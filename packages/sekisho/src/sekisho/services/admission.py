@@ -2,16 +2,19 @@
 """A gate admits an agent: everything that the authority says of it is verified first.
 
 The gate trusts one root, which its configuration names. It believes a certificate only with its
-chain, a policy only by the digest in that certificate, and a resolution only by its signatures.
+chain, a policy only by the digest in that certificate, and a resolution only by its signatures, by
+the keys of the roster of its enrolment.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
 from sekisho.core.encoding import b64, parse_plain, sha256_hex
 from sekisho.core.errors import NotAuthorised, VerificationFailed
-from sekisho.core.events import AgentAdmitted
+from sekisho.core.events import AgentAdmitted, HistoryAwaited
 from sekisho.core.gate.limits import read_limits
 from sekisho.core.gate.permit import load_public_key
 from sekisho.core.governance.policy import Policy, policy_from_canonical
@@ -26,7 +29,11 @@ from sekisho.services.gatelog import GateLog
 
 
 class Admission(msgspec.Struct, frozen=True, kw_only=True):
-    """What an authority hands to a gate about one agent. Certificates are DER."""
+    """What an authority hands to a gate about one agent. Certificates are DER.
+
+    ``moved`` is the epoch of the move after which the gate lacks the agent's history, 0 for none;
+    ``moved_from`` the gate that owes it.
+    """
 
     agent: str
     certificate: bytes
@@ -36,13 +43,19 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     resolution: Resolution
     roster: Roster
     authority_index: int
+    moved_from: str = ""
+    moved: int = 0
 
 
 class Admissions:
     """Admits agents to one gate."""
 
-    def __init__(self, log: GateLog, root: bytes, arc: Arc) -> None:
+    def __init__(
+        self, log: GateLog, root: bytes, arc: Arc, check_roster: Callable[[Roster], None]
+    ) -> None:
+        """``check_roster`` raises VerificationFailed for any but the gate's own roster."""
         self._log = log
+        self._check_roster = check_roster
         self._root = root
         self._arc = arc
 
@@ -71,6 +84,7 @@ class Admissions:
             raise NotAuthorised(
                 f"the policy is for {policy.environment}, not for {self._log.state.environment}"
             )
+        self._check_roster(admission.roster)
         check_resolution(admission.resolution, policy, admission.roster)
         if signer.public_key != found.public_key:
             raise VerificationFailed(f"{signer.uri} is not the key of this certificate")
@@ -87,8 +101,19 @@ class Admissions:
             policy_sha256=found.policy_sha256,
             authority_index=admission.authority_index,
         )
-        # A crash before this is durable admits nobody: the gate asks the authority again.
-        await self._log.durable(self._log.record(entry))
+        index = self._log.record(entry)
+        if admission.moved > self._log.state.agents[admission.agent].history:
+            index = self._log.record(
+                HistoryAwaited(
+                    at=self._log.at(),
+                    agent=admission.agent,
+                    before=admission.moved_from,
+                    epoch=admission.moved,
+                )
+            )
+        # A crash before this is durable admits nobody: the gate asks the authority again. Of the
+        # two entries it may leave the first: no lease answers for the agent before the second.
+        await self._log.durable(index)
         return found.sha256
 
     @staticmethod

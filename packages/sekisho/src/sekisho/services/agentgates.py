@@ -9,10 +9,14 @@ wherever the first one hangs. Leases are granted elsewhere; this says for which 
 
 from __future__ import annotations
 
+import msgspec
+
 from sekisho.core.errors import NotAuthorised, Unavailable
 from sekisho.core.events import AgentAssigned
 from sekisho.core.terms import NS, format_instant
 from sekisho.ports import Clock
+from sekisho.services.admission import Admission
+from sekisho.services.leasing import Moved
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.status import StatusPush
 
@@ -75,21 +79,33 @@ class AgentGates:
     def answers(self, gate: str, agent: str) -> bool:
         """Whether a lease of this gate may speak of the agent."""
         held = self._log.state.assigned.get(agent)
-        return held is not None and held.gate == gate and not self.fence(gate, agent)
+        if held is None or held.gate != gate or held.owed:
+            return False
+        return not self.fence(gate, agent)
+
+    def moved(self, gate: str, agent: str) -> Moved | None:
+        """What a gate is told of an agent whose history is under way; None for no such agent, or a
+        gate that has nothing to do with it.
+        """
+        held = self._log.state.assigned.get(agent)
+        if held is None or not held.owed or gate not in {held.gate, held.whole}:
+            return None
+        return Moved(before=held.whole, gate=held.gate, epoch=held.moved, history=held.kept)
 
     def concerned(self, gate: str, push: StatusPush) -> bool:
-        """Whether a push is this gate's: it has the agent, or had it and may hold a lease.
+        """Whether a push is this gate's; see :meth:`told_of`."""
+        return gate in self.told_of(push)
 
-        As :meth:`gates_of` says it, for one gate: every gate is asked about every push.
+    def told_of(self, push: StatusPush) -> frozenset[str]:
+        """Gates whose a push is: who has the agent, or had it and may hold a lease.
+
+        Found by the agent: with many gates nobody is asked whom it does not concern.
         """
-        if push.cause == ASSIGNED:
-            return push.epoch == self.left_at(gate, push.agent)
+        if push.cause != ASSIGNED:
+            return self.gates_of(push.agent, frozenset({push.certificate_sha256}))
         held = self._log.state.assigned.get(push.agent)
-        if held is not None and gate == held.gate:
-            return True
-        if held is not None and gate not in held.left:
-            return False
-        return self.outstanding.left(gate, frozenset({push.certificate_sha256})) > 0
+        left = {} if held is None else held.left
+        return frozenset(gate for gate, one in left.items() if one.epoch == push.epoch)
 
     def left_at(self, gate: str, agent: str) -> int:
         """The epoch at which the agent last moved away from the gate; -1 if it never did."""
@@ -100,10 +116,10 @@ class AgentGates:
     def gates_of(self, agent: str, certificates: frozenset[str]) -> frozenset[str]:
         """The gate that has the agent, and others that may hold a lease with one of these."""
         held = self._log.state.assigned.get(agent)
-        holders = self.outstanding.holders(certificates)
         if held is None:
-            return holders
-        return holders & (held.left.keys() | {held.gate}) | {held.gate}
+            return self.outstanding.holders(certificates)
+        before = (gate for gate in held.left if self.outstanding.left(gate, certificates) > 0)
+        return frozenset({held.gate, *before})
 
     def until(self, gate: str, certificates: frozenset[str]) -> str:
         """The end of the last lease that the gate may hold with one of these; ``""`` for none."""
@@ -124,6 +140,13 @@ class AgentGates:
             ),
             default=0,
         )
+
+    def told(self, gate: str, admission: Admission) -> Admission:
+        """An admission with what this gate must know of the agent's history."""
+        found = self.moved(gate, admission.agent)
+        if found is None:
+            return admission
+        return msgspec.structs.replace(admission, moved_from=found.before, moved=found.epoch)
 
     # -- acts ----------------------------------------------------------------------------------
 

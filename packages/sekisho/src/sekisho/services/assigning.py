@@ -17,10 +17,10 @@ from sekisho.core.errors import NotAuthorised, VerificationFailed
 from sekisho.core.events import AgentAssigned
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.terms import NAME, format_instant
-from sekisho.ports import Clock
 from sekisho.services.agentgates import AgentGates
 from sekisho.services.announcing import ANSWER_WAIT_S, Announcer
 from sekisho.services.commanding import Commanding
+from sekisho.services.historydesk import HistoryDesk
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.stopping import StopOutcome
 from sekisho.services.waiting import settle
@@ -36,6 +36,8 @@ class AssignOutcome(msgspec.Struct, frozen=True, kw_only=True):
         free_at: when its last lease has certainly ended, ``""`` when it confirmed its stop or holds
             none; until then the new gate gets nothing.
         failures: each step that failed, in words.
+        handed_over: the agent's history has arrived here. Until it has, the new gate permits
+            nothing for the agent.
         complete: recorded, nothing failed, and the new gate may begin now.
     """
 
@@ -46,6 +48,7 @@ class AssignOutcome(msgspec.Struct, frozen=True, kw_only=True):
     recorded: bool
     reports: tuple[StopOutcome, ...]
     free_at: str
+    handed_over: bool
     failures: tuple[str, ...]
     complete: bool
 
@@ -59,15 +62,15 @@ class Assigning:
         gates: AgentGates,
         announcer: Announcer,
         commanding: Commanding,
-        clock: Clock,
         catch_up: Callable[[], int],
+        histories: HistoryDesk,
     ) -> None:
         """``catch_up`` does what time has made due, and returns the log time for what follows."""
+        self._histories = histories
         self._log = log
         self._gates = gates
         self._announcer = announcer
         self._commanding = commanding
-        self._clock = clock
         self._catch_up = catch_up
 
     async def assign(self, signed: tuple[SignedCommand, ...]) -> AssignOutcome:
@@ -111,10 +114,10 @@ class Assigning:
         A crash in here leaves the move on record: the gate before is told when it connects again.
         """
         durable = asyncio.ensure_future(self._log.durable(index))
-        tasks = self._announcer.start([self._gates.push_of(entry.agent, entry.before)])
-        reports, told = await self._announcer.collect(tasks, stopping=True)
+        asked = self._announcer.start([self._gates.push_of(entry.agent, entry.before)])
+        reports, told = await self._announcer.collect(asked, stopping=True)
         failures = list(told)
-        recorded = await settle(self._clock, [durable], ANSWER_WAIT_S)
+        recorded = await settle(self._log.clock, [durable], ANSWER_WAIT_S)
         if not recorded:
             failures.append(f"record: not done within {ANSWER_WAIT_S} s")
         elif (error := durable.exception()) is not None:
@@ -123,6 +126,15 @@ class Assigning:
         for report in reports:
             if report.complete and report.gate == entry.before:
                 self._gates.stopped(entry.before, entry.agent, entry.epoch)
+        # A gate that did not answer hands nothing over meanwhile.
+        wait_s = ANSWER_WAIT_S if reports else 0.0
+        handed_over = recorded and await self._histories.arrived(entry.agent, wait_s)
+        if not handed_over:
+            owes = self._log.state.assigned[entry.agent].whole
+            failures.append(
+                f"history: gate {owes} has not handed over what it knows of {entry.agent};"
+                f" {entry.gate} permits nothing for it until {owes} ran and did so"
+            )
         left = self._gates.fence(entry.gate, entry.agent)
         return AssignOutcome(
             agent=entry.agent,
@@ -133,5 +145,6 @@ class Assigning:
             reports=reports,
             free_at=format_instant(self._log.now() + left) if left else "",
             failures=tuple(failures),
+            handed_over=handed_over,
             complete=recorded and not failures and not left,
         )

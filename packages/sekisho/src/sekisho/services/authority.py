@@ -11,11 +11,12 @@ It does not hold agents' keys, decide about orders, or trust a gate's word about
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Literal
 
 import msgspec
 
-from sekisho.core.encoding import b64, canonical
+from sekisho.core.encoding import b64
 from sekisho.core.errors import (
     ConfigurationInvalid,
     NotAuthorised,
@@ -28,11 +29,8 @@ from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
 from sekisho.core.governance.resolution import Approval, Resolution
 from sekisho.core.governance.roster import Roster, check_roster, roster_sha256
-from sekisho.core.identity.profile import (
-    Names,
-    load,
-    spki,
-)
+from sekisho.core.identity.profile import Names, load, spki
+from sekisho.core.identity.published import check_places
 from sekisho.core.identity.records import RegisteredCertificate
 from sekisho.core.identity.register import AuthorityState
 from sekisho.core.incidents.book import IncidentBook
@@ -45,6 +43,7 @@ from sekisho.ports import (
     Notifier,
 )
 from sekisho.services.admission import Admission
+from sekisho.services.admittance import admission_of
 from sekisho.services.agentgates import AgentGates
 from sekisho.services.alerting import Alerting
 from sekisho.services.alertrounds import AlertRounds
@@ -52,15 +51,21 @@ from sekisho.services.announcing import Announcer
 from sekisho.services.assigning import Assigning, AssignOutcome
 from sekisho.services.certification import Certification, IssuedCertificate
 from sekisho.services.commanding import Commanding
-from sekisho.services.founding import AuthorityKeys, founding_certificates
+from sekisho.services.founding import (
+    AuthorityKeys,
+    CeremonyCertificates,
+    founding_certificates,
+)
+from sekisho.services.historydesk import HistoryDesk
 from sekisho.services.incidentdesk import AckOutcome, IncidentDesk
 from sekisho.services.journal import Journal
 from sekisho.services.leases import Leases
 from sekisho.services.policydesk import PolicyDesk
+from sekisho.services.publicdesk import PublicDesk
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
 from sekisho.services.signoff import BaselineLock, RearmAuthorisation, SignOff
-from sekisho.services.status import StatusOutcome
+from sekisho.services.status import StatusListener, StatusOutcome
 from sekisho.services.statusacts import StatusActs
 from sekisho.services.statusdesk import StatusDesk
 
@@ -83,19 +88,21 @@ class Authority:
         state = log.state
         self._roster = msgspec.convert(state.roster, Roster)
         issuing_key = keys.x509_key(keys.issuing)
-        self._announcer = Announcer(clock)
+        self.announcer = Announcer(clock)
         self._revocation = RevocationStatus(
             log,
             issuing_key=issuing_key,
             responder_key=keys.x509_key(keys.responder),
             crl_url=names.crl_url,
         )
+        self.public = PublicDesk(log, self._revocation)
         self._policies = PolicyDesk(log, lambda: self._roster)
         self._certification = Certification(
             log,
             names=names,
             issuing_key=issuing_key,
             entropy=entropy,
+            approved=self._policies.approved,
             own_keys=frozenset(
                 spki(load(der))
                 for der in (
@@ -108,14 +115,15 @@ class Authority:
         alerting = Alerting(log, clock)
         commanding = Commanding(log, lambda: self._roster)
         self._gates = AgentGates(log, clock)
+        self.histories = HistoryDesk(log)
         self._leases = Leases(log, self._revocation, keys.responder, clock, self._gates)
-        acts = StatusActs(log, self._revocation, self._announcer, alerting, clock, self._gates)
+        acts = StatusActs(log, self._revocation, self.announcer, alerting, clock, self._gates)
         rounds = AlertRounds(log, alerting, clock)
         self._incidents = IncidentDesk(log, acts, rounds, self._revocation, commanding, clock)
         self._desk = StatusDesk(log, acts, commanding, self._incidents.catch_up)
         self.take_over = self._desk.take_over
         self._assigning = Assigning(
-            log, self._gates, self._announcer, commanding, clock, self._incidents.catch_up
+            log, self._gates, self.announcer, commanding, self._incidents.catch_up, self.histories
         )
         self._signoff = SignOff(log, commanding, self._incidents.catch_up)
         for notifier in notifiers:
@@ -133,24 +141,24 @@ class Authority:
         clock: Clock,
         entropy: Entropy,
         notifiers: Sequence[Notifier] = (),
+        given: CeremonyCertificates | None = None,
     ) -> Authority:
         """Make root, issuing CA and responder certificate, and write the first entry.
 
+        Root and issuing CA may be ``given`` instead, and then no root key is needed.
+
         Raises:
-            ConfigurationInvalid: the log has entries already, or there is no root key.
+            ConfigurationInvalid: the log has entries already, or there is no root.
+            VerificationFailed: what is given is not of the profile, or not for these keys.
             MalformedInput: the roster is not well made.
             StorageFailed, OutcomeUnknown: the log; look at it again before founding anew.
         """
         log = RegisterLog(journal, clock)
         if journal.size:
             raise ConfigurationInvalid(f"the authority of {journal.origin} is founded; open it")
-        if keys.root is None:
-            raise ConfigurationInvalid("an authority is founded with its root key")
-        if len({key.public_key for key in (keys.root, keys.issuing, keys.responder)}) < 3:
-            raise ConfigurationInvalid("root, issuing CA and responder have three different keys")
         check_roster(roster)
         names.arc.check()
-        root, issuing, responder = founding_certificates(keys, keys.root, names, log.now(), entropy)
+        root, issuing, responder = founding_certificates(keys, names, log.now(), entropy, given)
         entry = Founded(
             at=log.at(),
             environment=environment,
@@ -182,8 +190,30 @@ class Authority:
             VerificationFailed, MalformedInput: the log holds what no authority writes.
         """
         log = RegisterLog(journal, clock)
-        if not journal.size:
-            raise ConfigurationInvalid(f"the log {journal.origin} is empty; found the authority")
+        authority = cls.over(log, keys, clock, entropy, names=names, notifiers=notifiers)
+        await authority.due()
+        return authority
+
+    @classmethod
+    def over(
+        cls,
+        log: RegisterLog,
+        keys: AuthorityKeys,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        names: Names,
+        notifiers: Sequence[Notifier] = (),
+    ) -> Authority:
+        """An authority over a folded log, which does nothing by itself: it may be a follower's.
+
+        Raises:
+            ConfigurationInvalid: the log is empty, or certifies other keys than these.
+        """
+        if not log.journal.size:
+            raise ConfigurationInvalid(
+                f"the log {log.journal.origin} is empty; found the authority"
+            )
         state = log.state
         for der, signer in (
             (state.issuing_certificate, keys.issuing),
@@ -191,9 +221,9 @@ class Authority:
         ):
             if spki(load(der)) != signer.public_key:
                 raise ConfigurationInvalid(f"{signer.uri} is not the key that this log certifies")
-        authority = cls(log, keys, names, clock, entropy, notifiers)
-        await authority.due()
-        return authority
+        for der in islice(state.log_keys.values(), 1):
+            check_places(der, names.crl_url)
+        return cls(log, keys, names, clock, entropy, notifiers)
 
     @property
     def state(self) -> AuthorityState:
@@ -242,23 +272,7 @@ class Authority:
         issuer_seat: str,
         operator_seat: str,
     ) -> IssuedCertificate:
-        """Issue an agent's order-signing certificate under an approved policy.
-
-        Args:
-            agent: whom the policy is for.
-            policy_sha256: the policy's digest.
-            public_key_spki: a P-256 key, DER, that was never certified before.
-            proof: its signature (DER) over ``certification.possession_message``.
-            issuer_seat: who issues; a role ``issuer`` of the roster.
-            operator_seat: who runs the gate; a role ``operator`` of the roster.
-
-        Raises:
-            NotAuthorised: no resolution in force, a kill since, an active certificate, duties, a
-                key used before.
-            MalformedInput: not a P-256 key.
-            VerificationFailed: the proof does not hold, or the certificate failed its own reading.
-            StorageFailed, OutcomeUnknown: the log; nobody received a certificate.
-        """
+        """Issue an agent's order-signing certificate; see :meth:`Certification.issue`."""
         return await self._certification.issue(
             self._roster,
             agent,
@@ -281,30 +295,14 @@ class Authority:
             NotAuthorised: the agent has no active certificate.
             Unavailable: its entry is not durable yet.
         """
-        record = self.state.active(agent, self.log.now())
-        if record is None:
-            raise NotAuthorised(f"{agent!r} has no active certificate")
-        if record.index >= self.log.journal.durable_size:
-            raise Unavailable(f"the certificate of {agent!r} is being recorded; ask again")
-        policy = self.state.policies[record.policy_sha256]
-        resolution = self.state.resolutions[record.resolution_sha256]
-        return Admission(
-            agent=agent,
-            certificate=record.certificate,
-            issuing=self.state.issuing_certificate,
-            root=self.state.root_certificate,
-            policy=canonical(policy.policy),
-            resolution=msgspec.convert(resolution, Resolution),
-            roster=self._roster,
-            authority_index=record.index,
-        )
+        return admission_of(self.log, self.roster, agent)
 
     # -- status --------------------------------------------------------------------------------
 
     @property
-    def on_status(self) -> Callable[..., None]:
+    def on_status(self) -> Callable[[StatusListener], None]:
         """Tell a listener of every change of status; see :meth:`Announcer.on_status`."""
-        return self._announcer.on_status
+        return self.announcer.on_status
 
     async def command(self, signed_commands: tuple[SignedCommand, ...]) -> StatusOutcome:
         """Hold, release, revoke or kill on the word of people; see :meth:`StatusDesk.command`."""
@@ -388,7 +386,7 @@ class Authority:
             await self.log.all_durable()
         except (StorageFailed, OutcomeUnknown) as error:
             raise Unavailable(f"the authority admits nobody: {error}") from error
-        return self.admission(agent)
+        return self._gates.told(gate, self.admission(agent))
 
     async def last_seen(self, gate: str) -> int:
         """Tree size of the gate's log at its last lease or boot; 0 if none."""

@@ -4,7 +4,7 @@
 Implements ports.AuthorityLink, the IncidentLink of ``incidentwatch`` and the GoverningAuthority of
 ``governing``. Every call may be repeated and ends within a stated time: a cut, a time-out and an
 answer that is not understood are Unavailable. Nothing that comes from here is believed: leases,
-certificates and resolutions are verified by whoever uses them.
+certificates, resolutions and rosters are verified by whoever uses them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ class AuthorityClient:
     def __init__(self, connection: AuthorityConnection, gate: str) -> None:
         self._connection = connection
         self.gate = gate
-        self._roster: Roster | None = None
 
     # -- AuthorityLink -------------------------------------------------------------------------
 
@@ -129,30 +128,27 @@ class AuthorityClient:
             return None
         return _answer(_body(status, data), BaselineLock)
 
+    async def give_history(self, chunk: wire.HistoryChunk) -> wire.HistoryNext:
+        """Hand over a stretch of a history; errors as ``HistoryDesk.take``, and Unavailable."""
+        data = await self._call("POST", f"gates/{self.gate}/histories", wire.write(chunk))
+        return _answer(data, wire.HistoryNext)
+
+    async def history(self, agent: str, offset: int) -> wire.HistoryPiece:
+        """A stretch of a kept history; errors as ``HistoryDesk.read``, and Unavailable."""
+        path = f"gates/{self.gate}/histories/{agent}?offset={offset}"
+        return _answer(await self._call("GET", path), wire.HistoryPiece)
+
+    async def history_taken(self, report: wire.HistoryReport) -> None:
+        """This gate has a history in its log. Idempotent. Raises NotAuthorised, Unavailable."""
+        await self._call("POST", f"gates/{self.gate}/histories/taken", wire.write(report))
+
     async def look_up(self, agent: str) -> wire.AgentSheet:
         """Epoch, gate and open incident of an agent. Raises NotAuthorised, Unavailable."""
         return _answer(await self._call("GET", f"agents/{agent}"), wire.AgentSheet)
 
     async def fetch_roster(self) -> Roster:
-        """The roster in force, which :attr:`roster` answers from now on. Raises Unavailable."""
-        self._roster = _answer(await self._call("GET", "roster"), Roster)
-        return self._roster
-
-    @property
-    def known_roster(self) -> Roster | None:
-        """The roster known last, or None."""
-        return self._roster
-
-    def know_roster(self, roster: Roster) -> None:
-        """Begin with the roster of an earlier run."""
-        self._roster = roster
-
-    @property
-    def roster(self) -> Roster:
-        """The roster fetched last. Raises Unavailable before there is one."""
-        if self._roster is None:
-            raise Unavailable("the authority's roster is not known yet")
-        return self._roster
+        """What it says is the roster; believed by ``KnownRoster`` alone. Raises Unavailable."""
+        return _answer(await self._call("GET", "roster"), Roster)
 
     # -- events --------------------------------------------------------------------------------
 

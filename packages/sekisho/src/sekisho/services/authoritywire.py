@@ -53,6 +53,8 @@ class AdmissionSheet(msgspec.Struct, frozen=True, kw_only=True):
     resolution: Resolution
     roster: Roster
     authority_index: int
+    moved_from: str
+    moved: int
 
 
 class SignedCommands(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,45 @@ class ToldStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     push: str
     status: StatusPush
+
+
+class HistoryChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a history that a gate hands over, base64; the first one begins at 0.
+
+    ``size`` and ``history_sha256`` are of the whole; ``index`` is that of the ``history_given``.
+    """
+
+    agent: str
+    epoch: int
+    history_sha256: str
+    size: int
+    origin: str
+    index: int
+    offset: int
+    data: str
+
+
+class HistoryNext(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a history has arrived; with all of it, it is recorded."""
+
+    next: int
+
+
+class HistoryPiece(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a history that is kept, base64, and the size of the whole."""
+
+    size: int
+    data: str
+
+
+class HistoryReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate has a history in its log, its last part at ``index``."""
+
+    agent: str
+    epoch: int
+    history_sha256: str
+    origin: str
+    index: int
 
 
 class LinkFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +184,8 @@ def admission_sheet(admission: Admission) -> AdmissionSheet:
         resolution=admission.resolution,
         roster=admission.roster,
         authority_index=admission.authority_index,
+        moved_from=admission.moved_from,
+        moved=admission.moved,
     )
 
 
@@ -157,6 +200,8 @@ def admission_of(sheet: AdmissionSheet) -> Admission:
         resolution=sheet.resolution,
         roster=sheet.roster,
         authority_index=sheet.authority_index,
+        moved_from=sheet.moved_from,
+        moved=sheet.moved,
     )
 
 

@@ -8,6 +8,8 @@ a crash before that leaves no certificate, or one on record that nobody holds.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -15,12 +17,12 @@ from sekisho.core.encoding import b64, canonical, sha256_hex
 from sekisho.core.errors import MalformedInput, NotAuthorised, VerificationFailed
 from sekisho.core.events import CertificateIssued, LogKeyCertified
 from sekisho.core.governance.duties import authorise, check_separation
-from sekisho.core.governance.policy import Policy, policy_from_canonical
-from sekisho.core.governance.resolution import Resolution, check_resolution
+from sekisho.core.governance.policy import Policy
 from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.signatures import read_public_key, verify_signature
 from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.profile import (
+    AgentCertificate,
     Holder,
     Names,
     agent_certificate,
@@ -37,6 +39,7 @@ from sekisho.core.identity.scope_extension import scope_json
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.core.terms import NS, format_instant, parse_instant
 from sekisho.ports import Entropy
+from sekisho.services.approved import ApprovedPolicies
 from sekisho.services.registerlog import RegisterLog
 
 POSSESSION_CONTEXT = b"sekisho/possession/v1\n"
@@ -81,16 +84,16 @@ class Certification:
         issuing_key: ec.EllipticCurvePrivateKey,
         entropy: Entropy,
         own_keys: frozenset[bytes],
+        approved: ApprovedPolicies,
     ) -> None:
         self._log = log
         self._names = names
         self._issuing_key = issuing_key
         self._entropy = entropy
         self._own_keys = own_keys
-        self._used_keys = {
-            parse_agent_certificate(record.certificate, names.arc).public_key
-            for record in log.state.certificates.values()
-        }
+        self._approved_policies = approved
+        self._used_keys: set[bytes] = set()
+        self._looked_at = 0
 
     async def certify_log(self, origin: str, public_key_spki: bytes) -> bytes:
         """Bind a log's Ed25519 key to its origin; the same key again gets the same certificate.
@@ -104,7 +107,11 @@ class Certification:
         if known is None:
             known = self._issue_log(origin, public_key_spki)
         elif spki(load(known)) != public_key_spki:
-            raise NotAuthorised(f"the log {origin!r} has a certificate for another key")
+            raise NotAuthorised(
+                f"the log {origin!r} has a certificate for another key",
+                "--gate",
+                "choose another --gate: this name is taken, and a log keeps its key",
+            )
         await self._log.all_durable()
         return known
 
@@ -150,7 +157,24 @@ class Certification:
         issuer_seat: str,
         operator_seat: str,
     ) -> IssuedCertificate:
-        """Issue an agent's order-signing certificate; see :meth:`Authority.issue`."""
+        """Issue an agent's order-signing certificate under an approved policy.
+
+        Args:
+            roster: in force now.
+            agent: whom the policy is for.
+            policy_sha256: the policy's digest.
+            public_key_spki: a P-256 key, DER, that was never certified before.
+            proof: its signature (DER) over ``certification.possession_message``.
+            issuer_seat: who issues; a role ``issuer`` of the roster.
+            operator_seat: who runs the gate; a role ``operator`` of the roster.
+
+        Raises:
+            NotAuthorised: no resolution in force, a kill since, an active certificate, duties, a
+                key used before.
+            MalformedInput: not a P-256 key.
+            VerificationFailed: the proof does not hold, or the certificate failed its own reading.
+            StorageFailed, OutcomeUnknown: the log; nobody received a certificate.
+        """
         index = self._issue(
             roster, agent, policy_sha256, public_key_spki, proof, issuer_seat, operator_seat
         )
@@ -189,9 +213,8 @@ class Certification:
                 " before another one is issued"
             )
         serial = self._serial()
-        der = self._build(registered, policy, public_key_spki, serial)
-        found = parse_agent_certificate(der, self._names.arc)
-        index = self._log.record(
+        der, found = self._build(registered, policy, public_key_spki, serial)
+        return self._log.record(
             CertificateIssued(
                 at=self._log.at(),
                 agent=agent,
@@ -204,8 +227,13 @@ class Certification:
                 not_after=format_instant(found.not_after_ns),
             )
         )
-        self._used_keys.add(public_key_spki)
-        return index
+
+    def _keys(self) -> set[bytes]:
+        """Every key that had a certificate here; an authority that follows learns of more."""
+        for record in islice(self._log.state.certificates.values(), self._looked_at, None):
+            self._used_keys.add(spki(load(record.certificate)))
+            self._looked_at += 1
+        return self._used_keys
 
     # -- conditions ----------------------------------------------------------------------------
 
@@ -224,8 +252,7 @@ class Certification:
                 f"{agent!r} was killed after policy {policy_sha256} was approved: the policy, or a"
                 " new one, must be approved again"
             )
-        policy = policy_from_canonical(canonical(registered.policy))
-        check_resolution(msgspec.convert(registered.resolution, Resolution), policy, roster)
+        policy = self._approved_policies.approved(registered, roster)
         if now >= parse_instant(policy.valid_until):
             raise NotAuthorised(f"policy {policy_sha256} ended at {policy.valid_until}")
         return registered, policy
@@ -263,7 +290,7 @@ class Certification:
         key = read_public_key(public_key_spki)
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise MalformedInput("an agent's key is P-256", "public_key")
-        if public_key_spki in self._used_keys:
+        if public_key_spki in self._keys():
             raise NotAuthorised("this key had a certificate before; make a new one")
         text = b64(public_key_spki)
         if public_key_spki in self._own_keys or any(row.public_key == text for row in roster.seats):
@@ -287,8 +314,8 @@ class Certification:
 
     def _build(
         self, registered: RegisteredPolicy, policy: Policy, public_key_spki: bytes, serial: int
-    ) -> bytes:
-        """The certificate, DER, read back and compared before it counts."""
+    ) -> tuple[bytes, AgentCertificate]:
+        """The certificate, DER, read back and compared before it counts; and what was read."""
         state, now = self._log.state, self._log.now() // NS * NS
         begins = max(now, parse_instant(policy.valid_from))
         ends = min(
@@ -309,7 +336,7 @@ class Certification:
             scope_json=scope,
             policy_sha256=registered.sha256,
         )
-        found = parse_agent_certificate(der, self._names.arc)
+        found = parse_agent_certificate(der, self._names.arc, scope)
         wanted = (policy.agent, policy.operator.lei, serial, begins, ends, public_key_spki, scope)
         written = (
             found.agent,
@@ -329,4 +356,4 @@ class Certification:
             begins,
             self._names.arc.order_signing(),
         )
-        return der
+        return der, found

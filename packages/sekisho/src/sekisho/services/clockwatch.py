@@ -67,7 +67,8 @@ class ClockWatch:
             return
         self._log.record(
             ClockObserved(
-                at=self._log.at(),
+                # Never behind the wall clock that it shows, were that stepped back in between.
+                at=max(self._log.at(), format_instant(wall)),
                 wall=format_instant(wall),
                 monotonic=str(monotonic),
                 authority_difference_ns=str(self._difference),

@@ -18,7 +18,8 @@ from sekisho.core.identity.records import RegisteredCertificate, RegisteredPolic
 from sekisho.core.incidents.cases import IncidentCase
 from sekisho.core.terms import format_instant
 from sekisho.services.authority import Authority
-from sekisho.services.pages import Cursor, Page, Rows, cut
+from sekisho.services.pages import Cursor, GrowingRows, Page, cut
+from sekisho.services.registercsv import RegisterSheet, register_sheet
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class PolicyRow(Sheet, frozen=True, kw_only=True):
     index: int
 
 
-class PolicySheet(Sheet, frozen=True, kw_only=True):
+class PolicyShown(Sheet, frozen=True, kw_only=True):
     """A policy as its approvers are shown it: canonical, with its defaults and notes."""
 
     row: PolicyRow
@@ -131,10 +132,12 @@ class ControlDesk:
         """``registration``: a registered policy by its digest, with defaults and notes."""
         self._authority = authority
         self._registration = registration
-        self._policies: Rows[RegisteredPolicy] = Rows(lambda one: one.index)
-        self._certificates: Rows[RegisteredCertificate] = Rows(lambda one: one.index)
-        self._incidents: Rows[IncidentCase] = Rows(lambda one: one.index)
-        self._agents: Rows[list[RegisteredCertificate]] = Rows(lambda one: one[0].index)
+        self._policies: GrowingRows[RegisteredPolicy] = GrowingRows(lambda one: one.index)
+        self._certificates: GrowingRows[RegisteredCertificate] = GrowingRows(lambda one: one.index)
+        self._incidents: GrowingRows[IncidentCase] = GrowingRows(lambda one: one.index)
+        self._agents: GrowingRows[list[RegisteredCertificate]] = GrowingRows(
+            lambda one: one[0].index
+        )
 
     @property
     def size(self) -> int:
@@ -150,13 +153,13 @@ class ControlDesk:
         )
         return Page([self._policy_row(one) for one in page.rows], page.next)
 
-    def policy(self, digest: str) -> PolicySheet | None:
+    def policy(self, digest: str) -> PolicyShown | None:
         """One of them; None: not registered here."""
         known = self._authority.state.policies.get(digest)
         if known is None:
             return None
         found = self._registration(digest)
-        return PolicySheet(
+        return PolicyShown(
             row=self._policy_row(known),
             policy=parse_plain(found.canonical),
             defaults=tuple(
@@ -240,6 +243,17 @@ class ControlDesk:
             root=b64(self._authority.state.root_certificate),
         )
 
+    async def register(self) -> RegisterSheet:
+        """The register as it is now, with the size of the log that made it so.
+
+        Raises:
+            StorageFailed, OutcomeUnknown: not all of it is durable, so nothing is shown.
+        """
+        log = self._authority.log
+        found = register_sheet(log.journal.origin, log.state, log.journal.root())
+        await log.durable(found.size - 1)
+        return found
+
     # -- incidents, roster, log ------------------------------------------------------------------
 
     def incidents(self, cursor: Cursor, limit: int, agent: str) -> Page[IncidentRow]:
@@ -307,4 +321,3 @@ def certificate_row(record: RegisteredCertificate) -> CertificateRow:
         resolution_sha256=record.resolution_sha256,
         index=record.index,
     )
-

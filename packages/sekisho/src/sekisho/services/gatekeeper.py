@@ -6,7 +6,8 @@ No rule is decided here. What this module owns is the *order of effects*:
 1. the decision is durable before the key is used;
 2. status, lease and log are read again immediately before the key is used and again before release,
    with no await between the reading and the act, so that a stop cannot come in between;
-3. a signature that comes back after a stop is destroyed, and that is recorded;
+3. a signature that comes back after a stop, or later than it was waited for, is destroyed, and that
+   is recorded;
 4. a permit is made at most once for a decision, in the process that decided it.
 
 What a crash leaves: before (1) nothing; between (1) and the signature a recorded decision whose
@@ -26,15 +27,23 @@ from sekisho.core.encoding import b64
 from sekisho.core.errors import (
     MalformedInput,
     OutcomeUnknown,
+    SignatureLate,
     StorageFailed,
     Unavailable,
     VerificationFailed,
 )
-from sekisho.core.events import Decision, PermitSigned, Withdrawn, decode_gate_entry
+from sekisho.core.events import (
+    Decision,
+    HistoryPart,
+    PermitSigned,
+    Withdrawn,
+    decode_gate_entry,
+)
 from sekisho.core.gate import permit as permits
 from sekisho.core.gate import venue_checks
 from sekisho.core.gate.agent import AgentState, Known
 from sekisho.core.gate.decide import decide, refuse_malformed
+from sekisho.core.gate.history import first_answer
 from sekisho.core.gate.order import CancelOrder, NewOrder, Order, order_digest, parse_order
 from sekisho.core.terms import NS, Code, Reason, format_instant, parse_instant
 from sekisho.ports import Clock, Signer
@@ -42,6 +51,7 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
+from sekisho.services.signing import SIGN_S, signature_of
 from sekisho.services.venuewatch import VenueWatch
 
 BEHAVIOURAL = frozenset({Code.ANOMALOUS_ORDER, Code.CIRCUIT_BREAKER_ACTIVE, Code.RISK_SCORE_STALE})
@@ -86,6 +96,8 @@ class Gatekeeper:
         self._signers = signers
         self.venues = venues
         self._keys: dict[str, ec.EllipticCurvePublicKey] = {}
+        self.unrecorded = ""
+        """Why the last signature that came late is not in the log."""
         self._under_way: dict[tuple[str, str], tuple[str, asyncio.Future[Answer]]] = {}
 
     async def submit(self, agent: str, body: bytes) -> Answer:
@@ -176,8 +188,17 @@ class Gatekeeper:
             permit = self._permit(held, index, entry, order)
             message = permits.signing_input(permit)
             try:
-                signature = await self._signers[entry.certificate_sha256].sign(message)
+                signature = await signature_of(
+                    self._clock,
+                    self._signers[entry.certificate_sha256],
+                    message,
+                    seconds=_longest_wait(permit),
+                    late=lambda signing: self._destroy(agent, index, signing),
+                )
                 self._check_own(held, message, signature)
+            except SignatureLate as error:
+                # Recorded, and perhaps it signs yet: *possibly issued* until the key has answered.
+                return msgspec.structs.replace(_unavailable(str(error)), decision=index)
             except (Unavailable, OutcomeUnknown, VerificationFailed, KeyError) as error:
                 return await self._withdraw(agent, index, f"not signed: {error}"[:200])
             stopped = self._stopped(held, index, entry)
@@ -203,6 +224,8 @@ class Gatekeeper:
         if held.restriction and index < held.narrowed:
             # Decided when more was left to the agent; what was decided since took it into account.
             return "shutdown_ordered" if held.shutdown else "circuit_breaker_active"
+        if held.awaits:
+            return "history_not_here"
         if lease is None or self._clock.monotonic_ns() >= lease.deadline:
             return "lease_expired"
         if self.log.clocks().now >= self.leasing.ends_at_ns(lease.grant):
@@ -259,6 +282,23 @@ class Gatekeeper:
             self._keys[held.certificate_sha256] = key
         permits.check_signature(key, message, signature)
 
+    def _destroy(self, agent: str, index: int, signing: asyncio.Future[bytes]) -> None:
+        """Take down that a key answered when nobody waited any more; what it made goes nowhere.
+
+        Where that cannot be recorded, here or by a crash, the permit stays *possibly issued*.
+        """
+        if signing.cancelled():
+            return
+        error = signing.exception()
+        said = (
+            "not signed in time; signature destroyed" if error is None else f"not signed: {error}"
+        )
+        try:
+            entry = Withdrawn(at=self.log.at(), agent=agent, decision=index, reason=said[:200])
+            self.log.record(entry)
+        except StorageFailed as failure:
+            self.unrecorded = str(failure)
+
     async def _withdraw(self, agent: str, index: int, reason: str) -> Answer:
         entry = Withdrawn(at=self.log.at(), agent=agent, decision=index, reason=reason)
         await self.log.durable(self.log.record(entry))
@@ -295,6 +335,11 @@ class Gatekeeper:
 
     def _first_answer(self, held: AgentState, order: Order, known: Known) -> Answer:
         entry = decode_gate_entry(self.log.journal.entry(known.decision))
+        if isinstance(entry, HistoryPart):
+            kind, reasons = first_answer(entry, order.client_order_id)
+            if kind == "permitted":
+                return self._state_answer(held.agent, order, known.decision, "")
+            return Answer(kind=kind, decision=known.decision, reasons=reasons)
         if not isinstance(entry, Decision):
             raise StorageFailed(f"entry {known.decision} is not the decision it should be")
         if entry.verdict != "permitted":
@@ -324,6 +369,12 @@ class Gatekeeper:
             permit=jws,
             order_state="closed" if working is None else working.phase,
         )
+
+
+def _longest_wait(permit: permits.Permit) -> float:
+    """How long a key may take, seconds: its permit is worth nothing afterwards."""
+    lifetime = parse_instant(permit.expires_at) - parse_instant(permit.issued_at)
+    return min(SIGN_S, max(0, lifetime) / NS)
 
 
 def _refused(index: int, reasons: tuple[Reason, ...]) -> Answer:

@@ -344,6 +344,7 @@ class GateLog:
             isinstance(entry, StatusActed)
             and entry.status == "good"
             and agent.status == "hold"
+            and not agent.left  # it comes back: nobody took anything back
             and entry.certificate_sha256 == agent.certificate_sha256
             and entry.epoch > agent.epoch
         )

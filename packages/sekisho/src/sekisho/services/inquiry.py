@@ -17,8 +17,9 @@ from sekisho.core.amounts import format_amount, format_money
 from sekisho.core.behaviour.watch import describe
 from sekisho.core.encoding import canonical
 from sekisho.core.errors import OutcomeUnknown, StorageFailed, Unavailable
-from sekisho.core.events import Decision, PermitSigned, decode_gate_entry
+from sekisho.core.events import Decision, HistoryPart, PermitSigned, decode_gate_entry
 from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.history import answered
 from sekisho.core.gate.permit import read_permit
 from sekisho.core.gate.working import WorkingOrder
 from sekisho.core.terms import NS, day_text, format_instant
@@ -163,6 +164,8 @@ class Inquiry:
         except (StorageFailed, OutcomeUnknown) as error:
             raise Unavailable(str(error)) from error
         entry = decode_gate_entry(self._log.journal.entry(known.decision))
+        if isinstance(entry, HistoryPart):
+            return self._moved_order(held, known.decision, client_order_id, entry)
         if not isinstance(entry, Decision):
             raise Unavailable(f"entry {known.decision} is not the decision that it should be")
         found: Plain = {
@@ -180,6 +183,21 @@ class Inquiry:
             found["order_state"] = "closed"
             found["executions"] = await self._executions(held, known.decision, client_order_id)
         return found
+
+    @staticmethod
+    def _moved_order(held: AgentState, index: int, name: str, part: HistoryPart) -> Plain:
+        """An order of the agent's time at another gate, as far as its history tells."""
+        outcome, _ = answered(part, name)
+        working = held.find(name)
+        found: Plain = {
+            "client_order_id": name,
+            "decision": index,
+            "verdict": "refused" if outcome == "refused" else "permitted",
+            "order": None if working is None else msgspec.to_builtins(working.terms.order),
+            "order_state": "closed" if outcome == "permitted" else "",
+            "executions": [],
+        }
+        return found if working is None else found | _working(working) | {"client_order_id": name}
 
     async def _executions(self, held: AgentState, decision: int, name: str) -> list[Plain]:
         """The venue's reports of an order that is closed; it is the venue that knows them."""

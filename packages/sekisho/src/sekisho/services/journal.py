@@ -21,7 +21,7 @@ from sekisho.core.errors import (
     Unavailable,
     VerificationFailed,
 )
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 from sekisho.core.ledger.frames import SEGMENT_BYTES_MAX, encode_frame
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.ports import Clock, Disk, Signer
@@ -46,9 +46,11 @@ class Journal:
         failed: why the journal takes and acknowledges nothing more; None while it works.
         flush_took: told of each batch how many ns it took to be durable.
         keeps_claims: whether :meth:`claim` keeps anything.
+        fence_s: how long a writer before may go on, unaware of this one; seconds.
     """
 
     keeps_claims = False
+    fence_s = 0
 
     def __init__(
         self,
@@ -147,7 +149,7 @@ class Journal:
             self._start_flushing()
         return index
 
-    def claim(self, index: int, claims: Iterable[Claim]) -> None:
+    def claim(self, index: int, claims: Iterable[LogClaim]) -> None:
         """What the entry at ``index`` claims to be there for once; files keep no claims."""
 
     def condemn(self, error: Exception) -> None:

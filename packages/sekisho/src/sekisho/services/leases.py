@@ -13,6 +13,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from sekisho.core.encoding import b64, canonical, unb64
 from sekisho.core.errors import (
     MalformedInput,
@@ -27,9 +29,10 @@ from sekisho.core.ledger.merkle import EMPTY_ROOT, HASH_BYTES, verify_consistenc
 from sekisho.core.terms import NAME, NS, format_instant
 from sekisho.ports import Clock, LeaseGranted, LeaseRequest, Signer
 from sekisho.services.agentgates import AgentGates
-from sekisho.services.leasing import CONTEXT, LeaseTerms
+from sekisho.services.leasing import CONTEXT, LeaseTerms, Moved
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
+from sekisho.services.signing import signature_of
 
 DURATION_DEFAULT_S = 15
 DURATION_MAX_S = 60
@@ -69,7 +72,7 @@ class Leases:
         }
         # What an earlier process granted is not in the log: each gate may hold the longest lease.
         for name in self._seen:
-            gates.outstanding.opened(name, DURATION_MAX_S)
+            gates.outstanding.opened(name, DURATION_MAX_S + log.journal.fence_s)
 
     async def last_seen(self, gate: str) -> int:
         """Tree size of the gate's log at its last lease or boot; 0 if none."""
@@ -174,8 +177,9 @@ class Leases:
             granted_at=format_instant(now),
             duration_s=duration,
             not_good=tuple(sorted(one.sha256 for one in known if one.status != "good")),
+            moved=self._moved(request) or UNSET,
         )
-        signature = await self._responder.sign(CONTEXT + canonical(terms))
+        signature = await signature_of(self._clock, self._responder, CONTEXT + canonical(terms))
         end = -(-(now + duration * NS) // NS) * NS
         if self._log.now() >= end:
             # A gate counts from its request: nothing of this lease would be left.
@@ -192,6 +196,13 @@ class Leases:
         )
         grant = canonical({"lease": terms, "signature": b64(signature)}).decode("ascii")
         return LeaseGranted(grant=grant, status=status)
+
+    def _moved(self, request: LeaseRequest) -> dict[str, Moved]:
+        """The agents of these certificates whose history is under way, for this gate."""
+        certificates = self._log.state.certificates
+        agents = {certificates[one].agent for one in request.certificates if one in certificates}
+        found = {agent: self._gates.moved(request.gate, agent) for agent in sorted(agents)}
+        return {agent: told for agent, told in found.items() if told is not None}
 
     def _duration(self, policies: Sequence[str]) -> int:
         """The smallest ``lease_s`` of these policies."""

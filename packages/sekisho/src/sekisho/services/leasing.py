@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sekisho.core.encoding import b64, canonical, parse_plain, unb64
 from sekisho.core.errors import MalformedInput, NotAuthorised, Unavailable, VerificationFailed
-from sekisho.core.events import LeaseHeld, StatusActed
+from sekisho.core.events import HistoryAwaited, LeaseHeld, StatusActed
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.permit import check_signature, load_public_key
 from sekisho.core.gate.state import Lease
@@ -32,6 +33,19 @@ StatusReader = Callable[[bytes, str, int], Literal["good", "hold", "revoked"]]
 """``(OCSP response, certificate as base64 of DER, now) → status``; raises VerificationFailed."""
 
 
+class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An agent whose history the gate that has it lacks (docs/spec/history.md).
+
+    ``before`` owes it, ``gate`` has the agent by the move of ``epoch``; ``history`` is the digest
+    of what was handed over, or empty.
+    """
+
+    before: str
+    gate: str
+    epoch: int
+    history: str
+
+
 class LeaseTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the authority signed (docs/spec/permit.md)."""
 
@@ -44,6 +58,7 @@ class LeaseTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     granted_at: str
     duration_s: int
     not_good: tuple[str, ...]
+    moved: dict[str, Moved] | UnsetType = UNSET
 
 
 class Leasing:
@@ -70,12 +85,19 @@ class Leasing:
         self._renewal: asyncio.Future[None] | None = None
         self._read: tuple[str, LeaseTerms] | None = None
         self._asked = 0
+        self._waiting: frozenset[str] = frozenset()
+        """Certificates that the last lease called good, and that it could not lift: the authority
+        was not known to have heard of what holds them."""
         self.clocks = ClockWatch(log, clock)
         self.last_failure: Exception | None = None
+        self.moved: dict[str, Moved] = {}
+        """What the last lease says of agents whose history is under way."""
 
     async def ensure(self) -> None:
-        """Renew the lease when less than half of it is left, or, once a second, when the clock is
-        not within its bound. Never raises for a lease not had.
+        """Renew the lease when less than half of it is left. Never raises for a lease not had.
+
+        Also, once a second, while the clock is not within its bound; and when the authority has by
+        now heard of all that kept an agent from being lifted by the last lease.
 
         One renewal at a time: who comes meanwhile goes on with the lease that there is, and waits
         for the new one where there is none.
@@ -84,8 +106,8 @@ class Leasing:
         now = self._clock.monotonic_ns()
         if held is not None:
             half = self._terms(held.grant).duration_s * NS // 2
-            sound = self.clocks.sound() or now - self._asked < NS
-            if sound and held.deadline - now > half:
+            wanted = not self.clocks.sound() or self._heard_since()
+            if held.deadline - now > half and not (wanted and now - self._asked >= NS):
                 return
         if self._renewal is not None:
             if held is None or now >= held.deadline:
@@ -100,6 +122,10 @@ class Leasing:
         finally:
             self._renewal.set_result(None)
             self._renewal = None
+
+    def _heard_since(self) -> bool:
+        """Whether a new lease could lift what the last one could not."""
+        return bool(self._waiting) and bool(self._waiting - self._log.unheard())
 
     def ends_at_ns(self, grant: str) -> int:
         """The lease's end on the authority's clock: what a permit may not outlast, ns UTC.
@@ -159,6 +185,15 @@ class Leasing:
         # What was opened while the answer was on its way is newer than the answer, heard or not.
         unheard |= self._log.unheard() | self._log.held_since(mark)
         changes = self._changes(terms, dict(granted.status), unheard)
+        self._waiting = frozenset(
+            agent.certificate_sha256
+            for agent in state.agents.values()
+            if agent.status == "hold"
+            and agent.certificate_sha256 in unheard.intersection(granted.status)
+            and agent.certificate_sha256 not in terms.not_good
+        )
+        self.moved = {} if terms.moved is UNSET else terms.moved
+        self._await_histories()
         self._log.record(
             LeaseHeld(
                 at=self._log.at(),
@@ -171,6 +206,17 @@ class Leasing:
         for change in changes:
             # Time went on since they were found: no entry's time is below that of the one before.
             self._log.record(msgspec.structs.replace(change, at=self._log.at()))
+
+    def _await_histories(self) -> None:
+        """From here on nothing is permitted for an agent that moved, before its history came."""
+        for name, told in self.moved.items():
+            held = self._log.state.agents.get(name)
+            if held is not None and told.epoch > max(held.awaited, held.history):
+                self._log.record(
+                    HistoryAwaited(
+                        at=self._log.at(), agent=name, before=told.before, epoch=told.epoch
+                    )
+                )
 
     def _verify(self, grant: str, request: LeaseRequest) -> LeaseTerms:
         terms, signature = parse_grant(grant)
@@ -238,7 +284,10 @@ def parse_grant(grant: str) -> tuple[LeaseTerms, bytes]:
     Raises:
         MalformedInput: not a grant in canonical form.
     """
-    data = grant.encode("utf-8")
+    try:
+        data = grant.encode("utf-8")
+    except UnicodeError as error:
+        raise MalformedInput("not a lease: no UTF-8 text") from error
     plain: Any = parse_plain(data)
     if not isinstance(plain, dict) or set(plain) != {"lease", "signature"}:
         raise MalformedInput("not a lease: lease and signature are needed")

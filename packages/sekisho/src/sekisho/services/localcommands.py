@@ -209,7 +209,8 @@ class LocalCommands:
         known = self._log.state.agents
         if command.agent is not UNSET:
             if command.agent not in known:
-                raise NotAuthorised(f"{command.agent!r} is not admitted at this gate")
+                names = ", ".join(sorted(known)) or "none"
+                raise NotAuthorised(f"{command.agent!r} is not an agent of this gate: {names}")
             return (command.agent,)
         if command.scope is UNSET or command.scope.kind != "all":
             raise NotAuthorised("this gate reaches one agent or all; name one, or all")

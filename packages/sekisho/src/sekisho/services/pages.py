@@ -42,7 +42,7 @@ class Page(NamedTuple, Generic[T]):
     next: str
 
 
-class Rows(Generic[T]):
+class GrowingRows(Generic[T]):
     """A mapping of the fold that only grows, seen as rows in the order of their entries."""
 
     def __init__(self, index_of: Callable[[T], int]) -> None:

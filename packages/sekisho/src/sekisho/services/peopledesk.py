@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sekisho.core.encoding import b64, unb64
-from sekisho.core.errors import NotAuthorised
+from sekisho.core.errors import MalformedInput, NotAuthorised
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
 from sekisho.core.governance.resolution import Approval
+from sekisho.core.identity.requests import key_requested
 from sekisho.services.authority import Authority
 from sekisho.services.authoritywire import AgentSheet, read
 from sekisho.services.certification import IssuedCertificate
@@ -45,6 +47,20 @@ class IssueRequest(msgspec.Struct, frozen=True, kw_only=True):
     policy_sha256: str
     issuer_seat: str
     operator_seat: str
+
+
+class CertificateWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Certify an agent: the key of a PKCS#10 ``request`` (base64 of DER) with the ``proof`` of
+    docs/spec/authority.md section 1 (base64 of its DER), or one that is made in ``custody``.
+    """
+
+    agent: str
+    policy_sha256: str
+    issuer_seat: str
+    operator_seat: str
+    request: str | UnsetType = UNSET
+    proof: str | UnsetType = UNSET
+    custody: bool | UnsetType = UNSET
 
 
 class IssueAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +96,33 @@ class AcknowledgedAs(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     ends_at: str
     complete: bool
+
+
+INCIDENTS_A_PAGE = 200
+"""So many fit into an answer, whatever they say."""
+
+
+class IncidentSheet(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident as people are shown it; the fields are those of ``IncidentCase``."""
+
+    incident: str
+    agent: str
+    incident_kind: str
+    score: str
+    factor: str
+    observed: str
+    threshold: str
+    opened_at: str
+    state: str
+    outcome: str
+    ends_at: str
+
+
+class IncidentPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some incidents in the order of their recording; ``more`` of them follow."""
+
+    incidents: tuple[IncidentSheet, ...]
+    more: int
 
 
 Issue = Callable[[IssueRequest], Awaitable[IssuedCertificate]]
@@ -135,6 +178,18 @@ class PeopleDesk:
             policy_sha256=state.agents[agent][-1].policy_sha256,
         )
 
+    def incidents(self, after: int) -> IncidentPage:
+        """Incidents of this authority, without the first ``after`` of them."""
+        rest = self._authority.incidents.all()[after:]
+        page = rest[:INCIDENTS_A_PAGE]
+        fields = IncidentSheet.__struct_fields__
+        return IncidentPage(
+            incidents=tuple(
+                IncidentSheet(**{name: getattr(one, name) for name in fields}) for one in page
+            ),
+            more=len(rest) - len(page),
+        )
+
     def policy(self, digest: str) -> PolicySheet:
         """A registered policy. Raises ConfigurationInvalid: not registered here."""
         found = self._registration(digest)
@@ -160,6 +215,36 @@ class PeopleDesk:
             certificate_sha256=issued.certificate_sha256,
             not_before=issued.not_before,
             not_after=issued.not_after,
+        )
+
+    async def certify(self, wanted: CertificateWanted) -> IssuedCertificate:
+        """Certify the key of a request, or one made in custody.
+
+        Raises:
+            MalformedInput: both or neither, or a request that is none.
+            VerificationFailed: the request or its proof is not signed by its key.
+            NotAuthorised: the request names another agent; else as ``Authority.issue``.
+        """
+        if wanted.custody is True and (wanted.request, wanted.proof) == (UNSET, UNSET):
+            return await self._issue(
+                IssueRequest(
+                    agent=wanted.agent,
+                    policy_sha256=wanted.policy_sha256,
+                    issuer_seat=wanted.issuer_seat,
+                    operator_seat=wanted.operator_seat,
+                )
+            )
+        if not isinstance(wanted.request, str) or not isinstance(wanted.proof, str):
+            raise MalformedInput("request and proof, or custody: true alone", "request")
+        if wanted.custody is True:
+            raise MalformedInput("a key of one's own, or one in custody", "custody")
+        return await self._authority.issue(
+            wanted.agent,
+            wanted.policy_sha256,
+            key_requested(unb64(wanted.request), wanted.agent),
+            proof=unb64(wanted.proof),
+            issuer_seat=wanted.issuer_seat,
+            operator_seat=wanted.operator_seat,
         )
 
     async def certify_log(self, body: bytes) -> LogAnswer:

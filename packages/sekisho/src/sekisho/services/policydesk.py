@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sekisho.core.encoding import canonical, parse_plain, sha256_hex
+from sekisho.core.encoding import parse_plain, sha256_hex
 from sekisho.core.errors import NotAuthorised, VerificationFailed
 from sekisho.core.events import ApprovalGiven, PolicyRegistered, Resolved
 from sekisho.core.governance.document import Registration
@@ -26,6 +26,7 @@ from sekisho.core.governance.resolution import (
 from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.records import RegisteredPolicy
 from sekisho.core.terms import format_instant
+from sekisho.services.approved import ApprovedPolicies
 from sekisho.services.registerlog import RegisterLog
 
 
@@ -35,6 +36,7 @@ class PolicyDesk:
     def __init__(self, log: RegisterLog, roster: Callable[[], Roster]) -> None:
         self._log = log
         self._roster = roster
+        self.approved = ApprovedPolicies()
 
     async def register_policy(self, registration: Registration) -> str:
         """Record a policy with the defaults that were shown; returns its digest.
@@ -82,7 +84,7 @@ class PolicyDesk:
         registered = self._log.state.policies.get(approval.policy_sha256)
         if registered is None:
             raise NotAuthorised(f"no policy {approval.policy_sha256[:64]} is registered here")
-        policy = policy_from_canonical(canonical(registered.policy))
+        policy = self.approved.policy(registered)
         # Entries carry the very instant by which the approval was judged: so will a verifier.
         now = self._log.now()
         causes = objections(policy, self._roster(), approval, now)
@@ -139,10 +141,13 @@ class PolicyDesk:
                 resolution_sha256=resolution_sha256(resolution),
             )
         )
+        self.approved.made(
+            registered.resolution_sha256, registered.sha256, self._log.state.roster_sha256
+        )
 
     def _resolution(self, registered: RegisteredPolicy, now: int) -> Resolution:
         """What the approvals make now, the last of each seat. Raises NotAuthorised."""
-        policy = policy_from_canonical(canonical(registered.policy))
+        policy = self.approved.policy(registered)
         by_seat: dict[str, Approval] = {}
         for index, plain in registered.approvals.items():
             approval = msgspec.convert(plain, Approval)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from sekisho.core.errors import StorageFailed
 from sekisho.core.events import AuthorityEntry, decode_authority_entry, encode_entry
+from sekisho.core.identity.claims import claims_of
 from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.register import AuthorityState
 from sekisho.core.incidents.book import IncidentBook
@@ -30,13 +31,26 @@ class RegisterLog:
         self.journal = journal
         self.state = AuthorityState()
         self.book = IncidentBook()
-        self._clock = clock
-        for index, data in journal.entries():
-            self._apply(index, decode_authority_entry(data))
+        self.clock = clock
+        self.follow()
+
+    def follow(self) -> list[AuthorityEntry]:
+        """Fold in what the journal holds beyond the fold; returns these entries.
+
+        Raises:
+            VerificationFailed, MalformedInput: no lawful authority writes this; names the index.
+        """
+        entries = []
+        for index, data in self.journal.entries(self.state.size):
+            entry = decode_authority_entry(data)
+            self._judge(index, entry)
+            self._take(index, entry)
+            entries.append(entry)
+        return entries
 
     def now(self) -> int:
         """Log time: the clock, but never below the last entry. Nanoseconds UTC."""
-        return max(self.state.at, self._clock.now_ns())
+        return max(self.state.at, self.clock.now_ns())
 
     def at(self) -> str:
         """Log time as entries carry it."""
@@ -52,15 +66,21 @@ class RegisterLog:
         data = encode_entry(entry)
         # Folded from its bytes, as recovery will: memory never knows more than the log says.
         entry = decode_authority_entry(data)
-        check_entry(self.state, self.journal.size, entry)
-        self.book.check(self.journal.size, entry)
+        self._judge(self.journal.size, entry)
+        claims = claims_of(self.state, entry) if self.journal.keeps_claims else ()
         index = self.journal.append(data)
-        self._apply(index, entry)
+        self.journal.claim(index, claims)
+        self._take(index, entry)
         return index
 
-    def _apply(self, index: int, entry: AuthorityEntry) -> None:
-        self.state.apply(index, entry)
-        self.book.apply(index, entry)
+    def _judge(self, index: int, entry: AuthorityEntry) -> None:
+        check_entry(self.state, index, entry)
+        self.book.check(index, entry)
+
+    def _take(self, index: int, entry: AuthorityEntry) -> None:
+        """Fold in what was judged: once, because a stop of all agents waits for each of them."""
+        self.state.take(index, entry)
+        self.book.take(index, entry)
 
     async def durable(self, index: int) -> None:
         """Return when the entry is on stable storage.
@@ -72,9 +92,12 @@ class RegisterLog:
         await self.journal.flushed(index)
 
     async def all_durable(self) -> None:
-        """Return when all that the register knows is on stable storage. Raises as durable."""
+        """Return when all that the register knows is on stable storage, also what came meanwhile.
+
+        Raises as durable.
+        """
         self.require_sound()
-        if self.journal.size:
+        while self.journal.durable_size < self.journal.size:
             await self.durable(self.journal.size - 1)
 
     def require_sound(self) -> None:

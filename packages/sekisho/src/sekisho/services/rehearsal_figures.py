@@ -14,7 +14,7 @@ import msgspec
 
 from sekisho.core.amounts import format_money, parse_money
 from sekisho.core.drills.history import BadRow, HistoryRow
-from sekisho.core.events import Decision, IncidentOpened, Latch
+from sekisho.core.events import Decision, IncidentOpened, Latch, RateUsed
 from sekisho.core.terms import Reason, format_instant
 
 SCHEMA = "sekisho/rehearsal/v1"
@@ -63,6 +63,7 @@ class DecisionLine(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     verdict: str
     reasons: tuple[Reason, ...]
+    rates: dict[str, dict[str, RateUsed]]
     anomaly: str
     risk: str
     contributions: dict[str, str]
@@ -130,8 +131,9 @@ class RehearsalFigures:
         reasons: tuple[Reason, ...] = ()
         anomaly = risk = ""
         factors: dict[str, str] = {}
+        rates: dict[str, dict[str, RateUsed]] = {}
         if entry is not None:
-            reasons = entry.reasons
+            reasons, rates = entry.reasons, entry.rates
             self._count_day(entry)
             self._count_refusals(row, time, reasons)
             if entry.scores is not None:
@@ -142,6 +144,7 @@ class RehearsalFigures:
             id=row.client_order_id,
             verdict=verdict,
             reasons=reasons,
+            rates=rates,
             anomaly=anomaly,
             risk=risk,
             contributions=factors,

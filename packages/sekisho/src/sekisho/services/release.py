@@ -4,7 +4,7 @@
 A time-out means unknown, never failed: the order keeps its reservation until the venue answers for
 it. Nothing is sent twice. A call that never comes back is unknown too, after ``CALL_S``; what it
 says later is taken all the same. What a crash leaves: an order in phase *signed* or *unknown*,
-which :meth:`Release.ask_unfinished` asks the venue about after the next start.
+which ``venuedoubts`` asks the venue about after the next start.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
-from sekisho.core.amounts import parse_amount
-from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput, OutcomeUnknown, StorageFailed, Unavailable
 from sekisho.core.events import (
     CancelAsked,
-    Execution,
     OutcomeUnresolved,
     PermitSigned,
     VenueLost,
@@ -28,20 +25,16 @@ from sekisho.core.events import (
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.permit import read_permit
 from sekisho.core.gate.working import WorkingOrder
-from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, NS, parse_instant
+from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import Clock, Venue, VenueReport
 from sekisho.services.gatelog import GateLog
+from sekisho.services.venuereports import LIVES, TEXT_MAX, Contradiction, exec_id_of, execution_of
 from sekisho.services.waiting import settle
 
-TEXT_MAX = 200
-EXEC_ID_MAX = 64
 CALL_S = 10.0
 """So long a venue's adapter is waited for, whatever time-out it has of its own."""
 ASKED_EARLY = ("possibly_issued", "unknown", "open")
 """Phases in which no permit of this process is on its way to the venue."""
-LIVES = ("new", "replaced", "trade")
-"""Reports by which something lives or was executed at the venue: they are recorded whoever they
-name."""
 Operation = Literal["submit", "amend", "cancel"]
 _T = TypeVar("_T")
 
@@ -242,28 +235,40 @@ class Release:
         self.take(venue, reports)
         self._copied[venue] = sequence
 
+    def read_again(self) -> None:
+        """Read every drop copy from its beginning, as a new process does: more is known now."""
+        self._copied.clear()
+
     async def ask_unfinished(self, venue: str) -> None:
         """Ask a venue about each order that it has not answered for.
 
         Raises:
             Unavailable, OutcomeUnknown: it did not answer.
         """
-        for agent in list(self._log.state.agents.values()):
-            for order in list(agent.working.values()):
+        for agent, name in list(self.unfinished(venue)):
+            await self.ask(venue, agent, name)
+
+    def unfinished(self, venue: str) -> Iterator[tuple[str, str]]:
+        """Agent and id of each order, and of each pending amendment, that the venue has not
+        answered for.
+        """
+        for agent in self._log.state.agents.values():
+            for order in agent.working.values():
                 if order.terms.venue == venue and order.phase != "open":
-                    await self.ask(venue, agent.agent, order.client_order_id)
+                    yield agent.agent, order.client_order_id
                 if order.terms.venue == venue and order.pending is not None:
-                    name = order.pending.terms.order.client_order_id
-                    await self.ask(venue, agent.agent, name)
+                    yield agent.agent, order.pending.terms.order.client_order_id
 
     async def ask(self, venue: str, agent: str, name: str) -> None:
         """Ask a venue about one working order, or about an amendment of it that is pending.
 
         That the venue never saw it is believed only after the permit has expired: until then the
-        permit could still arrive. Of one that is on its way now nothing is asked.
+        permit could still arrive; and only where its list of open orders says the same. Of one that
+        is on its way now nothing is asked.
 
         Raises:
             Unavailable, OutcomeUnknown: it did not answer.
+            Contradiction: its look-up and its list do not agree.
         """
         order = self._log.state.agents[agent].find(name)
         if order is None or (agent, name) in self._sending:
@@ -273,7 +278,10 @@ class Release:
         if not (expired or doubtful):
             return  # it may be on its way, and a venue that was asked may refuse it then
         reports = await self._answer(self._venues[venue].order_reports(agent, name))
-        self.take(venue, tuple(one for one in reports if expired or one.exec_type != "not_found"))
+        never = [one for one in reports if one.exec_type == "not_found"]
+        if never and expired and name in await self.open_at(venue, agent):
+            raise Contradiction(f"{venue} never saw it, and lists it as open")
+        self.take(venue, tuple(one for one in reports if expired or one not in never))
 
     def _expired(self, agent: str, order: WorkingOrder) -> bool:
         """Whether no permit for this order can be valid any more."""
@@ -305,12 +313,14 @@ class Release:
         """
         for report in reports:
             held = self._log.state.agents.get(report.agent)
+            if held is not None and self._log.state.lacks_history(held):
+                continue  # what it is about is not known yet: all is read again when it is
             seen = self._log.state.outside.strange if held is None else held.executed
             exec_id = exec_id_of(report)
             if (venue, exec_id) in seen:
                 continue
             try:
-                entry = _execution(self._log.at(), venue, report)
+                entry = execution_of(self._log.at(), venue, report)
             except MalformedInput as error:
                 self.odd_reports += 1
                 if report.exec_type in LIVES:
@@ -352,41 +362,3 @@ def _read(task: asyncio.Future[Any]) -> None:
     """A failure that comes when nobody waits any more is no news: the outcome is unknown."""
     if not task.cancelled():
         task.exception()
-
-
-def exec_id_of(report: VenueReport) -> str:
-    """The id under which a report is recorded: the venue's, or the SHA-256 of one that is longer
-    than ``EXEC_ID_MAX``. Cut off, two reports would be one.
-    """
-    if len(report.exec_id) <= EXEC_ID_MAX:
-        return report.exec_id
-    return sha256_hex(report.exec_id.encode("utf-8", "surrogatepass"))
-
-
-def _execution(at: str, venue: str, report: VenueReport) -> Execution:
-    for name in ("last_quantity", "last_price", "cum_quantity", "leaves_quantity"):
-        parse_amount(getattr(report, name), name)
-    parse_instant(report.transact_at, "transact_at")
-    named = {"agent": report.agent, "client_order_id": report.client_order_id}
-    for name, pattern in (("agent", AGENT_NAME), ("client_order_id", CLIENT_ORDER_ID)):
-        if pattern.fullmatch(named[name]) is None:
-            if report.exec_type not in LIVES:
-                # A rejection of what was no order of ours names nobody: no report about an order.
-                raise MalformedInput(f"{name}: the venue's report names no {name}", name)
-            named[name] = ""
-    return Execution(
-        at=at,
-        agent=named["agent"],
-        venue=venue,
-        client_order_id=named["client_order_id"],
-        venue_order_id=report.venue_order_id[:64],
-        exec_id=exec_id_of(report),
-        exec_type=report.exec_type,
-        last_quantity=report.last_quantity,
-        last_price=report.last_price,
-        cum_quantity=report.cum_quantity,
-        leaves_quantity=report.leaves_quantity,
-        counterparty=report.counterparty[:64],
-        reason=report.reason[:TEXT_MAX],
-        transact_at=report.transact_at,
-    )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gates at the other end of a stream: telling them of a change of status, hearing what they did.
 
-One line a gate. A gate that is connected and concerned is a listener of the authority; one that is
-not connected is not asked, and whoever commanded hears at once that it was not reached. What it has
+One line a gate. A push is put on the streams of the gates that it concerns and that are connected,
+and on no other; one that is not connected is not asked, and whoever commanded hears at once that
+it was not reached. What it has
 not reported as done it is told again when it connects: changes later than the epoch that its log
 shows, and whatever of its agents is not good and was not reported to this process.
 """
@@ -10,37 +11,109 @@ shows, and whatever of its agents is not good and was not reported to this proce
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
 
 from sekisho.core.errors import MalformedInput, NotAuthorised
 from sekisho.core.identity.records import RegisteredCertificate
+from sekisho.core.terms import NS
 from sekisho.ports import Clock, Entropy
 from sekisho.services.agentgates import ASSIGNED
+from sekisho.services.announcing import PushAsked
 from sekisho.services.authority import Authority
 from sekisho.services.authoritywire import ToldStatus
 from sekisho.services.status import StatusPush
 from sekisho.services.stopping import StopOutcome
-from sekisho.services.waiting import settle
 
 COMMENT_S = 1.0
 """A gate cuts a stream that is silent for three seconds."""
 
 
+def _future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
 @dataclass(slots=True)
 class _Told:
-    """A push under its id, and what the gate will say that it achieved."""
+    """What one gate is told, whether that has left this process, and what it says it achieved."""
 
-    push_id: str
-    push: StatusPush
-    outcome: asyncio.Future[StopOutcome]
+    event: ToldStatus
+    outcome: asyncio.Future[StopOutcome | None]
+    written: asyncio.Future[None] = field(default_factory=_future)
+
+    @property
+    def push(self) -> StatusPush:
+        return self.event.status
+
+    def left(self) -> None:
+        """It has left, or never will by the stream that had it."""
+        if not self.written.done():
+            self.written.set_result(None)
+
+
+class _Stream:
+    """What one stream has to say, and whoever writes it, waiting for that.
+
+    There is no task and no timer between a push and the one that writes it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.ended = False
+        self.waiting: deque[_Told | None] = deque()
+        self._clock = clock
+        self._writer: asyncio.Future[None] | None = None
+        self._said_at = 0
+
+    def say(self, told: _Told | None) -> None:
+        """Say this as soon as the loop turns; None is a comment."""
+        self.waiting.append(told)
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing more is said."""
+        self.ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._writer is not None and not self._writer.done():
+            self._writer.set_result(None)
+
+    async def more(self) -> bool:
+        """Wait until there is something to say; False when the stream has ended. One waits."""
+        while not self.waiting and not self.ended:
+            self._writer = _future()
+            try:
+                await self._writer
+            finally:
+                self._writer = None
+        return not self.ended
+
+    def next(self) -> _Told | None:
+        """What is to be said now."""
+        self._said_at = self._clock.monotonic_ns()
+        return self.waiting.popleft()
+
+    async def beat(self) -> None:
+        """Have a comment said whenever nothing was for COMMENT_S, until cancelled.
+
+        Not while the writer is held up: then the other end has something to read.
+        """
+        self._said_at = self._clock.monotonic_ns()
+        while True:
+            silent = self._clock.monotonic_ns() - self._said_at
+            if silent >= COMMENT_S * NS:
+                silent = 0
+                if self._writer is not None:
+                    self.say(None)
+            await self._clock.sleep(COMMENT_S - silent / NS)
 
 
 class _Line:
     """One gate: its present stream, if any, and what it has not reported yet."""
 
     def __init__(self) -> None:
-        self.stream: asyncio.Queue[_Told | None] | None = None
+        self.stream: _Stream | None = None
         self.pending: dict[str, _Told] = {}
         self.done: dict[tuple[str, str], int] = {}
         """(certificate, cause) → the highest epoch whose stop was reported as complete."""
@@ -56,6 +129,9 @@ class RemoteGates:
         self._count = 0
         self._lines: dict[str, _Line] = {}
         self._closing = False
+        self.heard: Callable[[StatusPush, StopOutcome], None] = lambda _push, _outcome: None
+        """Told what each push achieved at a gate."""
+        authority.announcer.add_lines(self._tell)
 
     def connected(self) -> tuple[str, ...]:
         """Gates with a stream."""
@@ -73,38 +149,40 @@ class RemoteGates:
         """
         line = self._lines.get(gate)
         if line is None:
-            line = self._lines[gate] = self._new_line(gate)
+            line = self._lines[gate] = _Line()
         if line.stream is not None:
-            line.stream.put_nowait(None)
-        stream = line.stream = asyncio.Queue()
+            line.stream.end()
+        stream = line.stream = _Stream(self._clock)
+        if self._closing:
+            stream.end()
         # Nothing is awaited between looking and listening: no change falls in between.
         line.pending = {
             name: told for name, told in line.pending.items() if self._holds(gate, told.push)
         }
         for push in self._missed(gate, line, after):
-            self._add(line, push)
+            self._add(line, self._event(push))
         for told in line.pending.values():
-            stream.put_nowait(told)
+            stream.say(told)
         return self._told(line, stream)
 
-    async def _told(
-        self, line: _Line, stream: asyncio.Queue[_Told | None]
-    ) -> AsyncGenerator[ToldStatus | None, None]:
+    async def _told(self, line: _Line, stream: _Stream) -> AsyncGenerator[ToldStatus | None, None]:
+        beating = asyncio.ensure_future(stream.beat())
         try:
-            while not self._closing:
-                getting = asyncio.ensure_future(stream.get())
-                try:
-                    await settle(self._clock, [getting], COMMENT_S)
-                finally:
-                    if not getting.done():
-                        getting.cancel()
-                if not getting.done():
+            while await stream.more():
+                told = stream.next()
+                if told is None:
                     yield None
-                elif (told := getting.result()) is None:
-                    return
-                else:
-                    yield ToldStatus(push=told.push_id, status=told.push)
+                    continue
+                try:
+                    yield told.event
+                finally:
+                    # Who asks for the next one has written this one, or is gone.
+                    told.left()
         finally:
+            beating.cancel()
+            for waiting in stream.waiting:
+                if waiting is not None:
+                    waiting.left()
             if line.stream is stream:
                 line.stream = None
 
@@ -130,34 +208,41 @@ class RemoteGates:
                 self._authority.gates.stopped(gate, push.agent, push.epoch)
         if not told.outcome.done():
             told.outcome.set_result(outcome)
+        self.heard(push, outcome)
 
     def close(self) -> None:
         """End all streams."""
         self._closing = True
         for line in self._lines.values():
             if line.stream is not None:
-                line.stream.put_nowait(None)
+                line.stream.end()
 
-    def _new_line(self, gate: str) -> _Line:
-        line = _Line()
+    def _tell(self, push: StatusPush) -> list[PushAsked]:
+        """Put a push on the streams of whom it concerns: one id, one event for all of them."""
+        lines = [
+            (gate, line, line.stream)
+            for gate in sorted(self._authority.gates.told_of(push))
+            if (line := self._lines.get(gate)) is not None and line.stream is not None
+        ]
+        if not lines:
+            return []
+        event, asked = self._event(push), []
+        for gate, line, stream in lines:
+            told = self._add(line, event)
+            if push.status == "good":
+                told.outcome.set_result(None)
+            stream.say(told)
+            asked.append(PushAsked(f"gate {gate}", told.outcome, told.written))
+        return asked
 
-        async def tell(push: StatusPush) -> StopOutcome | None:
-            told = self._add(line, push)
-            if line.stream is not None:
-                line.stream.put_nowait(told)
-            return None if push.status == "good" else await told.outcome
-
-        def concerns(push: StatusPush) -> bool:
-            return line.stream is not None and self._authority.gates.concerned(gate, push)
-
-        self._authority.on_status(tell, concerns, f"gate {gate}")
-        return line
-
-    def _add(self, line: _Line, push: StatusPush) -> _Told:
-        """A push under a new id, to be reported if it narrows; it replaces the same one before."""
+    def _event(self, push: StatusPush) -> ToldStatus:
         self._count += 1
-        future: asyncio.Future[StopOutcome] = asyncio.get_running_loop().create_future()
-        told = _Told(f"{self._prefix}-{self._count}", push, future)
+        return ToldStatus(push=f"{self._prefix}-{self._count}", status=push)
+
+    def _add(self, line: _Line, event: ToldStatus) -> _Told:
+        """Something to be reported, if it narrows; it replaces the same push before."""
+        told = _Told(event, asyncio.get_running_loop().create_future())
+        push = event.status
         if push.status != "good":
             same = push.certificate_sha256, push.epoch
             line.pending = {
@@ -165,7 +250,7 @@ class RemoteGates:
                 for name, one in line.pending.items()
                 if (one.push.certificate_sha256, one.push.epoch) != same or not one.outcome.done()
             }
-            line.pending[told.push_id] = told
+            line.pending[event.push] = told
         return told
 
     def _holds(self, gate: str, push: StatusPush) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Literal, NamedTuple
 
 from sekisho.core.encoding import sha256_hex
@@ -22,12 +22,17 @@ KEY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 KEPT_S = DAY_S
 
 
-class Answer(NamedTuple):
-    """What a request is answered; ``body`` as it is sent."""
+class ControlAnswer(NamedTuple):
+    """What a request is answered; ``body`` as it is sent, or, of a long answer, its ``parts``.
+
+    What is kept to be sent again has a body, and no other ``headers`` than those of every answer.
+    """
 
     status: int
     media_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    parts: Iterator[bytes] | None = None
 
 
 class Repeated(NamedTuple):
@@ -51,9 +56,9 @@ class Repeatable:
         caller: str,
         key: str,
         request: tuple[str, str, bytes],
-        work: Callable[[], Awaitable[Answer]],
-        shown: Callable[[Answer], Answer] = lambda answer: answer,
-    ) -> Answer | Repeated:
+        work: Callable[[], Awaitable[ControlAnswer]],
+        shown: Callable[[ControlAnswer], ControlAnswer] = lambda answer: answer,
+    ) -> ControlAnswer | Repeated:
         """Do the work once for this caller and key, and answer the same ever after.
 
         Args:
@@ -81,9 +86,9 @@ class Repeatable:
         caller: str,
         key: str,
         digest: str,
-        work: Callable[[], Awaitable[Answer]],
-        shown: Callable[[Answer], Answer],
-    ) -> Answer:
+        work: Callable[[], Awaitable[ControlAnswer]],
+        shown: Callable[[ControlAnswer], ControlAnswer],
+    ) -> ControlAnswer:
         """Also when the caller goes away: what was begun is finished and kept.
 
         A crash in here leaves an answer that was begun and is told as unknown. A failure of the
@@ -110,11 +115,13 @@ class Repeatable:
         finally:
             self._running.discard((caller, key))
 
-    def _again(self, caller: str, key: str, digest: str, known: KeptAnswer) -> Answer | Repeated:
+    def _again(
+        self, caller: str, key: str, digest: str, known: KeptAnswer
+    ) -> ControlAnswer | Repeated:
         if known.request_sha256 != digest:
             return Repeated("other")
         if known.status:
-            return Answer(known.status, known.media_type, known.body)
+            return ControlAnswer(known.status, known.media_type, known.body)
         return Repeated("running" if (caller, key) in self._running else "unknown")
 
     async def forget_old(self) -> int:

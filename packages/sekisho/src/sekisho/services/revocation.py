@@ -61,10 +61,11 @@ class RevocationStatus:
 
     def of(self, record: RegisteredCertificate) -> tuple[Status, str]:
         """Status and CRLReason name as of now, including what could not be recorded."""
-        status = self._status(record)
+        status = self.status(record)
         return status.status, status.reason
 
-    def _status(self, record: RegisteredCertificate) -> CertificateStatus:
+    def status(self, record: RegisteredCertificate) -> CertificateStatus:
+        """The same as it is published."""
         narrowed = self._narrowed.get(record.sha256)
         if narrowed is not None:
             return narrowed
@@ -88,7 +89,7 @@ class RevocationStatus:
         record = self._log.state.certificates.get(certificate_sha256)
         if record is None:
             raise VerificationFailed(f"no certificate {certificate_sha256[:64]} was issued here")
-        if self._status(record).status == "good":
+        if self.status(record).status == "good":
             await self._log.all_durable()
         # Made from the status after the wait: a stop that came in between is seen.
         return self.response(record, next_update_ns)
@@ -100,9 +101,25 @@ class RevocationStatus:
             issuing=self._log.state.issuing_certificate,
             responder=self._log.state.responder_certificate,
             responder_key=self._responder_key,
-            status=self._status(record),
+            status=self.status(record),
             this_update_ns=self._log.now(),
             next_update_ns=next_update_ns,
+        )
+
+    def answer(
+        self, status: CertificateStatus, certificate_id: bytes, nonce: bytes, lifetime_s: int
+    ) -> bytes:
+        """A response to a stranger's question; the caller saw to it as for :meth:`response`."""
+        now = self._log.now()
+        return build_ocsp(
+            issuing=self._log.state.issuing_certificate,
+            responder=self._log.state.responder_certificate,
+            responder_key=self._responder_key,
+            status=status,
+            this_update_ns=now,
+            next_update_ns=now // NS * NS + lifetime_s * NS,
+            nonce=nonce,
+            certificate_id=certificate_id,
         )
 
     # -- CRL -----------------------------------------------------------------------------------
@@ -148,7 +165,7 @@ class RevocationStatus:
             this_update_ns=this_update,
             next_update_ns=next_update,
             listed={
-                int(record.serial_number, 16): self._status(record) for record in state.not_good()
+                int(record.serial_number, 16): self.status(record) for record in state.not_good()
             },
             url=self._crl_url,
         )

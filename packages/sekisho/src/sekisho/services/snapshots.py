@@ -5,18 +5,22 @@
 A snapshot is believed only when the log itself holds its digest. It is never needed: whatever is
 wrong with it, an older one or the whole log gives the same state, and :attr:`Snapshots.notices`
 says why that took longer. No rule is decided here, and nothing is folded here.
+
+A snapshot is of one moment, and is encoded in slices while orders go on: what they change since
+is not in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from sekisho.core.behaviour import snapshot as watch_snapshot
-from sekisho.core.encoding import canonical, sha256_hex
+from sekisho.core.encoding import RunningDigest, canonical, sha256_hex
 from sekisho.core.errors import MalformedInput, OutcomeUnknown, SekishoError, StorageFailed
 from sekisho.core.events import SnapshotTaken, decode_gate_entry
 from sekisho.core.gate import snapshot as gate_snapshot
@@ -26,11 +30,15 @@ from sekisho.services.gatelog import Beginning, EntryLog, GateLog, LogNotes
 
 FOLDER: Final = "snapshots"
 SCHEMA: Final = "sekisho/snapshot/v1"
-FOLD: Final = 2
+FOLD: Final = 3
 """Raised whenever an entry comes to mean something else: older snapshots are then not used."""
 EVERY_ENTRIES: Final = 20_000
 CLOSE_ENTRIES: Final = 1_000
 """An orderly close takes a snapshot when so many entries follow the last one."""
+WORK_NS: Final = 500_000
+"""For how long a snapshot is encoded before others have their turn."""
+PAUSE_SECONDS: Final = 0.002
+"""How long that turn is at least, where nobody waits for the snapshot."""
 _LOOK_SECONDS = 1.0
 _NAME = re.compile(r"([0-9]{20})\.json\Z")
 _MARK = b'"kind":"snapshot_taken"'
@@ -96,6 +104,7 @@ class Snapshots:
         self._last = 0
         self._vouched = 0
         self._taking = asyncio.Lock()
+        self._clock: Clock | None = None
 
     async def open_log(self, journal: EntryLog, clock: Clock) -> GateLog:
         """The gate's log, folded from the newest snapshot that it vouches for.
@@ -105,6 +114,7 @@ class Snapshots:
             VerificationFailed: what is stored is not what was published.
             StorageFailed: the disk.
         """
+        self._clock = clock
         for name in reversed(await self._names()):
             try:
                 return await self._restored(journal, clock, f"{FOLDER}/{name}")
@@ -139,10 +149,11 @@ class Snapshots:
         self._last = self._vouched = entries
         return log
 
-    async def take(self, log: GateLog) -> int:
+    async def take(self, log: GateLog, pause_s: float = 0) -> int:
         """Write the folds as they are now, and record the file's digest; returns the entry's index.
 
-        One at a time: who comes meanwhile waits, and takes the next.
+        One at a time: who comes meanwhile waits, and takes the next. Others have their turn on the
+        way, each time for ``pause_s`` at least.
 
         A crash before the entry is durable leaves a file that nothing vouches for: it is not used,
         and the next snapshot has another name.
@@ -152,14 +163,19 @@ class Snapshots:
             StorageFailed, OutcomeUnknown: the disk, or the log; the gate goes on without it.
         """
         async with self._taking:
-            return await self._take(log)
+            cut = Cut(log)
+            try:
+                return await self._take(log, cut, pause_s)
+            finally:
+                cut.close()
 
-    async def _take(self, log: GateLog) -> int:
-        entries = log.journal.size
-        data = write(log)
+    async def _take(self, log: GateLog, cut: Cut, pause_s: float) -> int:
+        entries = cut.entries
         path = f"{FOLDER}/{entries:020d}.json"
+        # Cut off from newer ones before anything is awaited, as the folds are.
         await self._seen.settle(entries)
         await log.durable(entries - 1)
+        data, digest = await self._encode(cut, pause_s)
         try:
             await self._disk.write_new(path, data)
         except FileExistsError:
@@ -167,12 +183,25 @@ class Snapshots:
                 raise StorageFailed(f"{path} exists, of another state", path) from None
         await self._disk.sync(path)
         await self._disk.sync_folder(FOLDER)
-        taken = SnapshotTaken(at=log.at(), entries=entries, snapshot_sha256=sha256_hex(data))
+        taken = SnapshotTaken(at=log.at(), entries=entries, snapshot_sha256=digest)
         index = log.record(taken)
         await log.durable(index)
         self._last = entries
         await self._drop_older(entries)
         return index
+
+    async def _encode(self, cut: Cut, pause_s: float) -> tuple[bytearray, str]:
+        """The bytes of a snapshot and their digest; others have their turn every WORK_NS."""
+        # It grows in its place: joining hundreds of parts at the end would be one long copy.
+        data, digest = bytearray(), RunningDigest()
+        begun = 0 if self._clock is None else self._clock.monotonic_ns()
+        for part in cut.parts():
+            data += part
+            digest.add(part)
+            if self._clock is not None and self._clock.monotonic_ns() - begun >= WORK_NS:
+                await self._clock.sleep(pause_s)
+                begun = self._clock.monotonic_ns()
+        return data, digest.hex()
 
     async def _drop_older(self, newest: int) -> None:
         """Delete what is older than the snapshot just taken, except for the one before it.
@@ -203,18 +232,18 @@ class Snapshots:
             if log.journal.failed is not None:
                 return
             if log.journal.size - self._last >= self._every:
-                await self._try(log)
+                await self._try(log, PAUSE_SECONDS)
 
     async def close(self, log: GateLog) -> None:
         """At an orderly end, before the journal is closed: spare the next opening the tail."""
         if log.journal.failed is None and log.journal.size - self._last >= CLOSE_ENTRIES:
             await self._try(log)
 
-    async def _try(self, log: GateLog) -> None:
+    async def _try(self, log: GateLog, pause_s: float = 0) -> None:
         """A snapshot that fails is told of and tried again later; it stops nothing."""
         entries = log.journal.size
         try:
-            await self.take(log)
+            await self.take(log, pause_s)
         except (MalformedInput, StorageFailed, OutcomeUnknown) as error:
             self.notices.append(f"no snapshot of {entries} entries: {error}")
             self._last = entries
@@ -224,19 +253,48 @@ class _Unusable(SekishoError):
     """A snapshot that is not used; the next older one is asked."""
 
 
-def write(log: GateLog) -> bytes:
-    """The canonical bytes of a snapshot. Raises MalformedInput: a part that cannot be written."""
-    return canonical(
-        {
+class Cut:
+    """The folds of a log as they are when this is made: the bytes of a snapshot, in parts.
+
+    Ended orders are by far the most of it. They are encoded when their part is asked for, as they
+    were at the cut; everything else is encoded at once.
+    """
+
+    def __init__(self, log: GateLog) -> None:
+        """Raises MalformedInput: the folds have a part that cannot be written."""
+        self.entries = log.journal.size
+        gate, self._ended = gate_snapshot.cut(log.state)
+        plain = {
             "schema": SCHEMA,
             "fold": FOLD,
             "origin": log.origin,
-            "entries": log.journal.size,
-            "gate": gate_snapshot.write(log.state),
+            "entries": self.entries,
+            "gate": gate,
             "watch": watch_snapshot.write(log.watch),
             "log": msgspec.to_builtins(log.notes()),
         }
-    )
+        self._between = canonical(plain).split(gate_snapshot.PLACE)
+
+    def parts(self) -> Iterator[bytes]:
+        """The canonical bytes, a fraction of a millisecond's work each; some are empty."""
+        yield self._between[0]
+        for ended, after in zip(self._ended, self._between[1:], strict=True):
+            yield from ended.encoded()
+            yield after
+
+    def close(self) -> None:
+        """No more parts are asked for."""
+        for ended in self._ended:
+            ended.close()
+
+
+def write(log: GateLog) -> bytes:
+    """The canonical bytes of a snapshot. Raises MalformedInput: a part that cannot be written."""
+    cut = Cut(log)
+    try:
+        return b"".join(cut.parts())
+    finally:
+        cut.close()
 
 
 def _read(data: bytes, origin: str, entries: int, seen_in: SeenIn) -> Beginning:

@@ -138,12 +138,14 @@ class StatusActs:
             # A crash before this returns leaves the hold in force; nobody was told otherwise.
             await self._log.durable(done.index)
         recorded = done.sequenced and _succeeded(durable)
-        tasks = self._announcer.start(
+        asked = self._announcer.start(
             [msgspec.structs.replace(push, recorded=recorded) for push in done.pushes]
         )
+        # Everything below may wait, and takes the processor: the pushes leave first.
+        await self._announcer.written(asked)
         telling = self._tell(act, done) if recorded else None
         crl = asyncio.ensure_future(self._revocation.renew_crl())
-        reports, failures = await self._announcer.collect(tasks, stopping=narrowing)
+        reports, failures = await self._announcer.collect(asked, stopping=narrowing)
         done.failures += failures
         await self._finish("crl", crl, done)
         if durable is not None:
@@ -205,10 +207,12 @@ class StatusActs:
         """Gates that may sign for one of the agents, or have its orders, and did not report it."""
         stopped = {(report.gate, report.agent) for report in reports if report.complete}
         certificates = self._log.state.certificates
+        own: dict[str, set[str]] = {agent: set() for agent in agents}
+        for one in told:
+            own.setdefault(certificates[one].agent, set()).add(one)
         missing: set[str] = set()
-        for agent in agents:
-            own = frozenset(one for one in told if certificates[one].agent == agent)
-            gates = self._gates.gates_of(agent, own)
+        for agent, known in own.items():
+            gates = self._gates.gates_of(agent, frozenset(known))
             missing |= {gate for gate in gates if (gate, agent) not in stopped}
         return sorted(missing)
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each venue read again and again: its drop copy, orders in doubt, what rests there.
 
-A venue is *reconciled* once its drop copy and its open orders were read since the boot; that is
-recorded before anything is permitted for it (docs/spec/states.md). One whose drop copy could not be
-read for too long is *lost*, also on record, until it is read again; so is one that reports what
-cannot be read, until it can. What the venue lists as open and is no working order here is recorded,
-and the log opens the incident.
+A venue is *reconciled* once its drop copy and its open orders were read since the boot, and each
+order whose fate is not known was asked after, answered or not (``venuedoubts``); that is recorded
+before anything is permitted for it (docs/spec/states.md). One whose drop copy could not be read for
+too long is *lost*, also on record, until it is read again; so is one that reports what cannot be
+read or contradicts itself, until it does no more. What the venue lists as open and is no working
+order here is recorded, and the log opens the incident.
 
 Venues are read side by side: one that hangs keeps no other waiting. No rule is decided here. A
 crash loses what was read and not recorded; a new boot reads each drop copy from its beginning, and
@@ -22,6 +23,7 @@ from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, NS
 from sekisho.ports import Clock
 from sekisho.services.gatelog import GateLog
 from sekisho.services.release import Release
+from sekisho.services.venuedoubts import Doubts
 from sekisho.services.waiting import settle
 
 STALE_S = 30
@@ -38,6 +40,7 @@ class VenueWatch:
 
     Attributes:
         troubles: venue → why it could not be read the last time.
+        doubts: orders that a venue which can be read does not answer for.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class VenueWatch:
         self._tried: dict[str, int] = {}
         self._rounds: dict[str, asyncio.Task[None]] = {}
         self.troubles: dict[str, str] = {}
+        self.doubts = Doubts(log, release, clock)
 
     async def reconcile(self) -> None:
         """Read every venue once; returns when each has answered or the time for it is over.
@@ -112,19 +116,35 @@ class VenueWatch:
         try:
             await self._release.read_copy(venue)
             self._heard[venue] = asked
-            await self._release.ask_unfinished(venue)
+            whole = await self.doubts.ask_unfinished(venue)
             reconciled = self._log.state.outside.standing(venue).reconciled
             if not reconciled or asked - self._compared.get(venue, asked) >= self._compare_ns:
                 resting = await self._compare(venue)
                 self._compared[venue] = asked
-                if not reconciled and not self._release.unreadable(venue):
+                if not reconciled and whole and not self._against(venue):
                     self._reconciled(venue, resting)
             self._compared.setdefault(venue, asked)
-            self.troubles.pop(venue, None)
-            if odd := self._release.unreadable(venue):
-                self.troubles[venue] = f"{odd} reports of it cannot be read"
+            self._tell(venue)
         except (OutcomeUnknown, Unavailable) as error:
             self.troubles[venue] = str(error)[:DETAIL_MAX]
+
+    def _against(self, venue: str) -> str:
+        """Why nothing is permitted for a venue that answers; empty for no reason."""
+        if odd := self._release.unreadable(venue):
+            return f"{odd} reports of it cannot be read"
+        return self.doubts.contradiction(venue)
+
+    def _tell(self, venue: str) -> None:
+        """Say what is wrong with a venue that answers; one that contradicts itself is lost."""
+        self.troubles.pop(venue, None)
+        if why := self._against(venue):
+            self.troubles[venue] = why
+        elif count := self.doubts.count(venue):
+            self.troubles[venue] = f"{count} orders are in doubt"
+        against = self.doubts.contradiction(venue)
+        if against and self._log.state.outside.standing(venue).reconciled:
+            detail = f"it contradicts itself: {against}"[:DETAIL_MAX]
+            self._log.record(VenueLost(at=self._log.at(), venue=venue, detail=detail))
 
     def look(self) -> None:
         """Record the venues whose drop copy has not been read for too long; before each decision.
@@ -154,6 +174,8 @@ class VenueWatch:
         """
         count = 0
         for name, held in list(self._log.state.agents.items()):
+            if self._log.state.lacks_history(held):
+                continue  # which orders are its own is not known yet
             before, size = set(held.working), self._log.state.size
             ours = before | set(held.aliases)
             listed = await self._release.open_at(venue, name)
@@ -163,10 +185,12 @@ class VenueWatch:
                 came = known is not None and known.decision >= size
                 if not came and order not in ours and held.find(order) is None:
                     self._resting(venue, name, order)
-            for order in before - set(listed):
-                working = held.find(order)
-                if working is not None and working.terms.venue == venue:
-                    await self._release.ask(venue, name, order)
+            gone = [
+                (name, order)
+                for order in sorted(before - set(listed))
+                if (working := held.find(order)) is not None and working.terms.venue == venue
+            ]
+            await self.doubts.ask_each(venue, gone)
         return count
 
     def _resting(self, venue: str, agent: str, order: str) -> None:

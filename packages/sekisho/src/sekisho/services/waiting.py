@@ -23,14 +23,36 @@ async def settle(clock: Clock, futures: Collection[asyncio.Future[Any]], seconds
         seconds: the longest wait.
     """
     pending = {future for future in futures if not future.done()}
-    timer = asyncio.ensure_future(clock.sleep(seconds))
-    while pending and not timer.done():
-        await asyncio.wait({*pending, timer}, return_when=asyncio.FIRST_COMPLETED)
-        pending = {future for future in pending if not future.done()}
-    timer.cancel()
+    if not pending:
+        return True
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    left = len(pending)
+
+    def one_done(_: asyncio.Future[Any]) -> None:
+        # Counted, not looked through: with hundreds of futures each end would look at them all.
+        nonlocal left
+        left -= 1
+        if not left:
+            end()
+
+    forget = clock.call_later(seconds, end)
     for future in pending:
+        future.add_done_callback(one_done)
+    try:
+        await over
+    finally:
+        forget()
+        for future in pending:
+            future.remove_done_callback(one_done)
+    late = [future for future in pending if not future.done()]
+    for future in late:
         future.add_done_callback(_seen)
-    return not pending
+    return not late
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,12 @@ from pathlib import Path
 import httpx2
 
 from sekisho.adapters.authority.events import read_events
-from sekisho.core.errors import ConfigurationInvalid, Unavailable
+from sekisho.core.errors import ConfigurationInvalid, OutcomeUnknown, Unavailable
 
 ANSWER_BYTES_MAX = 1_048_576
 CONNECT_S = 1.0
+_ANSWERED = ("content-type", "cache-control", "x-request-id", "retry-after", "www-authenticate")
+"""Headers of an answer that is passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class HttpLink:
                 address,
                 "name certificate, key and ca, or a Unix socket",
             )
+        self._address = address
         self._client = httpx2.AsyncClient(
             transport=transport,
             base_url="http://authority" if unix else f"https://{address}",
@@ -85,9 +88,36 @@ class HttpLink:
                     if len(data) > ANSWER_BYTES_MAX:
                         raise Unavailable("the authority's answer is too long")
                 return answer.status_code, data
+        except httpx2.ConnectError as error:
+            raise Unavailable(
+                f"the authority cannot be asked: nobody answers at {self._address} ({error});"
+                " start it: sekisho serve --home DIR",
+                self._address,
+            ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError) as error:
             reason = str(error) or f"no answer within {wait_s} s"
             raise Unavailable(f"the authority cannot be asked: {reason}") from error
+
+    async def pass_on(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], *, wait_s: float
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of a request that is passed on with its own headers.
+
+        Raises:
+            Unavailable: it certainly did not arrive.
+            OutcomeUnknown: it may have: a cut, or no answer within ``wait_s``.
+        """
+        try:
+            async with asyncio.timeout(wait_s):
+                answer = await self._client.request(
+                    method, path, content=body, headers=dict(headers), timeout=wait_s
+                )
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.InvalidURL) as error:
+            raise Unavailable(f"nobody answers at {self._address}: {error}") from error
+        except (httpx2.HTTPError, OSError, TimeoutError) as error:
+            raise OutcomeUnknown(f"{self._address} did not answer: {error!r}") from error
+        told = {name: answer.headers[name] for name in _ANSWERED if name in answer.headers}
+        return answer.status_code, told, answer.content
 
     async def events(
         self, path: str, *, silence_s: float

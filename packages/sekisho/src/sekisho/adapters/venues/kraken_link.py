@@ -171,6 +171,8 @@ def _result(method: str, data: bytes, effect: bool) -> Any:
     """What a whole answer says; one that cannot be read is as good as none."""
     try:
         plain = json.loads(data, parse_float=str, parse_int=str, parse_constant=str)
+        if b"\\u" in data or not data.isascii():
+            json.dumps(plain, ensure_ascii=False).encode("utf-8")  # half a character is no text
     except (ValueError, RecursionError) as error:
         raise _doubt(effect, f"{method}: the answer is not JSON") from error
     said = plain.get("error") if isinstance(plain, dict) else None

@@ -3,7 +3,11 @@
 
 It executes nothing without a good permit (``paper_permits``), takes each permit once, and answers
 for ever what became of an order. What it holds survives a crash of the gate; nothing of it is on
-disk. It is no part of the gate and shares no state with it.
+disk here (``paper_log`` adds that). It is no part of the gate and shares no state with it.
+
+Each credential opens an *account*: orders, open orders, look-up and drop copy of its holder, and of
+nobody else. A permit executes for the account whose credential brought it, wherever it was signed.
+Of an order that another account has, nothing is told, not even that it was never seen.
 
 Which rejections name an order: only those that are *final* for it, because the permit is authentic,
 made out for this venue, and its client order id was free. They are in the order's reports and in
@@ -12,16 +16,19 @@ empty ``agent`` and ``client_order_id``: it must not close an order that lives, 
 permit is still to come. All of them are in ``rejections``.
 
 ``not_found`` is a proof: whoever was told it, by ``order_reports`` or ``cancel``, can rely on it,
-for the venue remembers the id and rejects a permit that arrives later (``denied_before``).
+for the venue remembers the id and rejects a permit that arrives later, for whichever account
+(``denied_before``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+import copy
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, NoReturn, Self
 
+from sekisho.adapters.venues.kraken_form import venue_id
 from sekisho.adapters.venues.market import Market
-from sekisho.adapters.venues.paper_book import Book, PaperOrder
+from sekisho.adapters.venues.paper_book import HOUSE, Book, PaperOrder
 from sekisho.adapters.venues.paper_faults import Faults
 from sekisho.adapters.venues.paper_permits import Claim, PermitRejected, PermitRules, VenueTrust
 from sekisho.core.amounts import parse_amount
@@ -48,13 +55,15 @@ class Rejection(NamedTuple):
 
 
 class PaperVenue:
-    """The firm: what its staff and the tests use. A gate uses :meth:`session`.
+    """The firm: what its staff and the tests use, who see all accounts. A gate uses
+    :meth:`session`.
 
     Args:
         trust: the venue's name, the environments that it serves, whose certificates it accepts.
         clock: the venue's own.
         market: where its prices come from.
-        credentials: each opens a session; the drop copy is the same for all of them.
+        credentials: each with the name of its holder, whose account it opens; without names each
+            is a holder of its own.
         faults: instructions; none by default.
         series: part of every id that it gives; another one for each life of a venue.
     """
@@ -64,11 +73,13 @@ class PaperVenue:
         trust: VenueTrust,
         clock: Clock,
         market: Market,
-        credentials: Sequence[str],
+        credentials: Sequence[str] | Mapping[str, str],
         faults: Faults | None = None,
         series: str = "",
     ) -> None:
         self.name = trust.name
+        self.account = HOUSE
+        """Whose orders this view of the venue shows, and for whom it takes permits."""
         self.faults = Faults() if faults is None else faults
         self.rejections: list[Rejection] = []
         self.permits_taken: dict[str, tuple[str, str]] = {}
@@ -76,9 +87,11 @@ class PaperVenue:
         self._clock = clock
         self._rules = PermitRules(trust, clock)
         self._book = Book(trust.name, clock, market, series)
-        self._credentials = set(credentials)
+        named = credentials if isinstance(credentials, Mapping) else {c: c for c in credentials}
+        self._holders = dict(named)
         self._denied: dict[tuple[str, str], VenueReport] = {}
-        self._delayed: list[str] = []
+        self._denied_hashes: set[str] = set()
+        self._delayed: list[tuple[str, str]] = []
 
     # ------------------------------------------------------------------ what the staff do
 
@@ -86,19 +99,33 @@ class PaperVenue:
         """Register an agent's certificate. Raises VerificationFailed when it does not hold now."""
         self._rules.know_certificate(der)
 
+    def seen_from(self, account: str) -> Self:
+        """The same venue as the holder of an account sees it."""
+        view = copy.copy(self)  # what it holds is shared: one book, one list of permits
+        view.account = account
+        return view
+
     def session(self, credential: str) -> PaperSession:
         """The ``Venue`` port for a credential. Raises NotAuthorised for an unknown one."""
-        if not self.knows(credential):
+        return PaperSession(self.seen_from(self.holder(credential)), self._clock, credential)
+
+    def holder(self, credential: str) -> str:
+        """The name of a credential's holder. Raises NotAuthorised for an unknown one."""
+        found = self._holders.get(self._known_as(credential))
+        if found is None:
             raise NotAuthorised(f"venue {self.name} does not know this credential")
-        return PaperSession(self, self._clock, credential)
+        return found
 
     def withdraw_credential(self, credential: str) -> None:
         """End the right of every session that was opened with it."""
-        self._credentials.discard(credential)
+        self._holders.pop(self._known_as(credential), None)
 
     def knows(self, credential: str) -> bool:
         """Whether the credential is good now."""
-        return credential in self._credentials
+        return self._known_as(credential) in self._holders
+
+    def _known_as(self, credential: str) -> str:
+        return credential
 
     def match_resting(self) -> None:
         """Fill resting orders that the market has reached. Prices move only when this is called."""
@@ -110,8 +137,11 @@ class PaperVenue:
 
     def deliver_delayed(self) -> Reports:
         """Let permits arrive that were under way when their sender gave up."""
-        permits, self._delayed = self._delayed, []
-        return tuple(report for permit in permits for report in self.take(permit))
+        arrived = list(self._delayed)
+        self._delayed.clear()
+        return tuple(
+            report for account, permit in arrived for report in self.seen_from(account).take(permit)
+        )
 
     def end_day(self) -> None:
         """Expire every open order that is not ``gtc``."""
@@ -121,7 +151,7 @@ class PaperVenue:
 
     def delay(self, permit: str) -> None:
         """Keep a permit under way until :meth:`deliver_delayed`."""
-        self._delayed.append(permit)
+        self._delayed.append((self.account, permit))
 
     def take(self, permit: str, *, late: bool = False, reject: bool = False) -> Reports:
         """Judge a permit that has arrived and act on it, at one instant: nothing can come between.
@@ -146,9 +176,10 @@ class PaperVenue:
             working = self._examine(claim, reject=reject)
         except PermitRejected as rejected:
             self._note(rejected, final=True)
-            return tuple(self._book.reject(agent, order, rejected.reason).reports)
+            return tuple(self._book.reject(self.account, agent, order, rejected.reason).reports)
         if working is None:
-            return tuple(self._book.take(agent, order, late=late, depth=self._depth()).reports)
+            taken = self._book.take(self.account, agent, order, late=late, depth=self._depth())
+            return tuple(taken.reports)
         before = len(working.reports)
         self._book.replace(working, order, self._depth())
         return tuple(working.reports[before:])
@@ -160,7 +191,7 @@ class PaperVenue:
             The cancel; for an order that is no longer open all its reports, so that the caller
             learns its fate; for one never seen ``not_found``, which then is a proof.
         """
-        order = self._book.find(agent, client_order_id)
+        order = self.find(agent, client_order_id)
         if order is None or not order.open:
             return self.order_reports(agent, client_order_id)
         self._book.cancel(order, "canceled_by_gate")
@@ -168,23 +199,47 @@ class PaperVenue:
 
     def open_orders(self, agent: str) -> tuple[str, ...]:
         """See the port."""
-        return self._book.open_orders(agent)
+        return self._book.open_orders(self.account, agent)
+
+    def find(self, agent: str, client_order_id: str) -> PaperOrder | None:
+        """The order of this account that has or had this id; to be read alone."""
+        return self._book.find(self.account, agent, client_order_id)
+
+    def orders(self) -> Sequence[PaperOrder]:
+        """Every order of this account, by age; to be read alone."""
+        return self._book.orders(self.account)
 
     def order_reports(self, agent: str, client_order_id: str) -> Reports:
-        """All reports of the order that has or had this id, or one ``not_found``."""
-        order = self._book.find(agent, client_order_id)
+        """All reports of the order that has or had this id, or one ``not_found``.
+
+        Raises:
+            Unavailable: another account has the order: its permit was used, so that it was never
+                seen would be a lie.
+        """
+        order = self.find(agent, client_order_id)
         if order is not None:
             return tuple(order.reports)
+        if self._book.known(agent, client_order_id):
+            raise Unavailable(f"venue {self.name}: this order is not of this account")
         key = (agent, client_order_id)
         if key not in self._denied:
             self._denied[key] = self._book.not_found(agent, client_order_id)
         return (self._denied[key],)
 
+    def deny_hash(self, cl_ord_id: str) -> None:
+        """Somebody was told that no order of this hash of agent and id was seen: none will be."""
+        self._denied_hashes.add(cl_ord_id)
+
+    def tape_length(self) -> int:
+        """How many reports this account was told."""
+        return len(self._book.tape(self.account))
+
     def reports_since(self, sequence: int) -> tuple[int, Reports]:
         """See the port. Raises MalformedInput for a sequence that the venue has not given out."""
-        if not 0 <= sequence <= len(self._book.tape):
-            raise MalformedInput(f"sequence {sequence} is not one of this venue's", "sequence")
-        return len(self._book.tape), tuple(self._book.tape[sequence:])
+        tape = self._book.tape(self.account)
+        if not 0 <= sequence <= len(tape):
+            raise MalformedInput(f"sequence {sequence} is not one of this account's", "sequence")
+        return len(tape), tuple(tape[sequence:])
 
     # ------------------------------------------------------------------ inside
 
@@ -197,12 +252,13 @@ class PaperVenue:
         if permit.permit_id in self.permits_taken:
             raise PermitRejected("permit_replayed", "this permit was taken before", claim)
         self.permits_taken[permit.permit_id] = (permit.agent, order.client_order_id)
-        if self._book.find(permit.agent, order.client_order_id) is not None:
+        if self._book.known(permit.agent, order.client_order_id):
             raise PermitRejected("duplicate_order_id", "the venue has an order of this id", claim)
 
     def _examine(self, claim: Claim, *, reject: bool) -> PaperOrder | None:
         """Judge an authentic permit whose id was free; the working order that it amends, if any."""
-        if (claim.permit.agent, claim.order.client_order_id) in self._denied:
+        key = (claim.permit.agent, claim.order.client_order_id)
+        if key in self._denied or venue_id(*key) in self._denied_hashes:
             raise PermitRejected("denied_before", "the venue has said not_found", claim)
         self._rules.judge(claim)
         if reject:
@@ -216,7 +272,7 @@ class PaperVenue:
         replaces = claim.replaces
         if replaces is None:
             return None
-        working = self._book.find(claim.permit.agent, replaces)
+        working = self.find(claim.permit.agent, replaces)
         if working is None or working.terms.client_order_id != replaces:
             raise PermitRejected("unknown_order", f"no order has the id {replaces} now", claim)
         if not working.open:

@@ -4,10 +4,15 @@
 Every order here was let in by ``paper``; nothing is judged in this module. Quantities and prices
 are integers of 1e-8. An order fills at the market's bid or ask and never against another order, for
 the paper venue is one dealer. ``client_order_id`` of a report is the order's present id.
+
+Each order belongs to an *account*: who holds the credential that brought it. Each account has its
+own tape. An agent's ids are one namespace in the whole house. ``""`` is the house itself, which
+sees all accounts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from msgspec import UNSET
@@ -18,12 +23,17 @@ from sekisho.core.gate.order import NewOrder
 from sekisho.core.terms import format_instant
 from sekisho.ports import Clock, ExecType, VenueReport
 
+HOUSE = ""
+"""The account that sees every other one."""
+
 
 @dataclass
 class PaperOrder:
     """One order with its history; an amendment changes it and adds an id."""
 
+    account: str
     agent: str
+    first_id: str
     venue_order_id: str
     terms: NewOrder
     quantity: int
@@ -38,29 +48,59 @@ class PaperOrder:
         return self.quantity - self.filled if self.open else 0
 
 
+Written = Callable[[PaperOrder, VenueReport], object]
+"""Takes an order as a report leaves it, and the report."""
+
+
 class Book:
-    """All orders that the venue ever took or finally rejected, by agent and client order id."""
+    """All orders that the venue ever took or finally rejected, by agent and client order id.
+
+    Attributes:
+        written: called with each report, before anybody hears of it.
+    """
 
     def __init__(self, name: str, clock: Clock, market: Market, series: str = "") -> None:
-        self.tape: list[VenueReport] = []
+        self.written: Written = _nowhere
+        self._tapes: dict[str, list[VenueReport]] = {HOUSE: []}
+        self._accounts: dict[str, list[PaperOrder]] = {HOUSE: []}
         self._name = name
         self._ids = f"{name}-{series}"  # a book begun anew must not repeat the ids of the last one
         self._clock = clock
         self._market = market
         self._orders: dict[tuple[str, str], PaperOrder] = {}
+        self._by_number: dict[str, PaperOrder] = {}
         self._working: list[PaperOrder] = []
         self._reported = 0
         self._numbered = 0
 
     # ------------------------------------------------------------------------------ looking
 
-    def find(self, agent: str, client_order_id: str) -> PaperOrder | None:
-        """The order that has or had this id."""
-        return self._orders.get((agent, client_order_id))
+    def find(self, account: str, agent: str, client_order_id: str) -> PaperOrder | None:
+        """The order of this account that has or had this id."""
+        order = self._orders.get((agent, client_order_id))
+        return order if order is not None and account in (HOUSE, order.account) else None
 
-    def open_orders(self, agent: str) -> tuple[str, ...]:
-        """Present ids of everything of this agent that can still be executed, sorted."""
-        return tuple(sorted(o.terms.client_order_id for o in self._open() if o.agent == agent))
+    def known(self, agent: str, client_order_id: str) -> bool:
+        """Whether any account has an order that has or had this id."""
+        return (agent, client_order_id) in self._orders
+
+    def tape(self, account: str) -> list[VenueReport]:
+        """What was reported to this account, in order."""
+        return self._tapes.setdefault(account, [])
+
+    def orders(self, account: str) -> list[PaperOrder]:
+        """Every order of this account, by age; also those that were rejected."""
+        return self._accounts.setdefault(account, [])
+
+    def open_orders(self, account: str, agent: str) -> tuple[str, ...]:
+        """Present ids of what of this agent can still be executed in this account, sorted."""
+        return tuple(
+            sorted(
+                order.terms.client_order_id
+                for order in self._open()
+                if order.agent == agent and account in (HOUSE, order.account)
+            )
+        )
 
     def quoted(self, market: str) -> bool:
         """Whether the market has prices now."""
@@ -68,17 +108,19 @@ class Book:
 
     # ------------------------------------------------------------------------------ changing
 
-    def take(self, agent: str, terms: NewOrder, *, late: bool, depth: int | None) -> PaperOrder:
+    def take(
+        self, account: str, agent: str, terms: NewOrder, *, late: bool, depth: int | None
+    ) -> PaperOrder:
         """Acknowledge an order and, unless its fill comes ``late``, match it."""
-        order = self._enter(agent, terms)
+        order = self._enter(account, agent, terms)
         order.late = late
         self._emit(order, "new")
         self._match(order, depth)
         return order
 
-    def reject(self, agent: str, terms: NewOrder, reason: str) -> PaperOrder:
+    def reject(self, account: str, agent: str, terms: NewOrder, reason: str) -> PaperOrder:
         """Reject an order for good: its id is spent."""
-        order = self._enter(agent, terms)
+        order = self._enter(account, agent, terms)
         order.open = False
         self._emit(order, "rejected", reason=reason)
         return order
@@ -122,19 +164,40 @@ class Book:
         """A rejection that is about no order: see ``paper`` for when."""
         return self._report("", "", "", "rejected", reason=reason)
 
+    def restore(self, account: str, terms: NewOrder, report: VenueReport) -> None:
+        """Take back a report of an earlier life of this book, in the order of that life.
+
+        Args:
+            account: of the order.
+            terms: of the order, as the report left them.
+            report: as it was told.
+        """
+        order = self._by_number.get(report.venue_order_id)
+        if order is None:
+            order = self._add(account, report.agent, terms, report.venue_order_id)
+        self._orders[report.agent, terms.client_order_id] = order
+        order.terms, order.quantity = terms, parse_amount(terms.quantity)
+        order.filled = parse_amount(report.cum_quantity)
+        order.open = report.leaves_quantity != "0"
+        self._note(order, report)
+
     # ------------------------------------------------------------------------------ inside
 
     def _open(self) -> list[PaperOrder]:
         self._working = [order for order in self._working if order.open]
         return self._working
 
-    def _enter(self, agent: str, terms: NewOrder) -> PaperOrder:
+    def _enter(self, account: str, agent: str, terms: NewOrder) -> PaperOrder:
         self._numbered += 1
-        order = PaperOrder(
-            agent, f"{self._ids}{self._numbered:06d}", terms, parse_amount(terms.quantity)
-        )
-        self._orders[agent, terms.client_order_id] = order
+        return self._add(account, agent, terms, f"{self._ids}{self._numbered:06d}")
+
+    def _add(self, account: str, agent: str, terms: NewOrder, number: str) -> PaperOrder:
+        first, quantity = terms.client_order_id, parse_amount(terms.quantity)
+        order = PaperOrder(account, agent, first, number, terms, quantity)
+        self._orders[agent, first] = self._by_number[number] = order
         self._working.append(order)
+        for one in dict.fromkeys((HOUSE, account)):
+            self.orders(one).append(order)
         return order
 
     def _match(self, order: PaperOrder, depth: int | None) -> None:
@@ -189,8 +252,13 @@ class Book:
             counterparty=self._name if terms.counterparty is UNSET else terms.counterparty,
             reason=reason,
         )
+        self.written(order, report)
+        self._note(order, report)
+
+    def _note(self, order: PaperOrder, report: VenueReport) -> None:
         order.reports.append(report)
-        self.tape.append(report)
+        for account in dict.fromkeys((HOUSE, order.account)):
+            self.tape(account).append(report)
 
     def _report(
         self,
@@ -219,3 +287,7 @@ class Book:
             reason=reason,
             transact_at=format_instant(self._clock.now_ns()),
         )
+
+
+def _nowhere(_order: PaperOrder, _report: VenueReport) -> None:
+    """A book that is kept in memory alone."""

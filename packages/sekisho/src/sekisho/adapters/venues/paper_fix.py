@@ -2,7 +2,7 @@
 """The paper venue's FIX 4.4 side: an acceptor over its book (docs/spec/fix.md section 7).
 
 A gate logs on with its credential as Password. An order executes by the permit that it carries
-alone, and only where message and permit say the same. Every session gets the whole drop copy, in
+alone, and only where message and permit say the same. A session gets its account's drop copy, in
 the book's order; how far it got stands in its store.
 """
 
@@ -14,7 +14,14 @@ from typing import Final
 
 from sekisho.adapters.fix.acceptor import Admitted, FixAcceptor
 from sekisho.adapters.fix.codec import FixMessage, write_time
-from sekisho.adapters.fix.dictionary import ORDER_TYPES, SIDES, TIMES_IN_FORCE, Tag, plain_text
+from sekisho.adapters.fix.dictionary import (
+    ORDER_TYPES,
+    SIDES,
+    TIMES_IN_FORCE,
+    Tag,
+    backwards,
+    plain_text,
+)
 from sekisho.adapters.fix.outbox import SessionTerms
 from sekisho.adapters.fix.session import Delivered, SessionMachine
 from sekisho.adapters.fix.store import FixStore
@@ -50,14 +57,13 @@ _SAID: Final = {
     "expired": "C",
 }
 _ENDS: Final = {"canceled": "4", "rejected": "8", "expired": "C", "not_found": "8"}
+_SIDES: Final = backwards(SIDES)
 
 
 class PaperFixSession:
     """One gate's session."""
 
-    def __init__(
-        self, comp_id: str, sender: str, store: FixStore, clock: Clock, series: str
-    ) -> None:
+    def __init__(self, comp_id: str, sender: str, store: FixStore, clock: Clock, book: str) -> None:
         terms = SessionTerms(
             own=sender, peer=comp_id, initiator=False, kinds=_KINDS, tags={}, replays=True
         )
@@ -67,11 +73,10 @@ class PaperFixSession:
         """Whether the credential of the present connection is still good."""
         self._store = store
         self._clock = clock
-        self._series = series
-        self._orders: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self._book = book
         self._cancels: dict[str, str] = {}
         seen = store.notes.get("tape")
-        self._at = seen["at"] if seen is not None and seen["series"] == series else 0
+        self._at = seen["at"] if seen is not None and seen["book"] == book else 0
 
     def deliver(self, delivered: Delivered) -> None:
         """Take a message of the gate."""
@@ -102,12 +107,17 @@ class PaperFixSession:
         """Send what the book has reported since; nothing while nobody is logged on."""
         if self.session.state != "active" or self.session.over or self.venue is None:
             return
-        at, reports = self.venue.reports_since(self._at)
+        at, reports = self.venue.reports_since(self._begin(self.venue))
         for report in reports:
             self.session.send("8", self._execution(report), [(Tag.TargetSubID, report.agent)])
         if reports:
             self._at = at
-            self._store.note("tape", {"series": self._series, "at": at})
+            self._store.note("tape", {"book": self._book, "at": at})
+
+    def _begin(self, venue: PaperVenue) -> int:
+        """Behind the last report that was sent; of what a loss of power took back, nothing is."""
+        self._at = min(self._at, venue.tape_length())
+        return self._at
 
     # -- requests -----------------------------------------------------------------------------
 
@@ -124,14 +134,11 @@ class PaperFixSession:
         if wrong:
             self._not_taken(delivered, wrong, "6")
             return
-        key = (agent, message.get(Tag.ClOrdID))
-        about = (message.get(Tag.Symbol), message.get(Tag.Side), message.get(Tag.OrderQty))
         reports = venue.take(permit, late=fault == "fill_late", reject=fault == "reject")
         if not reports[0].client_order_id:
             # It is about no order: an ExecutionReport would close one that may live.
             self._not_taken(delivered, reports[0].reason, "6")
             return
-        self._orders[key] = about
         if fault in ("time_out_after", "lose_ack"):
             self.session.over = "the connection breaks, by instruction"
             self.session.outbox.wake()
@@ -141,11 +148,10 @@ class PaperFixSession:
         if fault in ("time_out_before", "ignore"):
             return
         name, about = message.get(Tag.ClOrdID), message.get(Tag.OrigClOrdID)
-        before, _ = venue.reports_since(self._at)
+        before = venue.tape_length()
         reports = venue.cancel(agent, about)
-        after, _ = venue.reports_since(before)
         last = reports[-1]
-        if after > before:
+        if venue.tape_length() > before:
             self._cancels[last.exec_id] = name
             return
         unknown = last.exec_type == "not_found"
@@ -221,8 +227,13 @@ class PaperFixSession:
         return [*fields, (Tag.NoContraBrokers, "1"), (Tag.ContraBroker, report.counterparty)]
 
     def _report(self, report: VenueReport, exec_type: str, exec_id: str) -> Fields:
-        key = (report.agent, report.client_order_id)
-        symbol, side, quantity = self._orders.get(key, ("[N/A]", "7", ""))
+        order = None
+        if self.venue is not None:
+            order = self.venue.find(report.agent, report.client_order_id)
+        symbol, side, quantity = "[N/A]", "7", ""
+        if order is not None:
+            terms = order.terms
+            symbol, side, quantity = terms.market, _SIDES[terms.side], terms.quantity
         fields: Fields = [
             (Tag.ClOrdID, report.client_order_id),
             (Tag.OrderID, report.venue_order_id or "NONE"),
@@ -248,7 +259,7 @@ class PaperFixSide:
         sender: the venue's CompID.
         disk: where the sessions' files are.
         clock: the venue's.
-        series: names this life of the book; a new one begins its drop copy anew.
+        book: names the book over all its lives; a new one begins its drop copies anew.
         knock: gives holder and venue for a credential; a holder's CompID is its name.
         refused: told why a logon was not taken, for the venue's log.
     """
@@ -258,7 +269,7 @@ class PaperFixSide:
         sender: str,
         disk: Disk,
         clock: Clock,
-        series: str,
+        book: str,
         knock: Open,
         refused: Callable[[str], None],
     ) -> None:
@@ -267,7 +278,7 @@ class PaperFixSide:
         self._sender = sender
         self._disk = disk
         self._clock = clock
-        self._series = series
+        self._book = book
         self._knock = knock
         self._refused = refused
         self._pumping: asyncio.Task[None] | None = None
@@ -279,16 +290,27 @@ class PaperFixSide:
             ConfigurationInvalid: the address cannot be listened on.
             StorageFailed: a session's file cannot be read.
         """
-        for gate in gates:
-            if NAME.fullmatch(gate) is None:
-                raise MalformedInput(f"{gate[:64]!r} is no CompID", "gates")
-            store = await FixStore.open(self._disk, f"fix-{gate}")
-            session = PaperFixSession(gate, self._sender, store, self._clock, self._series)
-            self.sessions[gate] = session
+        await self.expect(gates)
         self.acceptor = FixAcceptor(listener, self._clock, self._admit)
         await self.acceptor.start()
         self._pumping = asyncio.create_task(self._pump())
         return self.acceptor.address
+
+    async def expect(self, gates: tuple[str, ...]) -> None:
+        """Open the sessions of those holders that have none yet.
+
+        Raises:
+            MalformedInput: a name that is no CompID.
+            StorageFailed: a session's file cannot be read.
+        """
+        for gate in gates:
+            if gate in self.sessions:
+                continue
+            if NAME.fullmatch(gate) is None:
+                raise MalformedInput(f"{gate[:64]!r} is no CompID", "gates")
+            store = await FixStore.open(self._disk, f"fix-{gate}")
+            session = PaperFixSession(gate, self._sender, store, self._clock, self._book)
+            self.sessions[gate] = session
 
     async def close(self) -> None:
         """Log all gates out."""
@@ -302,7 +324,7 @@ class PaperFixSide:
         """Send what happens without a request: fills of resting orders, the end of a day."""
         while True:
             await self._clock.sleep(PUMP_S)
-            for session in self.sessions.values():
+            for session in list(self.sessions.values()):
                 session.pump()
 
     def _admit(self, message: FixMessage, peer: Peer) -> Admitted | str:

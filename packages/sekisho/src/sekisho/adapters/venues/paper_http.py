@@ -230,7 +230,7 @@ def _problem(response: httpx2.Response, content: bytes) -> tuple[str, str]:
         return "", ""
     try:
         plain = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return "", ""
     word, detail = plain.get("type"), plain.get("detail", "")
     if not isinstance(word, str) or not word.startswith(_PROMISE) or not isinstance(detail, str):
@@ -242,5 +242,5 @@ def _read(content: bytes, kind: type[T]) -> T:
     """A good answer in its form. Raises _Failed: it was answered, but nobody knows what."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _Failed(f"the answer cannot be read: {error}", certain=False) from error

@@ -78,6 +78,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def stays_here(address: str) -> bool:
+    """Whether what is sent there, a password among it, does not leave this machine."""
+    return address.startswith("unix:") or is_loopback(address.rpartition(":")[0].strip("[]"))
+
+
 def server_context(tls: Tls) -> ssl.SSLContext:
     """TLS 1.3; with a ``client_ca`` a connection without a certificate of it is refused.
 
@@ -128,7 +133,9 @@ def _bind_tcp(listener: Listener) -> socket.socket:
 def _bind_unix(path: Path, listener: Listener) -> socket.socket:
     if len(os.fsencode(path)) > _PATH_MAX:
         raise ConfigurationInvalid(
-            f"{path}: the path of a socket has at most {_PATH_MAX} bytes", str(path)
+            f"{path}: the path of a socket has at most {_PATH_MAX} bytes",
+            str(path),
+            "name a shorter path of the socket in the configuration, or use a folder nearer to /",
         )
     _check_folder(path.parent)
     _remove_dead(path)

@@ -52,7 +52,7 @@ class OperationsLink:
                 "start it: sekisho gate --config gate.toml; to stop an agent without it, give the"
                 " command to the authority: --home DIR",
             ) from error
-        except (httpx2.HTTPError, OSError, msgspec.DecodeError) as error:
+        except (httpx2.HTTPError, OSError, msgspec.DecodeError, RecursionError) as error:
             said = f"gate {self.name} did not answer as it should: {error!r}"
             if method == "GET":
                 raise Unavailable(said, self._address) from error
@@ -77,6 +77,11 @@ def _failure(status: int, plain: Any, method: str) -> SekishoError:
     if status in (400, 413):
         return MalformedInput(said)
     if status in (403, 404):
-        return NotAuthorised(said)
+        return NotAuthorised(
+            said,
+            "",
+            "nothing was done; see the gate's agents and latches with `sekisho gate status --config"
+            " gate.toml`, and who may command in docs/spec/policy.md, 8",
+        )
     unknown = status != 503 or (isinstance(plain, dict) and plain.get("effect") == "unknown")
     return OutcomeUnknown(said) if unknown and method == "POST" else Unavailable(said)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from sekisho.core.behaviour import history
 from sekisho.core.behaviour.activity import Activity
 from sekisho.core.behaviour.baseline import Collected, Collecting, read_baseline
 from sekisho.core.behaviour.comparison import Comparison
@@ -24,6 +25,7 @@ from sekisho.core.events import (
     Decision,
     Execution,
     GateEntry,
+    HistoryPart,
     IncidentOpened,
     OutcomeUnresolved,
 )
@@ -120,6 +122,8 @@ class AgentWatch:
         self.comparison: Comparison | None = None
         self.crossing: Crossing | None = None
         self._collecting = Collecting(entry.agent)
+        self.taking = ("", 0)
+        """Digest of the history that is being taken, and its next part."""
 
     def day_of(self, now: int) -> int:
         """The policy day at ``now``, which no entry precedes."""
@@ -152,6 +156,8 @@ class AgentWatch:
             case IncidentOpened():
                 if entry.incident_kind != "break":
                     self.crossing = None
+            case HistoryPart():
+                history.take(self, index, entry)
             case _:
                 self._observe(index, at, entry)
 

@@ -121,6 +121,7 @@ AGENT = Fields(
         "activity": Coder(_ACTIVITY.write, lambda plain: _ACTIVITY.fill(Activity(), plain)),
         "comparison": optional(Coder(_write_comparison, _read_comparison)),
         "crossing": optional(struct(Crossing)),
+        "taking": row(TEXT, NUMBER),
         "_collecting": Coder(
             _COLLECTING.write, lambda plain: _COLLECTING.fill(Collecting(""), plain)
         ),

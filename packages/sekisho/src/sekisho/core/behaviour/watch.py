@@ -9,6 +9,8 @@ incident is not decided here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sekisho.core.behaviour.agent import AgentWatch
 from sekisho.core.behaviour.arithmetic import score_text
 from sekisho.core.behaviour.baseline import Collected
@@ -16,8 +18,10 @@ from sekisho.core.behaviour.comparison import Comparison, RiskScore, as_texts
 from sekisho.core.behaviour.crossing import Crossing, incident_id
 from sekisho.core.behaviour.description import describe
 from sekisho.core.behaviour.factors import seen_before
+from sekisho.core.behaviour.history import rows_of
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.events import AgentAdmitted, GateEntry, GateOpened, Scores
+from sekisho.core.handover import Row
 from sekisho.core.sight import Sight
 from sekisho.core.terms import parse_instant
 
@@ -54,6 +58,12 @@ class WatchState:
         else:
             self._take(index, entry)
         self.size = index + 1
+
+    def history_rows(self, agent: str, now: int) -> Iterator[Row]:
+        """What is known of an agent, as rows of its history; its day is rolled to ``now`` (ns)."""
+        found = self._agents[agent]
+        found.roll(now)
+        return rows_of(found, now)
 
     def _take(self, index: int, entry: GateEntry) -> None:
         name = getattr(entry, "agent", "")

@@ -110,6 +110,18 @@ class AgentState:
         self.narrowed = -1
         """Index of the last entry that left less of trading; an earlier decision is not signed."""
         self.last_permit = -1
+        self.left = False
+        """Whether the agent is on hold because it moved away from this gate, and for nothing else.
+        """
+        self.awaited = 0
+        """The epoch of the move whose history this gate awaits or awaited last, and who owes it."""
+        self.awaited_from = ""
+        self.history = 0
+        """The highest epoch of a move whose history was taken here."""
+        self.taken_at = -1
+        """Index of the last part of the history that was taken last."""
+        self.taking = ("", 0)
+        """Digest of the history that is being taken, and its next part."""
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -139,6 +151,11 @@ class AgentState:
             orders=self.orders,
             messages=self.messages_within(now),
         )
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the agent's history is not here yet: nothing is permitted before it is."""
+        return self.awaited > self.history
 
     @property
     def restriction(self) -> Restriction:
@@ -229,7 +246,7 @@ class AgentState:
 
     def decided(self, index: int, at: int, order: Order, entry: Decision) -> None:
         """Take a recorded decision into the state."""
-        if order.client_order_id not in self.known:
+        if order.client_order_id not in self.known and not self.awaits:
             self.known[order.client_order_id] = Known(order_digest(order), index)
         if entry.verdict != "permitted":
             return
@@ -351,7 +368,7 @@ class AgentState:
         """A score crossed: the breaker is latched."""
         before = self.restriction
         self.latches.add("circuit_breaker")
-        self._narrow(before, index)
+        self.narrow(before, index)
 
     def shut_down(self, index: int, mode: ShutdownMode) -> None:
         """A named person ordered it; what one person says only narrows."""
@@ -359,9 +376,15 @@ class AgentState:
         self.latches.add("shutdown")
         if self.shutdown != "cancel_only":
             self.shutdown = mode
-        self._narrow(before, index)
+        self.narrow(before, index)
 
-    def _narrow(self, before: Restriction, index: int) -> None:
+    def await_history(self, before: str, epoch: int) -> None:
+        """The agent moved: what this gate knows of it is not all that there is."""
+        if epoch >= self.awaited:
+            self.awaited, self.awaited_from = epoch, before
+
+    def narrow(self, before: Restriction, index: int) -> None:
+        """The entry at ``index`` was applied; ``before`` it, so much was left."""
         if RESTRICTIONS.index(self.restriction) > RESTRICTIONS.index(before):
             self.narrowed = index
 

@@ -17,7 +17,7 @@ from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.extremes import Ratio
 from sekisho.core.gate.limits import Limits
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, Order, content_digest
-from sekisho.core.gate.prices import Quote, above_share, distance, spread_of
+from sekisho.core.gate.prices import Examined, Quote, above_share, distance, spread_of
 from sekisho.core.gate.state import GateState
 from sekisho.core.gate.working import Terms, WorkingOrder
 from sekisho.core.terms import DAY_S, NS, Code, Reason, day_text, format_instant
@@ -30,7 +30,9 @@ class Asked(NamedTuple):
 
     ``terms`` is the order as it would become, None for cancels and for amendments of unknown
     orders; ``notional`` None where it cannot be computed; ``reserves`` what it would reserve;
-    ``scores`` what the watch says, None where there is no watch or nothing to be scored.
+    ``rates`` what each source says of each needed pair, the order's own pair first; ``quote`` the
+    first source's of that pair; ``scores`` what the watch says, None where there is no watch or
+    nothing to be scored.
     """
 
     state: GateState
@@ -44,6 +46,7 @@ class Asked(NamedTuple):
     notional: int | None
     reserves: int | None
     quote: Quote | None
+    rates: list[list[Examined]]
     scores: Scores | None
 
 
@@ -86,12 +89,15 @@ def policy_in_force(asked: Asked) -> Reasons:
 
 
 def review(asked: Asked) -> Reasons:
-    """Row 3: the policy's next review."""
-    governance = asked.limits.terms.governance
-    if governance.review_overdue != "warn" and asked.now >= asked.limits.review_due:
-        yield Reason(
-            Code.REVIEW_OVERDUE, governance.review_due, format_instant(asked.now), "instant"
-        )
+    """Row 3: the policy's next review, and its next fitness test."""
+    limits, terms = asked.limits, asked.limits.terms
+    for word, due, shown, unit in (
+        (terms.governance.review_overdue, limits.review_due, terms.governance.review_due, ""),
+        (terms.testing.overdue, limits.fitness_due, terms.testing.fitness_due, " (fitness test)"),
+    ):
+        if word not in ("warn", "block_issuing") and asked.now >= due:
+            now = format_instant(asked.now)
+            yield Reason(Code.REVIEW_OVERDUE, shown, now, f"instant{unit}")
 
 
 def environment(asked: Asked) -> Reasons:

@@ -16,10 +16,9 @@ from sekisho.core.gate import behaviour_checks, checks, rates, shutdown_checks, 
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.gate.checks import Asked, Check, Reasons
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder, Order
-from sekisho.core.gate.prices import notional
+from sekisho.core.gate.prices import Examined, notional
 from sekisho.core.gate.state import GateState
 from sekisho.core.gate.working import Terms, WorkingOrder, amended, remaining, terms_of
-from sekisho.core.markets import pair_of
 from sekisho.core.sight import Sight, Watching
 from sekisho.core.terms import Code, Reason, format_instant
 
@@ -60,6 +59,7 @@ CHECKS: tuple[Check, ...] = (
     venue_checks.reconciled,
     venue_checks.unlatched,
     venue_checks.clock,
+    venue_checks.history,
 )
 """Every check of an order that can add risk, in the order in which reasons are given."""
 
@@ -220,11 +220,12 @@ def _asked(
     terms = _becomes(order, target)
     limits = agent.limits
     value = reserves = quote = None
+    found: list[list[Examined]] = []
     if terms is not None:
-        source, currency = limits.scope.reference_rates.sources[0], limits.scope.currency
-        quote = state.latest(source, terms.pair)
-        conversion = state.latest(source, pair_of(f"{terms.currency}/{currency}")[0])
-        value = notional(terms.valued(), currency, limits.buffer, quote, conversion)
+        found = rates.examined(state, limits, terms, clocks.now)
+        quote = found[0][0].latest
+        conversion = found[1][0].latest if len(found) > 1 else None  # a leg needs none
+        value = notional(terms.valued(), limits.scope.currency, limits.buffer, quote, conversion)
         if value is not None:
             filled = 0 if target is None else target.filled
             reserves = remaining(value, terms.quantity, filled)
@@ -234,7 +235,7 @@ def _asked(
         scores = _unscored(sight) if watching is None else watching(sight)
     return Asked(
         state, agent, limits, clocks.now, clocks.monotonic, order, target, terms, value, reserves,
-        quote, scores,
+        quote, found, scores,
     )  # fmt: skip
 
 
@@ -316,6 +317,7 @@ def _entry(
         before=before,
         after=after,
         scores=None if asked is None else asked.scores,
+        rates={} if asked is None else rates.used(asked),
         certificate_sha256="" if held is None else held.certificate_sha256,
         policy_sha256="" if held is None else held.policy_sha256,
         epoch=0 if held is None else held.epoch,

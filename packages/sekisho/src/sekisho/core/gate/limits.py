@@ -26,9 +26,17 @@ from sekisho.core.scope import (
 from sekisho.core.terms import parse_day, parse_instant
 
 
+_Overdue = Literal["warn", "block_issuing", "refuse"]
+
+
 class _Governance(msgspec.Struct, frozen=True):
     review_due: str
-    review_overdue: Literal["refuse", "warn"]
+    review_overdue: _Overdue
+
+
+class _Testing(msgspec.Struct, frozen=True):
+    fitness_due: str
+    overdue: _Overdue
 
 
 class _RiskControls(msgspec.Struct, frozen=True):
@@ -56,6 +64,7 @@ class PolicyTerms(msgspec.Struct, frozen=True):
     scope: Scope
     risk_controls: _RiskControls
     behaviour: _Behaviour
+    testing: _Testing
     governance: _Governance
 
 
@@ -101,6 +110,7 @@ class Limits(msgspec.Struct, frozen=True):
     valid_from: int
     valid_until: int
     review_due: int
+    fitness_due: int
     pairs: frozenset[str]
     order_notional_max: int | None
     daily_notional_max: int | None
@@ -147,6 +157,7 @@ def read_limits(policy: dict[str, Any]) -> Limits:
         valid_from=parse_instant(terms.valid_from, "valid_from"),
         valid_until=parse_instant(terms.valid_until, "valid_until"),
         review_due=parse_instant(terms.governance.review_due, "governance.review_due"),
+        fitness_due=parse_instant(terms.testing.fitness_due, "testing.fitness_due"),
         pairs=frozenset(pair_of(market)[0] for market in scope.markets),
         order_notional_max=_optional(scope.order_notional_max),
         daily_notional_max=daily,

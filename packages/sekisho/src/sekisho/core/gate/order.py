@@ -112,6 +112,7 @@ _FIELDS: dict[str, type[NewOrder | AmendOrder | CancelOrder]] = {
     "amend": AmendOrder,
     "cancel": CancelOrder,
 }
+_OBJECTS_MAX = 2
 _NAMED = re.compile(r"`(?:\$\.)?([^`]+)`\Z")
 _DIGESTS = ("model_sha256", "prompt_sha256", "inputs_sha256", "reason_sha256")
 
@@ -124,6 +125,32 @@ def parse_order(body: bytes) -> Order:
     """
     if len(body) > ORDER_BYTES_MAX:
         raise MalformedInput(f"an order has at most {ORDER_BYTES_MAX} bytes, this has {len(body)}")
+    order = read_compact(body)
+    if order is None:
+        order = _read(body)
+    _check_fields(order)
+    return order
+
+
+def read_compact(body: bytes) -> Order | None:
+    """The order of a body without blanks and escapes, in a fifth of the time; None for any other.
+
+    The bytes that are written from what was read are the bytes that came: so nothing was read
+    twice, left out or taken for something else. What is wrong with any other body :func:`_read`
+    says.
+    """
+    if body.count(b"{") > _OBJECTS_MAX or b"[" in body:  # nothing that could be nested deeply
+        return None
+    try:
+        plain = msgspec.json.decode(body)
+        if msgspec.json.encode(plain) != body:
+            return None
+        return msgspec.convert(plain, _FIELDS[plain["action"]])
+    except (msgspec.MsgspecError, LookupError, TypeError, UnicodeError):
+        return None
+
+
+def _read(body: bytes) -> Order:
     plain = parse_plain(body, numbers=False)
     if not isinstance(plain, dict):
         raise MalformedInput("an order is a JSON object")
@@ -131,16 +158,15 @@ def parse_order(body: bytes) -> Order:
     if not isinstance(action, str) or action not in _FIELDS:
         raise MalformedInput('action: one of "new", "amend", "cancel" is needed', "action")
     try:
-        order = msgspec.convert(plain, _FIELDS[action])
+        return msgspec.convert(plain, _FIELDS[action])
     except msgspec.ValidationError as error:
         raise MalformedInput(f"{error}", _where(str(error))) from error
-    _check_fields(order)
-    return order
 
 
+@lru_cache(maxsize=256)
 def order_digest(order: Order) -> str:
     """SHA-256 of the canonical order, hexadecimal: what a repeated ``client_order_id`` must
-    equal.
+    equal. Whoever takes an order and whoever folds its decision ask for the same one.
     """
     return sha256_hex(canonical(order))
 

@@ -76,21 +76,24 @@ def read_quote(market: str, bid_text: str, ask_text: str, quoted_at: int) -> Quo
 
 
 class Quotations:
-    """The quotations of one source for one pair: the latest, and what a window needs."""
+    """The quotations of one source for one pair: the latest, and what a window needs.
 
-    __slots__ = ("_mids", "_moves", "latest")
+    ``index``: of the entry that brought the latest.
+    """
 
-    def __init__(self, first: Quote) -> None:
-        self.latest = first
+    __slots__ = ("_mids", "_moves", "index", "latest")
+
+    def __init__(self, first: Quote, index: int) -> None:
+        self.latest, self.index = first, index
         self._mids = Extremes()
         self._moves: dict[int, Ratio] = {}
         self._add(first)
 
-    def observe(self, quote: Quote) -> None:
-        """Take a quotation; one that is older than the latest has no effect."""
+    def observe(self, quote: Quote, index: int) -> None:
+        """Take the quotation of an entry; one that is older than the latest has no effect."""
         if quote.quoted_at < self.latest.quoted_at:
             return
-        self.latest = quote
+        self.latest, self.index = quote, index
         self._add(quote)
 
     def _add(self, quote: Quote) -> None:
@@ -107,6 +110,23 @@ class Quotations:
             move = Ratio(0, 1) if found is None else spread_between(*found)
             self._moves[window_s] = move
         return move
+
+
+class Examined(msgspec.Struct, frozen=True, gc=False):
+    """What one source says of a pair that an order needs, at the moment of its decision.
+
+    ``held`` is None, and ``age_ms`` 0, where it never quoted the pair.
+    """
+
+    pair: str
+    source: str
+    held: Quotations | None
+    age_ms: int
+
+    @property
+    def latest(self) -> Quote | None:
+        """The latest quotation, or None."""
+        return None if self.held is None else self.held.latest
 
 
 def spread_between(low: Ratio, high: Ratio) -> Ratio:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sekisho.core.amounts import ceil_div, ceil_fraction
+from sekisho.core.events import RateUsed
 from sekisho.core.gate.checks import Asked
 from sekisho.core.gate.extremes import Ratio
 from sekisho.core.gate.limits import Limits
-from sekisho.core.gate.prices import above_share, spread_of
+from sekisho.core.gate.prices import Examined, above_share, spread_of
 from sekisho.core.gate.state import GateState
+from sekisho.core.gate.working import Terms
 from sekisho.core.markets import pair_of
 from sekisho.core.sight import Stressed
 from sekisho.core.terms import Code, Reason
@@ -23,23 +25,44 @@ FUTURE_MAX_MS = 1_000
 """A quotation may be dated ahead of the gate's clock by so much, in milliseconds."""
 
 
-def needed_pairs(asked: Asked) -> tuple[str, ...]:
+def needed_pairs(terms: Terms, currency: str) -> tuple[str, ...]:
     """The pairs whose rates the order needs: its own, and the conversion's where there is one."""
-    terms, currency = asked.terms, asked.limits.scope.currency
-    if terms is None:
-        return ()
     if currency in terms.market.split("/"):
         return (terms.pair,)
     return (terms.pair, pair_of(f"{terms.currency}/{currency}")[0])
 
 
+def examined(state: GateState, limits: Limits, terms: Terms, now: int) -> list[list[Examined]]:
+    """What every source says of every needed pair: what row 11 judges, and the entry names."""
+    found: list[list[Examined]] = []
+    for pair in needed_pairs(terms, limits.scope.currency):
+        of_pair: list[Examined] = []
+        for source in limits.scope.reference_rates.sources:
+            held = state.quotations.get((source, pair))
+            age_ms = 0 if held is None else ceil_div(now - held.latest.quoted_at, _MS)
+            of_pair.append(Examined(pair, source, held, age_ms))
+        found.append(of_pair)
+    return found
+
+
+def used(asked: Asked) -> dict[str, dict[str, RateUsed]]:
+    """The quotations that the decision used, by pair and source, as its entry names them."""
+    found: dict[str, dict[str, RateUsed]] = {}
+    for of_pair in asked.rates:
+        for one in of_pair:
+            if one.held is not None:
+                rate = RateUsed(index=one.held.index, age_ms=one.age_ms)
+                found.setdefault(one.pair, {})[one.source] = rate
+    return found
+
+
 def rate_data(asked: Asked) -> Iterable[Reason]:
     """Row 11: every source of every needed pair is there, sound, fresh, calm, and they agree."""
     found = False
-    for pair in needed_pairs(asked):
+    for of_pair in asked.rates:
         mids: list[Ratio] = []
-        for source in asked.limits.scope.reference_rates.sources:
-            for reason in _source(asked, source, pair, mids):
+        for one in of_pair:
+            for reason in _source(asked, one, mids):
                 found = True
                 yield reason
         if mids:
@@ -57,20 +80,19 @@ def rate_data(asked: Asked) -> Iterable[Reason]:
         yield Reason(Code.RATE_MISSING, "", asked.terms.pair, "")
 
 
-def _source(asked: Asked, source: str, pair: str, mids: list[Ratio]) -> Iterable[Reason]:
-    rules = asked.limits.scope.reference_rates
-    held = asked.state.quotations.get((source, pair))
+def _source(asked: Asked, one: Examined, mids: list[Ratio]) -> Iterable[Reason]:
+    rules, held = asked.limits.scope.reference_rates, one.held
     if held is None:
-        yield Reason(Code.RATE_MISSING, "", f"{source}:{pair}", "")
+        yield Reason(Code.RATE_MISSING, "", f"{one.source}:{one.pair}", "")
         return
     quote = held.latest
     if quote.sides is None:
-        yield Reason(Code.RATE_CROSSED, quote.ask_text, quote.bid_text, f"{source}:{pair}")
+        where = f"{one.source}:{one.pair}"
+        yield Reason(Code.RATE_CROSSED, quote.ask_text, quote.bid_text, where)
         return
     mids.append(quote.sides.mid)
-    age = ceil_div(asked.now - quote.quoted_at, _MS)
-    if age > rules.age_max_s * 1000 or age < -FUTURE_MAX_MS:
-        yield Reason(Code.RATE_STALE, str(rules.age_max_s * 1000), str(age), "ms")
+    if one.age_ms > rules.age_max_s * 1000 or one.age_ms < -FUTURE_MAX_MS:
+        yield Reason(Code.RATE_STALE, str(rules.age_max_s * 1000), str(one.age_ms), "ms")
     jump = held.move(rules.jump_window_s)
     if above_share(jump, asked.limits.jump_max):
         yield Reason(

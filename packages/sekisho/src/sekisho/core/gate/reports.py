@@ -47,6 +47,8 @@ def apply_report(agent: AgentState, at: int, report: Execution) -> Factor:
     order = agent.find(report.client_order_id)
     if order is None:
         return _apply_late(agent, at, report)
+    if order.terms.venue != report.venue:
+        return _apply_orphan(agent, report)  # an order is at the venue of its permit alone
     above = _above(order, report)
     _apply(agent, at, order, report)
     return "execution_above_permit" if above else ""
@@ -55,23 +57,28 @@ def apply_report(agent: AgentState, at: int, report: Execution) -> Factor:
 def _apply_late(agent: AgentState, at: int, report: Execution) -> Factor:
     """A report that finds no working order: of one that has ended, or of none."""
     ended = agent.ended.find(report.client_order_id)
-    if ended is None:
-        agent.orphans += 1
-        agent.unbooked += report.exec_type == "trade"
-        return of_stranger(report)
+    if ended is None or ended.terms.venue != report.venue:
+        return _apply_orphan(agent, report)
     if report.exec_type not in ("new", "replaced", "trade"):
         return ""
     if report.exec_type == "trade":
         quantity = parse_amount(report.last_quantity)
         _book(agent, ended.terms, ended.total, quantity, report)
         _throttle(agent, at)
-        ended.filled += quantity
+        agent.ended.fill(ended, quantity)
         if ended.filled > ended.quantity:
             return "execution_above_permit"
         if parse_instant(report.transact_at) > ended.ended_at:
             return "execution_after_end"
         return ""
     return "execution_after_end" if ended.ended_at == NEVER else ""
+
+
+def _apply_orphan(agent: AgentState, report: Execution) -> Factor:
+    """A report about no order of this agent at this venue."""
+    agent.orphans += 1
+    agent.unbooked += report.exec_type == "trade"
+    return of_stranger(report)
 
 
 def _above(order: WorkingOrder, report: Execution) -> bool:

@@ -8,13 +8,15 @@ whoever reads the state again brings them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from sekisho.core.encoding import canonical
 from sekisho.core.errors import MalformedInput
 from sekisho.core.gate.agent import AgentState, Known, SeenIn
-from sekisho.core.gate.ended import EndedOrder, EndedOrders
+from sekisho.core.gate.ended import EndedOrder, EndedOrders, EndedRow
 from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.limits import Limits, read_limits
 from sekisho.core.gate.order import NewOrder
@@ -95,23 +97,50 @@ _WORKING = Fields(
 WORKING = Coder(_WORKING.write, lambda plain: WorkingOrder(**_WORKING.read(plain)))
 
 _ENDED = row(_ORDER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER)
+SLICE = 100
+"""Ended orders that are encoded in one go: a fraction of a millisecond."""
 
 
 def _write_ended(ended: EndedOrders) -> list[Any]:
     """Each order once, with all its ids, by the first of them."""
     _ENDED_ORDERS.write(ended)
-    names: dict[int, list[str]] = {}
-    orders: dict[int, EndedOrder] = {}
-    for name, one in sorted(ended._by_name.items()):  # noqa: SLF001 - same room
-        names.setdefault(id(one), []).append(name)
-        orders[id(one)] = one
-    return [[names[key], _write_one_ended(one)] for key, one in orders.items()]
+    cut = ended.cut()
+    try:
+        return [_write_one_ended(one) for rows in cut.slices(SLICE) for one in rows]
+    finally:
+        cut.close()
 
 
-def _write_one_ended(one: EndedOrder) -> list[Any]:
-    _only(one, {"terms", "total", "quantity", "filled", "ended_at", "day"})
-    parts = (one.terms.order, one.total, one.quantity, one.filled, one.ended_at, one.day)
-    return list(_ENDED.write(parts))
+def _write_one_ended(row_: EndedRow) -> list[Any]:
+    """The order itself is left to the encoder, which writes it as ``_ORDER`` does, but sooner."""
+    one = row_.order
+    _only(one, _ENDED_NAMES)
+    numbers = (one.total, one.quantity, row_.filled, one.ended_at, one.day)
+    return [row_.names, [one.terms.order, *(NUMBER.write(number) for number in numbers)]]
+
+
+class EndedPart:
+    """The ended orders of one agent, as they were when this was made, to be encoded in slices."""
+
+    def __init__(self, ended: EndedOrders) -> None:
+        _ENDED_ORDERS.write(ended)
+        self._cut = ended.cut()
+
+    def encoded(self) -> Iterator[bytes]:
+        """The canonical bytes of :data:`ENDED`, in parts of at most SLICE orders, some empty."""
+        yield b"["
+        comma = b""
+        for rows in self._cut.slices(SLICE):
+            if rows:
+                yield comma + canonical([_write_one_ended(one) for one in rows])[1:-1]
+                comma = b","
+            else:
+                yield b""
+        yield b"]"
+
+    def close(self) -> None:
+        """No more is encoded."""
+        self._cut.close()
 
 
 def _read_ended(plain: Any) -> EndedOrders:
@@ -123,18 +152,21 @@ def _read_ended(plain: Any) -> EndedOrders:
     return ended
 
 
-_ENDED_ORDERS = Fields({}, elsewhere=("_by_name",))
+_ENDED_NAMES = {"terms", "total", "quantity", "filled", "ended_at", "day"}
+_ENDED_ORDERS = Fields({}, elsewhere=("_by_name", "_cuts"))
 ENDED = Coder(_write_ended, _read_ended)
 
 _LEASE = Fields({"epoch": NUMBER, "deadline": NUMBER, "grant": TEXT, "status": mapping(TEXT, TEXT)})
 LEASE = Coder(_LEASE.write, lambda plain: Lease(**_LEASE.read(plain)))
 
-_QUOTATION_FIELDS = Fields({"latest": QUOTE, "_mids": EXTREMES}, elsewhere=("_moves",))
+_QUOTATION_FIELDS = Fields(
+    {"latest": QUOTE, "index": NUMBER, "_mids": EXTREMES}, elsewhere=("_moves",)
+)
 
 
 def _read_quotations(plain: Any) -> Quotations:
     parts = _QUOTATION_FIELDS.read(plain)
-    held = Quotations(parts["latest"])
+    held = Quotations(parts["latest"], parts["index"])
     held._mids = parts["_mids"]  # noqa: SLF001 - same room: what the constructor cannot be given
     return held
 
@@ -191,6 +223,12 @@ AGENT = Fields(
         "shutdown": TEXT,
         "stopped": NUMBER,
         "narrowed": NUMBER,
+        "left": FLAG,
+        "awaited": NUMBER,
+        "awaited_from": TEXT,
+        "history": NUMBER,
+        "taking": row(TEXT, NUMBER),
+        "taken_at": NUMBER,
     },
     elsewhere=("known", "answers", "executed", "by_decision"),
 )
@@ -232,6 +270,26 @@ def write(state: GateState) -> dict[str, Any]:
     return STATE.write(state) | {"agents": [_write_agent(one) for one in state.agents.values()]}
 
 
+PLACE = b"\0"
+"""Stands in the bytes of :func:`cut` for the ended orders of an agent; JSON has no such byte."""
+
+
+def cut(state: GateState) -> tuple[dict[str, Any], list[EndedPart]]:
+    """The same as :func:`write`, in a form that takes no longer with many ended orders.
+
+    Returns:
+        The state as it is now, whose canonical bytes hold PLACE once for each agent; and, in that
+        order, what belongs there: ``canonical(write(state))`` is the one put into the other. Each
+        part is closed by whoever asked for it.
+
+    Raises:
+        MalformedInput: the state has a part that is not written here.
+    """
+    rest = STATE.write(state)
+    agents = [_write_agent(one, {"ended": msgspec.Raw(PLACE)}) for one in state.agents.values()]
+    return rest | {"agents": agents}, [EndedPart(one.ended) for one in state.agents.values()]
+
+
 def read(plain: Any, seen_in: SeenIn) -> GateState:
     """The state again.
 
@@ -252,9 +310,9 @@ def read(plain: Any, seen_in: SeenIn) -> GateState:
     return state
 
 
-def _write_agent(agent: AgentState) -> dict[str, Any]:
+def _write_agent(agent: AgentState, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     decided = {index: order.client_order_id for index, order in agent.by_decision.items()}
-    return AGENT.write(agent) | {
+    return AGENT.write(agent, given) | {
         "by_decision": _BY_DECISION.write(decided),
         "seen": _write_seen(agent),
     }

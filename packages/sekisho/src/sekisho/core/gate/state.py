@@ -25,6 +25,9 @@ from sekisho.core.events import (
     Execution,
     GateEntry,
     GateOpened,
+    HistoryAwaited,
+    HistoryGiven,
+    HistoryPart,
     IncidentOpened,
     LeaseHeld,
     LocalStop,
@@ -33,6 +36,7 @@ from sekisho.core.events import (
     RateObserved,
     Rearmed,
     RestingUnknown,
+    RosterRefused,
     Shed,
     ShutdownOrdered,
     SnapshotTaken,
@@ -43,13 +47,16 @@ from sekisho.core.events import (
     VenueReconciled,
     Withdrawn,
 )
-from sekisho.core.gate import reports, venues
+from sekisho.core.gate import history, reports, venues
 from sekisho.core.gate.agent import AgentState, SeenIn, in_memory
 from sekisho.core.gate.limits import read_limits
 from sekisho.core.gate.order import AmendOrder, CancelOrder, NewOrder
-from sekisho.core.gate.prices import Quotations, Quote, read_quote
+from sekisho.core.gate.prices import Quotations, read_quote
 from sekisho.core.markets import pair_of
 from sekisho.core.terms import parse_instant
+
+MOVED_AWAY = "assigned"
+"""Reason of a ``status_acted`` that stops an agent because another gate has it now."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -84,10 +91,9 @@ class GateState:
         self.used_commands: set[tuple[str, str]] = set()
         self.outside = venues.Outside()
 
-    def latest(self, source: str, pair: str) -> Quote | None:
-        """The latest quotation of a source for a pair, or None."""
-        held = self.quotations.get((source, pair))
-        return None if held is None else held.latest
+    def lacks_history(self, agent: AgentState) -> bool:
+        """Whether another gate owes the agent's history: which orders are its own is not known."""
+        return agent.awaits and agent.awaited_from != self.gate
 
     def apply(self, index: int, entry: GateEntry) -> None:
         """Take the entry at ``index`` into the state.
@@ -137,6 +143,9 @@ def _status(state: GateState, _index: int, _at: int, entry: StatusActed) -> None
     agent.epoch = max(agent.epoch, entry.epoch)
     if entry.certificate_sha256 != agent.certificate_sha256 or agent.status == "revoked":
         return
+    if newer or entry.status != "good":
+        moved = entry.reason == MOVED_AWAY and (agent.status == "good" or agent.left)
+        agent.left = entry.status == "hold" and moved
     if newer or entry.status != "good":  # only what is newer than the stop can lift it
         agent.status = entry.status
         if entry.status != "hold":
@@ -147,14 +156,14 @@ def _lease(state: GateState, _index: int, _at: int, entry: LeaseHeld) -> None:
     state.lease = Lease(entry.epoch, int(entry.deadline_monotonic), entry.grant, entry.status)
 
 
-def _rate(state: GateState, _index: int, _at: int, entry: RateObserved) -> None:
+def _rate(state: GateState, index: int, _at: int, entry: RateObserved) -> None:
     quote = read_quote(entry.market, entry.bid, entry.ask, parse_instant(entry.quoted_at))
     key = (entry.source, pair_of(entry.market)[0])
     held = state.quotations.get(key)
     if held is None:
-        state.quotations[key] = Quotations(quote)
+        state.quotations[key] = Quotations(quote, index)
     else:
-        held.observe(quote)
+        held.observe(quote, index)
 
 
 _ORDERS: dict[str, Any] = {"new": NewOrder, "amend": AmendOrder, "cancel": CancelOrder}
@@ -228,7 +237,7 @@ def _stopped(state: GateState, _index: int, _at: int, entry: LocalStop) -> None:
     if agent is None or entry.certificate_sha256 != agent.certificate_sha256:
         return
     if agent.status != "revoked":
-        agent.status, agent.stopped = "hold", agent.epoch
+        agent.status, agent.stopped, agent.left = "hold", agent.epoch, False
 
 
 def _advised(state: GateState, _index: int, at: int, entry: Advised) -> None:
@@ -253,6 +262,18 @@ def _crossed(state: GateState, index: int, _at: int, entry: IncidentOpened) -> N
         agent.status = "hold"
 
 
+def _awaited(state: GateState, _index: int, _at: int, entry: HistoryAwaited) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        agent.await_history(entry.before, entry.epoch)
+
+
+def _part(state: GateState, index: int, _at: int, entry: HistoryPart) -> None:
+    agent = state.agents.get(entry.agent)
+    if agent is not None:
+        history.take(agent, index, entry)
+
+
 def _told_of_outside(state: GateState, index: int, _at: int, entry: venues.Told) -> None:
     state.outside.apply(index, entry, state.agents)
 
@@ -266,8 +287,10 @@ def _nothing(
     | AccumulationRestarted
     | CallerRefused
     | CommandRefused
+    | RosterRefused
     | Shed
-    | SnapshotTaken,
+    | SnapshotTaken
+    | HistoryGiven,
 ) -> None:
     """Recorded for the reader; no decision depends on it."""
 
@@ -298,7 +321,11 @@ _EFFECTS: dict[type, Any] = {
     LocalStop: _stopped,
     CallerRefused: _nothing,
     CommandRefused: _nothing,
+    RosterRefused: _nothing,
     Advised: _advised,
     Shed: _nothing,
     SnapshotTaken: _nothing,
+    HistoryAwaited: _awaited,
+    HistoryGiven: _nothing,
+    HistoryPart: _part,
 }

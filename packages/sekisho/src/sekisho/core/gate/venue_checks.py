@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of what is outside the gate: rows 31 to 33 of docs/spec/checks.md section 4.
+"""Checks of what is outside the gate: rows 31 to 34 of docs/spec/checks.md section 4.
 
 What is not known to be sound refuses: a venue that was not read since the boot, a venue at which
 something happened without a permit, a clock that was not compared, or not within the bound.
@@ -41,6 +41,12 @@ def clock(asked: Asked) -> Reasons:
     for told, found in zip(("differs by", "stepped by"), outside.clock, strict=True):
         if abs(found) > most:
             yield Reason(Code.CONTROL_UNAVAILABLE, str(most), f"clock {told} {found}", "ns")
+
+
+def history(asked: Asked) -> Reasons:
+    """Row 34: what another gate knows of the agent is here."""
+    if asked.agent.awaits:
+        yield _unavailable(f"history at gate {asked.agent.awaited_from} is not here")
 
 
 def _unavailable(observed: str) -> Reason:
