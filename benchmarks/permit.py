@@ -104,6 +104,7 @@ POLICY: dict[str, Any] = {
         "baseline_daily_fraction": "1",
         "risk_lag_entries_max": 1000,
     },
+    "testing": {"fitness_due": "2119-01-01T00:00:00.000000000Z", "overdue": "block_issuing"},
     "governance": {"review_due": "2119-01-01T00:00:00.000000000Z", "review_overdue": "refuse"},
     "scope": SCOPE,
 }

@@ -6,6 +6,7 @@ Journal, fold, governance, certificates and status answers are the real ones; ti
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -18,16 +19,20 @@ from sekisho.adapters.signers.x509_key import SignerKey
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_disk import SimulatedDisk
 from sekisho.adapters.simulated_entropy import SeededEntropy
-from sekisho.core.encoding import b64
+from sekisho.core.encoding import b64, sha256_hex, unb64
 from sekisho.core.events import AuthorityEntry, decode_authority_entry
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
+from sekisho.core.handover import Head, head_row, row_bytes
 from sekisho.core.identity.ocsp import verify_ocsp
 from sekisho.core.identity.profile import Names
 from sekisho.core.ledger.merkle import Tree, leaf_hash
 from sekisho.core.terms import NS, format_instant
 from sekisho.ports import LeaseGranted, LeaseRequest, Notifier
+from sekisho.services.announcing import ANSWER_WAIT_S
+from sekisho.services.assigning import AssignOutcome
 from sekisho.services.authority import Authority, AuthorityKeys
+from sekisho.services.authoritywire import HistoryChunk, HistoryReport
 from sekisho.services.certification import IssuedCertificate, possession_message
 from sekisho.services.journal import Journal
 from sekisho.services.status import StatusListener, StatusOutcome, StatusPush
@@ -78,6 +83,18 @@ class GateDouble:
         self.size = 0
         self.nonce = 0
 
+    def report(
+        self, history_sha256: str, epoch: int, index: int = 9, agent: str = AGENT
+    ) -> HistoryReport:
+        """That the agent's history is in this gate's log."""
+        return HistoryReport(
+            agent=agent,
+            epoch=epoch,
+            history_sha256=history_sha256,
+            origin=self.origin,
+            index=index,
+        )
+
     def grow(self, count: int = 1, mark: str = "") -> None:
         """More entries; another ``mark`` makes another history."""
         for _ in range(count):
@@ -100,6 +117,23 @@ class GateDouble:
             "certificates": certificates,
         }
         return LeaseRequest(**(fields | other))
+
+
+def history_of(
+    gate: GateDouble, epoch: int, entry: int = 7, agent: str = AGENT
+) -> tuple[bytes, HistoryChunk]:
+    """A history that says nothing but whose it is, and the chunk that hands it over."""
+    data = row_bytes(head_row(Head(agent, epoch, gate.origin, entry)))
+    return data, HistoryChunk(
+        agent=agent,
+        epoch=epoch,
+        history_sha256=sha256_hex(data),
+        size=len(data),
+        origin=gate.origin,
+        index=entry,
+        offset=0,
+        data=b64(data),
+    )
 
 
 class AuthorityWorld:
@@ -230,6 +264,27 @@ class AuthorityWorld:
         await self.authority.certify_log(gate.origin, log_key(gate.origin))
         known = await self.authority.last_seen(gate.gate)
         return await self.authority.lease(gate.request(known, certificates, **other))
+
+    async def assign(self, *signed: SignedCommand) -> AssignOutcome:
+        """Move an agent; the time that the authority waits for its history goes by."""
+        moving = asyncio.ensure_future(self.authority.assign(signed))
+        for _ in range(20):
+            if moving.done():
+                return await moving
+            await self.clock.play(0)
+        await self.clock.play(ANSWER_WAIT_S)
+        return await moving
+
+    async def pass_on(self, giver: GateDouble, taker: GateDouble) -> str:
+        """The agent's history goes from the one gate to the other; its digest."""
+        histories, held = self.authority.histories, self.authority.state.assigned[AGENT]
+        histories.keep_in(self.disk)
+        data, chunk = history_of(giver, held.moved)
+        if not held.kept:
+            assert len(data) == (await histories.take(giver.gate, chunk)).next
+        assert data == unb64((await histories.read(taker.gate, AGENT, 0)).data)
+        await histories.taken(taker.gate, taker.report(chunk.history_sha256, held.moved))
+        return chunk.history_sha256
 
 
 class Listener:

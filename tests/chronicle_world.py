@@ -148,6 +148,7 @@ def decided(when: str, name: str, notional: str = "20000.00", **other: Any) -> D
         "before": counters(when[:10], "0.00"),
         "after": counters(when[:10], "0.00" if refused else notional or "0.00"),
         "scores": None,
+        "rates": {},
         "certificate_sha256": "0a" * 32,
         "policy_sha256": DIGEST,
         "epoch": 0,

@@ -14,6 +14,7 @@ from sekisho.adapters.simulated_entropy import SeededEntropy
 from sekisho.adapters.zones import zone_offsets
 from sekisho.apps.control_api import ControlApi
 from sekisho.apps.control_application import control_application
+from sekisho.apps.control_document import control_document
 from sekisho.apps.control_routes import ServerHandlers, control_routes
 from sekisho.core.governance.access import PEOPLE, Role
 from sekisho.core.governance.document import Registration, read_policy
@@ -85,7 +86,7 @@ class ControlWorld:
             said=lambda *what: self.said.append(what),
         )
         self.server = ServerHandlers(
-            self.keys, lambda: tuple(sorted(operators)), lambda: self.missing, b"{}"
+            self.keys, lambda: tuple(sorted(operators)), lambda: self.missing, control_document()
         )
         self.count = 0
 

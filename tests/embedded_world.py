@@ -38,7 +38,7 @@ from sekisho.compose import (
     open_gate,
     register_document,
 )
-from sekisho.config import Config
+from sekisho.config import Config, StoreSettings
 from sekisho.core.encoding import canonical
 from sekisho.core.events import Decision, GateEntry, PermitSigned, decode_gate_entry
 from sekisho.core.gate.permit import assemble, read_permit, signing_input, split
@@ -172,13 +172,14 @@ class WatchedHome(Home):
         return WatchedSigner(super().agent_signer(public_key), self.used)
 
 
-async def make(path: Path, policy: dict[str, Any], clock: Clock) -> None:
+async def make(path: Path, policy: dict[str, Any], clock: Clock, store: str = "") -> None:
     """Found, register, approve by three, issue; everything closed again."""
     around = Surroundings(clock, SystemEntropy())
     document = path.with_name(f"{path.name}-policy.json")
     document.write_text(json.dumps(policy), encoding="utf-8")
     registration = register_document(document, clock.now_ns())
-    init_home(path, Config(issuer_name="Trial Issuer"), around.entropy)
+    settings = Config(issuer_name="Trial Issuer", store=StoreSettings(url=store))
+    init_home(path, settings, around.entropy)
     home = await Home.open(path, around)
     try:
         people = make_people(path / "people", home.passphrase(), registration.policy)

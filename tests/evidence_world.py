@@ -79,6 +79,7 @@ def decision(at: int, name: str = "order-1", *, verdict: Any = "permitted", **ot
         "before": counters("0.00"),
         "after": counters("20000.00"),
         "scores": None,
+        "rates": {},
         "certificate_sha256": "",
         "policy_sha256": "",
         "epoch": 0,

@@ -103,11 +103,17 @@ class FakeGate:
     async def cancel_all(self, agent: str, client_order_id: str) -> tuple[list[str], list[str]]:
         return self.cancelled
 
-    def on_execution(self, listener: Callable[[int, Execution], None]) -> None:
+    def on_execution(
+        self, listener: Callable[[int, Execution], None], passed: Callable[[int], None]
+    ) -> None:
         self._listeners.append(listener)
+        self.passed = passed
 
     def executions(self, after: int) -> Iterable[tuple[int, Execution]]:
         return [(index, one) for index, one in enumerate(self.log) if index > after]
+
+    def last_durable(self) -> int:
+        return len(self.log) - 1
 
     async def durable(self, index: int) -> None:
         self.flushed = max(self.flushed, index)

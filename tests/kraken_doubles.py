@@ -15,7 +15,11 @@ import httpx2
 from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.venues.kraken import KrakenVenue
 from sekisho.adapters.venues.kraken_link import KrakenLink
-from sekisho.adapters.venues.paper_kraken import KrakenSide, paper_kraken_application
+from sekisho.adapters.venues.paper_kraken import (
+    KrakenKey,
+    KrakenSide,
+    paper_kraken_application,
+)
 from sekisho.adapters.web.listening import Listener
 from sekisho.adapters.web.serving import serve
 from sekisho.core.kraken import PairTable, plain_pair
@@ -29,14 +33,20 @@ SECRET: Final = bytes(range(64))
 SECRET_TEXT: Final = base64.b64encode(SECRET).decode("ascii")
 
 
+def keys_at(desk: Desk) -> dict[str, KrakenKey]:
+    """Both keys of the gate, for the staff's view of the desk's venue."""
+    return dict.fromkeys((KEY, OPS), KrakenKey(SECRET, desk.venue))
+
+
 @asynccontextmanager
 async def kraken_at(desk: Desk, **options: bool) -> AsyncIterator[tuple[KrakenVenue, str]]:
     """Serve a desk's venue in this dialect; the connector to it, and the base address."""
-    keys = {KEY: SECRET, OPS: SECRET}
-    side = KrakenSide(desk.venue, keys, PAIRS, desk.clock)
+    side = KrakenSide(keys_at(desk), PAIRS, desk.clock)
     serving = await serve(paper_kraken_application(side), [Listener("127.0.0.1:0")])
     address = f"http://{serving.addresses[0]}"
-    links = [KrakenLink(address, key, secret, desk.clock) for key, secret in keys.items()]
+    links = [
+        KrakenLink(address, key, secret, desk.clock) for key, (secret, _) in keys_at(desk).items()
+    ]
     options = {"takes_permits": True} | options
     venue = KrakenVenue("PAPER", links[0], links[1], PAIRS, desk.clock, **options)
     try:
@@ -56,9 +66,10 @@ class Wire(httpx2.AsyncBaseTransport):
     """A wire to the paper venue's Kraken side that loses what it is told to lose."""
 
     def __init__(self, desk: Desk) -> None:
-        keys = {KEY: SECRET, OPS: SECRET}
         self.told: list[str] = []
-        side = KrakenSide(desk.venue, keys, PAIRS, desk.clock, self.told.append, self.told.append)
+        side = KrakenSide(
+            keys_at(desk), PAIRS, desk.clock, self.told.append, lambda _, why: self.told.append(why)
+        )
         self._inner = httpx2.ASGITransport(app=paper_kraken_application(side))
         self.sent: list[tuple[str, dict[str, str]]] = []
         self.lost: list[httpx2.Request] = []

@@ -105,7 +105,7 @@ class ToldGate:
         entry = Decision(
             at=AT, agent=AGENT, order=fields | order, body_sha256=sha256_hex(b""), body_bytes=0,
             state=0, monotonic="0", verdict="permitted", reasons=(), notional="", before=None,
-            after=None, scores=None, certificate_sha256="", policy_sha256="", epoch=0,
+            after=None, scores=None, rates={}, certificate_sha256="", policy_sha256="", epoch=0,
         )  # fmt: skip
         return self.log(entry)
 

@@ -39,7 +39,7 @@ from sekisho.compose import (
     register_document,
 )
 from sekisho.compose.enrolling import enroll_gate
-from sekisho.compose.paper_home import venue_of_home
+from sekisho.compose.paper_home import add_gate, venue_of_home
 from sekisho.compose.serve import write_certificates
 from sekisho.config import Config
 from sekisho.core.encoding import canonical
@@ -258,9 +258,9 @@ class World:
         """An agent's token at a gate."""
         return (self.folder / gate / "keys" / f"{agent}.token").read_text("ascii").strip()
 
-    def credential(self) -> str:
+    def credential(self, gate: str = "gate-a") -> str:
         """The gate's credential for the venue, which no bot has."""
-        return (self.home / "paper" / "gate.token").read_text("ascii").strip()
+        return (self.folder / gate / "keys" / "venue-PAPER").read_text("ascii").strip()
 
     def wait_ready(self, gate: str = "gate-a", agent: str = AGENTS[0]) -> None:
         """Wait until the gate may permit."""
@@ -370,7 +370,9 @@ async def _make(folder: Path, scope: dict[str, Any]) -> None:
     text = settings_of_venue.read_text("utf-8")
     settings_of_venue.write_text(text.partition("\n[prices]")[0] + PRICES, encoding="utf-8")
     for gate in GATES:
-        shutil.copy(path / "paper" / "gate.token", folder / gate / "keys" / "venue-PAPER")
+        credential = folder / gate / "keys" / "venue-PAPER"
+        credential.touch(0o600)
+        credential.write_text(add_gate(settings_of_venue, gate, around.entropy), encoding="ascii")
         with (folder / gate / "gate.toml").open("a", encoding="utf-8") as settings:
             settings.write(VENUE)
 

@@ -20,7 +20,6 @@ UNAVAILABLE = "control_unavailable"
 NOT_SIGNED = "withdrawn: not signed"
 CLOSED = "withdrawn: order_closed"
 LAPSED = "withdrawn: lease_expired"
-LATE = "withdrawn: permit_expired"
 STOPPED = "withdrawn: venue_latched"
 PAIR = "EUR/USD"
 STEP_S = 120
@@ -135,9 +134,9 @@ ROWS: tuple[Row, ...] = (
         (UNAVAILABLE,), returns="restart", why=FAILED),
     Row("journal", "slow", _at("slow", "disk.sync:before"), (CLOSED, LAPSED), window_s=60),
     Row("signer", "down", _at("down", "signer.sign:before"), (NOT_SIGNED,)),
-    Row("signer", "slow", _at("slow", "signer.sign:before"),
-        (CLOSED, LAPSED, LATE), window_s=60),
-    Row("signer", "slow by 5 s", _at("slow", "signer.sign:before"), (LATE,), slow_s=5),
+    Row("signer", "slow", _at("slow", "signer.sign:before"), (UNAVAILABLE,), window_s=60),
+    Row("signer", "slow by 5 s", _at("slow", "signer.sign:before"), (UNAVAILABLE,), slow_s=5),
+    Row("signer", "hangs", _at("hangs", "signer.sign:before"), (UNAVAILABLE,)),
     Row("signer", "wrong key", _set("", "wrong_key", on=True, off=False), (NOT_SIGNED,)),
     Row("rate feed", "down", _set("feed_faults", "down", on=True, off=False), ("rate_stale",),
         early=(PERMITTED,), refused_after_s=61, window_s=80),

@@ -29,6 +29,7 @@ from tests.mutation.mutants import mutants
 from tests.mutation.running import ROOT, Case, cases_of, install
 from tests.unit.gate import (
     test_fold,
+    test_history,
     test_memory,
     test_outside,
     test_prices,
@@ -39,7 +40,7 @@ from tests.unit.gate import (
 )
 
 QUICK = [case for module in (test_reasons, test_fold, test_memory, test_prices, test_windows,
-                                   test_scores, test_shutdown, test_outside)
+                                   test_scores, test_shutdown, test_outside, test_history)
          for case in cases_of(module)]  # fmt: skip
 """Together under a second; a dropped check must be noticed by one of them."""
 

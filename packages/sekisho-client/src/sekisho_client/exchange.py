@@ -65,7 +65,7 @@ class Link:
                             return _too_long()
                     return _reply(response, taken)
             except (*_NOT_SENT, *_CUT) as error:
-                return _none(error)
+                return _none(error, self._endpoint)
 
 
 class AsyncLink:
@@ -103,7 +103,7 @@ class AsyncLink:
                         return _too_long()
                 return _reply(response, taken)
         except (*_NOT_SENT, *_CUT) as error:
-            return _none(error)
+            return _none(error, self._endpoint)
         except TimeoutError:
             return NoReply(sent=True, detail="no whole answer in time")
 
@@ -152,10 +152,11 @@ def _too_long() -> NoReply:
     return NoReply(sent=True, detail=f"an answer of more than {REPLY_BYTES_MAX} bytes")
 
 
-def _none(error: Exception) -> NoReply:
+def _none(error: Exception, endpoint: Endpoint) -> NoReply:
     detail = str(error) or type(error).__name__
     if isinstance(error, _NOT_SENT):
-        return NoReply(sent=False, detail=f"the gate was not reached: {detail}")
+        where = endpoint.socket_path or endpoint.origin
+        return NoReply(sent=False, detail=f"the gate was not reached at {where}: {detail}")
     if isinstance(error, httpcore2.TimeoutException):
         return NoReply(sent=True, detail="no whole answer in time")
     return NoReply(sent=True, detail=f"the connection ended before a whole answer: {detail}")

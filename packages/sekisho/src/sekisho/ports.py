@@ -9,6 +9,7 @@ simulated. Errors: ``Unavailable`` and ``StorageFailed`` mean certainly no effec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import msgspec
@@ -29,6 +30,14 @@ class Clock(Protocol):
         """Wait at least so long on this clock."""
         ...
 
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called once, when at least so long has passed on this clock.
+
+        It is never called from within this call. What is returned takes it back; called too late,
+        or twice, that does nothing.
+        """
+        ...
+
 
 class Entropy(Protocol):
     """Randomness: serial numbers, nonces, boot ids, salts."""
@@ -39,7 +48,7 @@ class Entropy(Protocol):
 
 
 class Signer(Protocol):
-    """One open key, named by URI (docs/spec/keys.md); the key never leaves it. ``custody`` opens it.
+    """One open key, named by URI (docs/spec/keys.md); it never leaves its custody.
 
     ``algorithm`` is ``"ES256"`` (P-256 and SHA-256; signatures are DER, as X.509 and openssl want
     them) or ``"Ed25519"`` (64 raw bytes).
@@ -111,7 +120,7 @@ class Disk(Protocol):
         """
         ...
 
-    async def write_new(self, path: str, data: bytes) -> None:
+    async def write_new(self, path: str, data: bytes | bytearray) -> None:
         """Create with this content. Raises FileExistsError when the name is taken.
 
         The content is synced before it gets its name: after a crash the file is absent or whole.

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from sekisho.core.identity.claims import Claim
+from sekisho.core.identity.claims import LogClaim
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class EntryStore(Protocol):
         ...
 
     async def append(
-        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[Claim]
+        self, term: Term, start: int, entries: Sequence[bytes], claims: Sequence[LogClaim]
     ) -> None:
         """Write entries from index ``start`` on, with their claims: all of it or nothing, durably.
 

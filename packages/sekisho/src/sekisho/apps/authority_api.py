@@ -8,8 +8,9 @@ serves gates only under their own name; people's commands are judged by their si
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from sekisho.apps.bodies import TurnedAway, read_body
+from sekisho.apps.control_application import control_application
 from sekisho.core.errors import MalformedInput, NotAuthorised, SekishoError
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.terms import NAME
@@ -57,8 +59,8 @@ class AuthorityApi:
         self._desk = desk
         self._callers = callers
 
-    def routes(self) -> list[Route]:
-        """Method, path, handler."""
+    def routes(self, prefix: str = "/v1") -> list[Route]:
+        """Method, path, handler; under another prefix those of gates alone."""
         table: list[tuple[str, str, Handler]] = [
             ("GET", "/v1/gates/{gate}/checkpoint", self._checkpoint),
             ("POST", "/v1/gates/{gate}/lease", self._lease),
@@ -68,17 +70,25 @@ class AuthorityApi:
             ("POST", "/v1/gates/{gate}/rearm", self._rearm),
             ("POST", "/v1/gates/{gate}/take-over", self._take_over),
             ("GET", "/v1/gates/{gate}/baselines/{agent}", self._baseline),
+            ("POST", "/v1/gates/{gate}/histories", self._give_history),
+            ("GET", "/v1/gates/{gate}/histories/{agent}", self._history),
+            ("POST", "/v1/gates/{gate}/histories/taken", self._history_taken),
             ("GET", "/v1/gates/{gate}/events", self._events),
             ("POST", "/v1/gates/{gate}/stops/{push}", self._stopped),
             ("GET", "/v1/roster", self._roster),
             ("POST", "/v1/commands", self._command),
             ("GET", "/v1/agents/{agent}", self._agent),
+            ("GET", "/v1/incidents", self._incidents),
             ("GET", "/v1/policies/{digest}", self._policy),
             ("POST", "/v1/approvals", self._approve),
             ("POST", "/v1/certificates", self._issue),
             ("POST", "/v1/logs", self._certify_log),
         ]
-        return [Route(path, _answering(handler), methods=[verb]) for verb, path, handler in table]
+        return [
+            Route(prefix + path.removeprefix("/v1"), _answering(handler), methods=[verb])
+            for verb, path, handler in table
+            if prefix == "/v1" or path.startswith("/v1/gates/")
+        ]
 
     # -- gates ---------------------------------------------------------------------------------
 
@@ -135,13 +145,29 @@ class AuthorityApi:
         lock = self._authority.baseline_lock(str(request.path_params["agent"]))
         return Response(status_code=404) if lock is None else _json(lock)
 
+    async def _give_history(self, request: Request) -> Response:
+        gate = self._gate(request)
+        chunk = wire.read(await _body(request), wire.HistoryChunk)
+        return _json(await self._authority.histories.take(gate, chunk))
+
+    async def _history(self, request: Request) -> Response:
+        gate, agent = self._gate(request), str(request.path_params["agent"])
+        offset = request.query_params.get("offset", "")
+        if not offset.isascii() or not offset.isdecimal() or len(offset) > 16:
+            raise MalformedInput("offset: where the stretch begins", "offset")
+        return _json(await self._authority.histories.read(gate, agent, int(offset)))
+
+    async def _history_taken(self, request: Request) -> Response:
+        gate = self._gate(request)
+        report = wire.read(await _body(request), wire.HistoryReport)
+        await self._authority.histories.taken(gate, report)
+        return Response(status_code=204)
+
     async def _events(self, request: Request) -> Response:
         gate = self._gate(request)
-        after = request.query_params.get("after", "")
-        if not after.isascii() or not after.isdecimal() or len(after) > 16:
-            raise MalformedInput("after: the highest epoch in the gate's log is wanted", "after")
+        after = _after(request, "the highest epoch in the gate's log is wanted")
         return StreamingResponse(
-            _stream(self._gates.connect(gate, int(after))),
+            _stream(self._gates.connect(gate, after)),
             media_type="text/event-stream",
             headers={"cache-control": "no-store"},
         )
@@ -163,6 +189,12 @@ class AuthorityApi:
     async def _agent(self, request: Request) -> Response:
         return _json(self._desk.agent(str(request.path_params["agent"])))
 
+    async def _incidents(self, request: Request) -> Response:
+        if not self._callers.owner(request.scope):
+            raise NotAuthorised("incidents are shown to the user of the authority alone")
+        after = _after(request, "how many incidents are known already is wanted")
+        return _json(self._desk.incidents(after))
+
     async def _policy(self, request: Request) -> Response:
         return _json(self._desk.policy(str(request.path_params["digest"])))
 
@@ -181,10 +213,15 @@ class AuthorityApi:
 
 
 def authority_app(
-    authority: Authority, gates: RemoteGates, desk: PeopleDesk, callers: LinkCallers
+    authority: Authority,
+    gates: RemoteGates,
+    desk: PeopleDesk,
+    callers: LinkCallers,
+    others: Iterable[Route] = (),
 ) -> Starlette:
-    """The ASGI application."""
-    return Starlette(routes=AuthorityApi(authority, gates, desk, callers).routes())
+    """The ASGI application; ``others`` are routes beside those of the link."""
+    own = AuthorityApi(authority, gates, desk, callers).routes()
+    return control_application([*own, *others])
 
 
 def _answering(handler: Handler) -> Handler:
@@ -198,6 +235,14 @@ def _answering(handler: Handler) -> Handler:
             return _json(failure, status)
 
     return answer
+
+
+def _after(request: Request, wanted: str) -> int:
+    """The query's ``after``, a whole number. Raises MalformedInput."""
+    after = request.query_params.get("after", "")
+    if not after.isascii() or not after.isdecimal() or len(after) > 16:
+        raise MalformedInput(f"after: {wanted}", "after")
+    return int(after)
 
 
 async def _body(request: Request) -> bytes:
@@ -222,8 +267,14 @@ async def _stream(
             if one is None:
                 yield b":\n\n"
             else:
-                head = f"event: status\nid: {one.status.epoch}\ndata: ".encode()
-                yield head + wire.write(one) + b"\n\n"
+                yield _event(one)
+
+
+@lru_cache(maxsize=64)
+def _event(told: wire.ToldStatus) -> bytes:
+    """One push as it is written; encoded once, to however many gates it goes."""
+    head = f"event: status\nid: {told.status.epoch}\ndata: ".encode()
+    return head + wire.write(told) + b"\n\n"
 
 
 def _json(value: Any, status: int = 200) -> Response:

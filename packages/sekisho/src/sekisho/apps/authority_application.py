@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from sekisho.apps.authority_api import AuthorityApi, authority_app
 from sekisho.apps.control_api import ControlApi
+from sekisho.apps.control_document import control_document
 from sekisho.apps.control_routes import ServerHandlers, control_routes
 from sekisho.apps.replica_api import replica_routes
 from sekisho.compose.control_plane import ControlPlane, Linked
@@ -46,7 +47,7 @@ def served_app(
         entropy=control.entropy,
         said=control.said,
     )
-    server = ServerHandlers(control.keys, control.operators, control.missing, b"{}")
+    server = ServerHandlers(control.keys, control.operators, control.missing, control_document())
     if others is not None:
         routes += replica_routes(others, is_replica)
     return authority_app(*own, [*routes, *control_routes(api, server)])

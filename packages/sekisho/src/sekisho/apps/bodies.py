@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from sekisho.apps.problems import problem
 
 BODY_WAIT_S: Final = 10.0
+_JSON: Final = b"application/json"
 
 
 class TurnedAway(Exception):
@@ -28,30 +31,46 @@ class TurnedAway(Exception):
         self.detail = detail
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """The body; no more than ``bytes_max`` and one part of it are ever held.
+async def take_body(receive: Receive, bytes_max: int) -> bytes:
+    """The body that ``receive`` of ASGI brings; no more than ``bytes_max`` and one part are held.
 
     Raises:
         TurnedAway: too large, or not complete within ``BODY_WAIT_S``.
+        ClientDisconnect: the other end has gone.
     """
-    taken = bytearray()
+    taken = b""
     try:
         async with asyncio.timeout(BODY_WAIT_S):
-            async for part in request.stream():
-                taken += part
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                taken += message.get("body", b"")
                 if len(taken) > bytes_max:
                     raise TurnedAway("too-large", f"a body has at most {bytes_max} bytes")
+                more = message.get("more_body", False)
     except TimeoutError as error:
         raise TurnedAway("malformed", f"no complete request within {BODY_WAIT_S} s") from error
-    return bytes(taken)
+    return taken
+
+
+async def take_json_body(scope: Mapping[str, Any], receive: Receive, bytes_max: int) -> bytes:
+    """As :func:`take_body`, of a request that says that it is JSON."""
+    said = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if said != _JSON and said.partition(b";")[0].strip().lower() != _JSON:
+        raise TurnedAway("unsupported-media-type", "send Content-Type: application/json")
+    return await take_body(receive, bytes_max)
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """As :func:`take_body`, of a request of Starlette."""
+    return await take_body(request.receive, bytes_max)
 
 
 async def read_json_body(request: Request, bytes_max: int) -> bytes:
-    """As :func:`read_body`, of a request that says that it is JSON. Raises TurnedAway."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise TurnedAway("unsupported-media-type", "send Content-Type: application/json")
-    return await read_body(request, bytes_max)
+    """As :func:`take_json_body`, of a request of Starlette."""
+    return await take_json_body(request.scope, request.receive, bytes_max)
 
 
 async def on_turned_away(_request: Request, error: Exception) -> Response:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from sekisho.apps.ceremony_command import CEREMONY_COMMANDS
 from sekisho.apps.explain import explain
 from sekisho.apps.gate_command import gate
 from sekisho.apps.people_commands import COMMANDS, HOME
@@ -31,11 +32,16 @@ def cli() -> None:
 @HOME
 @click.option("--policy", type=FILE, required=True, help="Policy document, YAML or JSON.")
 @click.option("--issuer-name", default="Trial Issuer", show_default=True)
-def init(home: Path, policy: Path, issuer_name: str) -> None:
+@click.option("--store", default="", help="Log in sqlite:PATH or postgresql://…, not in files.")
+@click.option("--publish", default="", help="http://HOST[:PORT] of CRL and OCSP, for good.")
+@click.option("--offline-root", is_flag=True, help="The root is elsewhere: write a request.")
+def init(
+    home: Path, policy: Path, issuer_name: str, store: str, publish: str, *, offline_root: bool
+) -> None:
     """Make a trial home: keys, authority, people, and a registered policy to be approved."""
     from sekisho.apps.embedded import make_home
 
-    run(make_home(home, policy, issuer_name))
+    run(make_home(home, policy, issuer_name, store, publish, offline_root=offline_root))
 
 
 @cli.command()
@@ -138,7 +144,7 @@ def rehearse(
 cli.add_command(explain)
 cli.add_command(gate)
 cli.add_command(paper_venue)
-for command in (*COMMANDS, *SERVE_COMMANDS):
+for command in (*COMMANDS, *SERVE_COMMANDS, *CEREMONY_COMMANDS):
     cli.add_command(command)
 
 

@@ -247,9 +247,12 @@ async def _plainly(handler: Handler, asked: ControlRequest) -> ControlAnswer:
 def _query(request: Request, known: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
-        if name not in known or name in found:
+        if name not in known or name in found or not value:
             wanted = ", ".join(known) or "none"
-            raise Refused("malformed", f"query: {name[:40]!r}; known are, each once: {wanted}")
+            raise Refused(
+                "malformed",
+                f"query: {name[:40]!r}; known are, each once and with a value: {wanted}",
+            )
         found[name] = value
     return found
 

@@ -10,19 +10,31 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from sekisho.apps.control_answers import problem, problem_of_status
 from sekisho.apps.control_api import response
 
 
-async def _on_routing(_request: Request, error: Exception) -> Response:
+async def _on_routing(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     detail = {404: "there is nothing at this path", 405: "this path has other methods"}
     found = response(problem_of_status(status, detail.get(status, "malformed"), ""), "")
-    if isinstance(error, HTTPException):
-        found.headers.update(error.headers or {})
+    if status == 405:
+        found.headers["allow"] = ", ".join(_methods(request))
     return found
+
+
+def _methods(request: Request) -> list[str]:
+    """Methods of every route at the path of the request: the router names those of one alone."""
+    return sorted(
+        {
+            method
+            for route in request.app.routes
+            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }
+    )
 
 
 async def _on_gone(_request: Request, _error: Exception) -> Response:

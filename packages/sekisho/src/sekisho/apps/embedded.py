@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import click
@@ -30,29 +31,87 @@ from sekisho.compose import (
     write_bundle,
     write_gate_bundle,
 )
+from sekisho.compose.ceremony import ceremony_certificates
+from sekisho.compose.new_home import REQUEST
 from sekisho.compose.serve import write_certificates
-from sekisho.config import Config
-from sekisho.core.errors import ConfigurationInvalid, MalformedInput, NotAuthorised
+from sekisho.config import Config, PublishSettings, StoreSettings
+from sekisho.core.errors import (
+    ConfigurationInvalid,
+    MalformedInput,
+    NotAuthorised,
+    SekishoError,
+)
 from sekisho.core.governance.document import Registration, describe
+from sekisho.core.governance.roster import Roster
 from sekisho.core.terms import parse_instant
+from sekisho.services.founding import CeremonyCertificates
 from sekisho.services.people import sign_approval, sign_command
 from sekisho.services.peopledesk import IssueRequest
 from sekisho.services.status import KillReport, StatusOutcome
 
 
-async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
+async def make_home(
+    path: Path,
+    policy: Path,
+    issuer_name: str,
+    store: str = "",
+    publish: str = "",
+    *,
+    offline_root: bool = False,
+) -> int:
     """``sekisho init``."""
     around = Surroundings()
     registration = register_document(policy, around.clock.now_ns())
     with whole_or_nothing(path):
-        init_home(path, Config(issuer_name=issuer_name), around.entropy)
-        home = await Home.open(path, around)
+        settings = Config(
+            issuer_name=issuer_name,
+            store=StoreSettings(url=store),
+            publish=PublishSettings(base_url=publish),
+        )
+        init_home(path, settings, around.entropy, offline_root=offline_root)
+        if offline_root:
+            click.echo(f"request: {path / REQUEST}")
+            click.echo("next, where the root is, with its passphrase:")
+            click.echo(f"  {program()} ceremony issuing --request {REQUEST} --root … --out …")
+            click.echo(f"  {program()} found --home {path} --policy {policy} --root … --issuing …")
+            return 0
+        roster = await _found(path, around, registration, None)
+    _show_next(path, registration, roster)
+    return 0
+
+
+async def found_home(path: Path, policy: Path, root: Path, issuing: Path) -> int:
+    """``sekisho found``: under the certificates of a ceremony. May be run again if it failed."""
+    around = Surroundings()
+    registration = register_document(policy, around.clock.now_ns())
+    given = ceremony_certificates(root, issuing)
+    roster = await _found(path, around, registration, given)
+    _show_next(path, registration, roster)
+    return 0
+
+
+async def _found(
+    path: Path,
+    around: Surroundings,
+    registration: Registration,
+    given: CeremonyCertificates | None,
+) -> Roster:
+    home = await Home.open(path, around)
+    try:
+        people = path / "people"
+        roster = make_people(people, home.passphrase(), registration.policy)
         try:
-            roster = make_people(path / "people", home.passphrase(), registration.policy)
-            authority = await home.found(roster)
-            await authority.register_policy(registration)
-        finally:
-            await home.close()
+            authority = await home.found(roster, given)
+        except SekishoError:
+            shutil.rmtree(people)  # nothing was founded with them
+            raise
+        await authority.register_policy(registration)
+    finally:
+        await home.close()
+    return roster
+
+
+def _show_next(path: Path, registration: Registration, roster: Roster) -> None:
     _show_defaults(registration)
     click.echo(f"registered: {registration.policy.agent}, policy {registration.sha256}")
     click.echo("next, once for each approver:")
@@ -62,7 +121,6 @@ async def make_home(path: Path, policy: Path, issuer_name: str) -> int:
                 f"  {program()} approve --home {path} --policy {registration.sha256}"
                 f" --seat {seat.seat} --key {path}/people/{seat.seat}.key"
             )
-    return 0
 
 
 async def register_policy(path: Path, policy: Path) -> int:
@@ -106,7 +164,7 @@ async def approve_policy(path: Path, digest: str, seat: str, key: Path, *, asked
     running = await running_authority(path)
     if running is not None:
         return await _approve_there(running, digest, seat, key, asked=asked)
-    home = await Home.open(path)
+    home = await open_to_command(path, "approve")
     try:
         authority = home.authority
         registered = home.registration(digest)
@@ -143,7 +201,7 @@ async def issue_certificate(
                 operator_seat=operator_seat,
             ),
         )
-    home = await Home.open(path)
+    home = await open_to_command(path, "issue")
     try:
         try:
             issued = await home.issue(
@@ -212,7 +270,7 @@ async def assign_agent(
     if outcome.free_at:
         click.echo(
             f"NOT YET FREE: gate {outcome.before} has not confirmed its stop; gate {outcome.gate}"
-            f" begins when it does, or at {outcome.free_at}"
+            f" begins when it does, or at {outcome.free_at}, and not without the history"
         )
     click.echo("complete" if outcome.complete else "NOT COMPLETE")
     return 0 if outcome.complete else 1

@@ -16,9 +16,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope
 
-from sekisho.apps.bodies import TurnedAway, on_turned_away, read_json_body
-from sekisho.apps.problems import json_response, problem, problem_of, problem_of_status
+from sekisho.apps.bodies import TurnedAway, on_turned_away, read_json_body, take_json_body
+from sekisho.apps.order_paths import DEFECT, GONE, OrderPaths
+from sekisho.apps.problems import (
+    Said,
+    json_response,
+    json_said,
+    problem,
+    problem_of,
+    problem_of_status,
+    problem_said,
+)
 from sekisho.core.encoding import parse_plain
 from sekisho.core.errors import MalformedInput, SekishoError
 from sekisho.core.gate.order import ORDER_BYTES_MAX
@@ -62,21 +72,25 @@ class GateApi:
 
     # -- orders --------------------------------------------------------------------------------
 
-    async def orders_of_agent(self, request: Request) -> Response:
-        """``/v1/orders``: one path, so that a wrong method is told all that are right."""
-        if request.method == "POST":
-            return await self.orders(request)
-        return await self.open_orders(request)
-
-    async def orders(self, request: Request) -> Response:
+    async def take_order(self, scope: Scope, receive: Receive) -> Said:
         """``POST /v1/orders``."""
-        caller = self._caller(request, "agent")
-        body = await read_json_body(request, ORDER_BYTES_MAX)
-        return answer_response(await self._submit(caller.name, body))
+        caller = self._caller(scope, "agent")
+        body = await take_json_body(scope, receive, ORDER_BYTES_MAX)
+        return answer_said(await self._submit(caller.name, body))
+
+    async def order_state(self, scope: Scope, name: str) -> Said:
+        """``GET /v1/orders/{client_order_id}``."""
+        caller = self._caller(scope, "agent")
+        found = None
+        if CLIENT_ORDER_ID.fullmatch(name) is not None:
+            found = await self._inquiry.order(caller.name, name)
+        if found is None:
+            return problem_said("not-found", "this agent has no order of this id")
+        return json_said(found)
 
     async def check(self, request: Request) -> Response:
         """``POST /v1/orders/check``."""
-        caller = self._caller(request, "agent")
+        caller = self._caller(request.scope, "agent")
         found = await self._advice.advise(
             caller.name, await read_json_body(request, ORDER_BYTES_MAX)
         )
@@ -85,7 +99,7 @@ class GateApi:
 
     async def cancel_all(self, request: Request) -> Response:
         """``POST /v1/orders/cancel-all``."""
-        caller = self._caller(request, "agent")
+        caller = self._caller(request.scope, "agent")
         plain = parse_plain(await read_json_body(request, ORDER_BYTES_MAX), numbers=False)
         if not isinstance(plain, dict) or set(plain) != {"client_order_id"}:
             raise MalformedInput('a body {"client_order_id": …} is wanted', "client_order_id")
@@ -96,7 +110,7 @@ class GateApi:
 
     async def open_orders(self, request: Request) -> Response:
         """``GET /v1/orders``."""
-        caller = self._caller(request, "agent")
+        caller = self._caller(request.scope, "agent")
         _only(request, "after", "limit")
         after = request.query_params.get("after")
         limit = request.query_params.get("limit", str(PAGE_MAX))
@@ -109,15 +123,9 @@ class GateApi:
         return _found(self._inquiry.open_orders(caller.name, after or "", int(limit)))
 
     async def order(self, request: Request) -> Response:
-        """``GET /v1/orders/{client_order_id}``."""
-        caller = self._caller(request, "agent")
+        """``GET /v1/orders/{client_order_id}``, where it is not taken before the routing."""
         name = request.path_params["client_order_id"]
-        if CLIENT_ORDER_ID.fullmatch(name) is None:
-            return problem("not-found", "this agent has no order of this id")
-        found = await self._inquiry.order(caller.name, name)
-        if found is None:
-            return problem("not-found", "this agent has no order of this id")
-        return json_response(found)
+        return (await self.order_state(request.scope, name)).response()
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -125,7 +133,7 @@ class GateApi:
         """A question of an agent about itself."""
 
         async def answer(request: Request) -> Response:
-            return _found(ask(self._caller(request, "agent").name))
+            return _found(ask(self._caller(request.scope, "agent").name))
 
         return answer
 
@@ -133,7 +141,7 @@ class GateApi:
         """A question of a monitor about an agent."""
 
         async def answer(request: Request) -> Response:
-            self._caller(request, "monitor")
+            self._caller(request.scope, "monitor")
             name = request.path_params["agent"]
             found = None if AGENT_NAME.fullmatch(name) is None else ask(name)
             return _found(found)
@@ -152,8 +160,8 @@ class GateApi:
         """``GET /openapi.json``."""
         return Response(self._openapi, media_type="application/json")
 
-    def _caller(self, request: Request, role: Role) -> Caller:
-        found = self._identify(request.scope)
+    def _caller(self, scope: Scope, role: Role) -> Caller:
+        found = self._identify(scope)
         if isinstance(found, Denied):
             raise TurnedAway(found.word, found.detail)
         if found.role != role:
@@ -161,11 +169,11 @@ class GateApi:
         return found
 
 
-def gate_application(api: GateApi, inquiry: Inquiry) -> Starlette:
-    """The ASGI application."""
+def gate_application(api: GateApi, inquiry: Inquiry) -> ASGIApp:
+    """The ASGI application. ``POST /v1/orders`` never comes to its route: see ``order_paths``."""
     named = "/v1/agents/{agent}/"
     routes = [
-        Route("/v1/orders", api.orders_of_agent, methods=["GET", "POST"]),
+        Route("/v1/orders", api.open_orders, methods=["GET", "POST"]),
         Route("/v1/orders/check", api.check, methods=["POST"]),
         Route("/v1/orders/cancel-all", api.cancel_all, methods=["POST"]),
         Route("/v1/orders/{client_order_id}", api.order, methods=["GET"]),
@@ -187,10 +195,11 @@ def gate_application(api: GateApi, inquiry: Inquiry) -> Starlette:
         ClientDisconnect: _on_gone,
         Exception: _on_defect,
     }
-    return Starlette(routes=routes, exception_handlers=handlers)
+    rest = Starlette(routes=routes, exception_handlers=handlers)
+    return OrderPaths(api.take_order, api.order_state, rest)
 
 
-def answer_response(answer: Answer) -> Response:
+def answer_said(answer: Answer) -> Said:
     """An answer as HTTP says it: only ``permitted`` and ``possibly_issued`` are no problems."""
     if answer.kind in {"permitted", "possibly_issued"}:
         content = {
@@ -200,10 +209,10 @@ def answer_response(answer: Answer) -> Response:
             "permit": answer.permit,
             "detail": answer.detail,
         }
-        return json_response(content, 200 if answer.kind == "permitted" else 202)
+        return json_said(content, 200 if answer.kind == "permitted" else 202)
     reasons = [msgspec.to_builtins(reason) for reason in answer.reasons]
     codes = ", ".join(reason.code for reason in answer.reasons)
-    return problem(
+    return problem_said(
         answer.kind,
         answer.detail or codes,
         kind=answer.kind,
@@ -245,7 +254,7 @@ async def _on_routing(_request: Request, error: Exception) -> Response:
 
 async def _on_gone(_request: Request, _error: Exception) -> Response:
     """Nobody is there to read it."""
-    return problem("malformed", "the request ended before it was complete")
+    return GONE.response()
 
 
 async def _on_defect(_request: Request, _error: Exception) -> Response:
@@ -253,4 +262,4 @@ async def _on_defect(_request: Request, _error: Exception) -> Response:
 
     The server logs the failure itself.
     """
-    return problem("unavailable", "the gate failed on this request; ask for the order's state")
+    return DEFECT.response()

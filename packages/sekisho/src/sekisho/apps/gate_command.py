@@ -12,6 +12,7 @@ import click
 
 from sekisho.apps.gate_api import GateApi, gate_application
 from sekisho.apps.gate_status import show_status
+from sekisho.apps.key_command import key
 from sekisho.apps.kraken.translation import Route
 from sekisho.apps.kraken_opening import open_kraken_front
 from sekisho.apps.operations_api import OperationsApi, operations_application
@@ -43,10 +44,13 @@ def gate(context: click.Context, config: Path | None) -> None:
     run(run_gate(config, faces, _told), loop_for(config))
 
 
+gate.add_command(key)
+
+
 @gate.command(name="check-config")
 @CONFIG
 def check_config(config: Path | None) -> None:
-    """Say what is wrong with a configuration; nothing is opened and nobody is asked."""
+    """Say what is wrong with a configuration; nobody is asked but the keepers of its keys."""
     if config is None:
         raise click.UsageError("--config gate.toml is wanted")
     run(_checked(config))
@@ -91,7 +95,7 @@ def _api(process: GateProcess) -> object:
         identify=process.identify,
         submit=process.intake.submit,
         inquiry=process.inquiry,
-        advice=AdviceDoor(process.intake, process.gate.advice.advise),
+        advice=AdviceDoor(process.intake, process.advise),
         missing=process.condition.missing,
         openapi=openapi(),
     )
@@ -106,7 +110,7 @@ def _operations(process: GateProcess) -> object:
             metrics_type=process.metrics_type,
             take=process.take_commands,
             status=process.condition.status,
-            roster=lambda: process.client.roster,
+            roster=lambda: process.gate.known.roster,
             look_up=process.client.look_up,
             baseline=process.inquiry.baseline,
             owner=own_user,
@@ -126,7 +130,7 @@ def _kraken(process: GateProcess) -> object:
         Route(venue=settings.venue, account=settings.account),
         settings.markets,
         process.intake.submit,
-        process.log.journal.entries,
+        process.log,
         process.clock,
         process.feeds,
         process.condition.missing,

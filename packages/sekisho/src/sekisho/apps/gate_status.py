@@ -47,6 +47,12 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         latched = f", LATCHED by incident {venue['incident']}" if venue["incident"] else ""
         known = "reconciled" if venue["reconciled"] else "NOT RECONCILED"
         yield f"venue {venue['venue']}: {known}{latched}"
+    for one in status["doubts"]:
+        yield (
+            f"  order {one['client_order_id']} of {one['agent']} ({one['phase']}) keeps its"
+            f" reservation: {one['venue']} has not told what became of it for {one['for_s']} s"
+            f" ({one['why']})"
+        )
     for feed in status["feeds"]:
         heard = "never" if feed["heard_ms"] < 0 else f"{_seconds(feed['heard_ms'])} ago"
         silent = ", SILENT" if feed["silent"] else ""

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 
 from starlette.applications import Starlette
 
-from sekisho.apps.kraken.history import Entries, OrderHistory
+from sekisho.apps.kraken.history import OrderHistory
 from sekisho.apps.kraken.keys import BotKey, BotKeys
 from sekisho.apps.kraken.translation import Route
 from sekisho.apps.kraken_front import KrakenFront, Submit, kraken_application
 from sekisho.core.kraken import PairTable, decode_secret, plain_pair
 from sekisho.ports import Clock, RateSource
+from sekisho.services.gatelog import GateLog
 
 
 def open_kraken_front(
@@ -20,20 +21,20 @@ def open_kraken_front(
     route: Route,
     markets: Iterable[str],
     submit: Submit,
-    entries: Entries,
+    log: GateLog,
     clock: Clock,
     rates: RateSource | None,
     missing: Callable[[], list[str]],
     refused: Callable[[], None],
 ) -> Starlette:
-    """The ASGI application; the log so far is read at once.
+    """The ASGI application; the end of the log is read at once.
 
     Args:
         callers: agent, key, secret (base64) of each bot.
         route: venue and account of all of them.
         markets: what can be traded, as ``EUR/USD``.
         submit: how a body is handed to the gate, for an agent.
-        entries: the gate's log from an index on.
+        log: the gate's.
         clock: the gate's.
         rates: for ``Ticker``.
         missing: what the gate lacks to permit.
@@ -50,14 +51,14 @@ def open_kraken_front(
     )
     pairs = PairTable(plain_pair(market) for market in markets)
     history = OrderHistory(pairs)
-    history.catch_up(entries)
+    history.begin(log)
     front = KrakenFront(
         keys=keys,
         pairs=pairs,
         submit=submit,
         history=history,
         clock=clock,
-        refresh=lambda: history.catch_up(entries),
+        refresh=lambda: history.catch_up(log.journal.entries),
         rates=rates,
         missing=missing,
         refused=refused,

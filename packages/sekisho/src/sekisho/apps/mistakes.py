@@ -33,6 +33,8 @@ from sekisho.core.errors import (
 from sekisho.ports import Signer
 
 STOPPING = ("hold", "revoke", "kill")
+OF_A_GATE = ("baseline", "go-live", "rearm")
+"""Commands that ask or change a gate: with --home that of the home itself."""
 PERMIT_SECONDS_MAX = 60
 """No policy lets a permit live longer (docs/spec/policy.md, section 1)."""
 
@@ -118,6 +120,8 @@ async def open_to_command(path: Path, act: str) -> Home:
                 f" {act} again, which also cancels what rests",
             ) from error
         do = "wait until that process is done, or end sekisho serve; then run it again"
+        if act in OF_A_GATE:
+            do = f"give it to the running gate that has the agent: {act} --at gate.toml; or {do}"
         raise StorageFailed(f"{act}: not done: {error}", error.where, do) from error
 
 

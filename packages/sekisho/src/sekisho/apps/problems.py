@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -35,6 +35,24 @@ STATUS: Final[dict[str, int]] = {
 _WORDS: Final = {status: word for word, status in STATUS.items()}
 
 
+class Said(NamedTuple):
+    """An answer before it is a response: JSON that nobody may keep."""
+
+    status: int
+    media_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = (("cache-control", "no-store"),)
+
+    def response(self) -> Response:
+        """The same, for what answers with one."""
+        return Response(self.body, self.status, dict(self.headers), media_type=self.media_type)
+
+
+def json_said(content: Any, status: int = 200) -> Said:
+    """JSON with no cache."""
+    return Said(status, "application/json", msgspec.json.encode(content))
+
+
 def json_response(
     content: Any, status: int = 200, headers: dict[str, str] | None = None
 ) -> Response:
@@ -43,7 +61,7 @@ def json_response(
     return Response(msgspec.json.encode(content), status, told, media_type="application/json")
 
 
-def problem(word: str, detail: str, **more: Any) -> Response:
+def problem_said(word: str, detail: str, **more: Any) -> Said:
     """A problem document.
 
     Args:
@@ -59,10 +77,15 @@ def problem(word: str, detail: str, **more: Any) -> Response:
         "detail": detail,
         **more,
     }
-    headers = {"cache-control": "no-store"}
+    said = Said(status, MEDIA_TYPE, msgspec.json.encode(content))
     if word == "unauthenticated":
-        headers["www-authenticate"] = "Bearer"
-    return Response(msgspec.json.encode(content), status, headers, media_type=MEDIA_TYPE)
+        return said._replace(headers=(*said.headers, ("www-authenticate", "Bearer")))
+    return said
+
+
+def problem(word: str, detail: str, **more: Any) -> Response:
+    """The same as a response."""
+    return problem_said(word, detail, **more).response()
 
 
 def problem_of_status(
@@ -74,10 +97,15 @@ def problem_of_status(
     return found
 
 
-def problem_of(error: SekishoError) -> Response:
+def failure_said(error: SekishoError) -> Said:
     """The problem for a failure: what the caller did wrong, or that something does not answer."""
     if isinstance(error, MalformedInput | VerificationFailed | ConfigurationInvalid):
-        return problem("malformed", str(error))
+        return problem_said("malformed", str(error))
     if isinstance(error, NotAuthorised):
-        return problem("forbidden", str(error))
-    return problem("unavailable", str(error))
+        return problem_said("forbidden", str(error))
+    return problem_said("unavailable", str(error))
+
+
+def problem_of(error: SekishoError) -> Response:
+    """The same as a response."""
+    return failure_said(error).response()

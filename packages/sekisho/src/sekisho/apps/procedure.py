@@ -8,6 +8,7 @@ is recorded, at the next opening.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,14 +20,16 @@ from sekisho.compose import Gate, Home, offline_gate, running_authority
 from sekisho.core.behaviour.watch import describe
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.governance.commands import SignedCommand
+from sekisho.core.incidents.cases import IncidentCase
 from sekisho.services.people import sign_command
+from sekisho.services.peopledesk import IncidentSheet
 
 People = list[tuple[str, str]]
 
 
 async def show_baseline(path: Path, agent: str) -> int:
     """``sekisho baseline``: what was observed, in words, and its digest."""
-    home = await Home.open(path)
+    home = await open_to_command(path, "baseline")
     try:
         gate = await offline_gate(home)
         _known(gate, agent)
@@ -120,12 +123,24 @@ async def acknowledge(
 
 async def show_incidents(path: Path) -> int:
     """``sekisho incidents``: all incidents of a home, the open ones with what they wait for."""
-    home = await Home.open(path)
+    running = await running_authority(path)
+    if running is not None:
+        try:
+            _show(await running.incidents())
+        finally:
+            await running.close()
+        return 0
+    home = await open_to_command(path, "incidents")
     try:
         await offline_gate(home)
         incidents = home.authority.incidents.all()
     finally:
         await home.close()
+    _show(incidents)
+    return 0
+
+
+def _show(incidents: Sequence[IncidentCase | IncidentSheet]) -> None:
     if not incidents:
         click.echo("no incidents")
     for one in incidents:
@@ -134,7 +149,6 @@ async def show_incidents(path: Path) -> int:
             f" {one.observed} against {one.threshold} ({one.factor})"
         )
         click.echo(f"  {one.state}; {one.outcome or _until(one.state, one.ends_at)}")
-    return 0
 
 
 def _until(state: str, ends_at: str) -> str:
@@ -151,11 +165,13 @@ def _until(state: str, ends_at: str) -> str:
 
 def _known(gate: Gate, agent: str) -> None:
     if agent not in gate.log.state.agents:
-        names = ", ".join(sorted(gate.log.state.agents)) or "none"
+        names = ", ".join(sorted(gate.log.state.agents))
+        known = f"name one of: {names}; " if names else ""
         raise ConfigurationInvalid(
             f"{agent[:64]!r} is not admitted here",
             "--agent",
-            f"name one of: {names}; an agent is admitted when its gate opens to trade",
+            f"{known}an agent is admitted when its gate opens to trade; ask another gate by --at"
+            " gate.toml",
         )
 
 

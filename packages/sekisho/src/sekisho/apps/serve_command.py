@@ -18,10 +18,10 @@ from sekisho.apps.running import run
 @HOME
 def serve(home: Path) -> None:
     """Run the authority: certify, lease, stop, until SIGTERM or SIGINT."""
-    from sekisho.apps.authority_api import authority_app
+    from sekisho.apps.authority_application import served_app
     from sekisho.compose.serve import run_authority
 
-    run(run_authority(home, authority_app, _told))
+    run(run_authority(home, served_app, _told))
 
 
 @click.command()

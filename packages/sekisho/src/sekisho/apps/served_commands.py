@@ -72,7 +72,9 @@ async def acknowledge(
     incident = (await home.look_up(agent)).incident
     if not incident:
         raise ConfigurationInvalid(
-            f"{agent[:64]!r} has no open incident", "--agent", "look at the agent's incidents"
+            f"{agent[:64]!r} has no open incident",
+            "--agent",
+            f"look at what there was: sekisho incidents --home {home.path}",
         )
     signed = signed_by(
         home,

@@ -31,4 +31,4 @@ def paper_venue(config: Path | None, home: Path | None) -> None:
 def _listening(name: str, addresses: list[str]) -> None:
     for address in addresses:
         click.echo(f"paper venue {name} listens at {address}")
-    click.echo("its book is in memory: what rests there ends with this process")
+    click.echo("its book is a file: what rests there still rests at the next start")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.policy_yaml import read_yaml
@@ -22,6 +23,7 @@ from sekisho.ports import Signer
 from sekisho.services.evidence import Export
 from sekisho.services.journal import Journal
 from sekisho.services.report import render
+from sekisho.services.signing import BoundedSigner
 
 
 def register_document(path: Path, now_ns: int) -> Registration:
@@ -38,17 +40,22 @@ def register_document(path: Path, now_ns: int) -> Registration:
             f"{path}: cannot be read ({error.strerror})", str(path), "name the policy's file"
         ) from error
     try:
-        return read_policy(
-            document,
-            form="json" if path.suffix == ".json" else "yaml",
-            registered_at_ns=now_ns,
-            zone_offsets=zone_offsets,
-            read_yaml=read_yaml,
-        )
+        return read_registration(document, "json" if path.suffix == ".json" else "yaml", now_ns)
     except MalformedInput as error:
         error.where = ", ".join(filter(None, (str(path), error.where)))
         error.do = "correct the file as docs/spec/policy.md says and run the command again"
         raise
+
+
+def read_registration(document: bytes, form: Literal["json", "yaml"], now_ns: int) -> Registration:
+    """Read a policy document. Raises MalformedInput: all faults, with their places."""
+    return read_policy(
+        document,
+        form=form,
+        registered_at_ns=now_ns,
+        zone_offsets=zone_offsets,
+        read_yaml=read_yaml,
+    )
 
 
 def builtin_policy() -> Path:
@@ -87,7 +94,8 @@ async def write_gate_bundle(
     located = read_gate_config(gate)
     config = located.config
     passphrase = located.file(config.passphrase_file)
-    key = open_signer(located.uri(config.log_key), passphrase_file=passphrase)
+    uri = located.uri(config.log_key)
+    key = open_signer(uri, passphrase_file=passphrase, settings=located.custody())
     folder = located.file(config.log)
     if not folder.is_dir():
         raise ConfigurationInvalid(
@@ -118,7 +126,9 @@ async def _write(
 ) -> None:
     disk = FolderDisk(out)
     try:
-        export = Export(gate, home.journals["authority"], home.authority, key)
+        export = Export(
+            gate, home.journals["authority"], home.authority, BoundedSigner(key, home.around.clock)
+        )
         await export.write(
             disk,
             agent,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from sekisho.config import Config
 from sekisho.core.governance.policy import Policy
@@ -43,20 +44,27 @@ _PAPER_RATES = """
 """
 
 
+class Bound(NamedTuple):
+    """What an enrolment binds a gate to: the name of its log, and the roster that it believes."""
+
+    origin: str
+    roster_sha256: str
+
+
 def rate_sources(policy: Policy) -> tuple[str, ...]:
     """The rate sources that a policy wants, by name."""
     return policy.scope.reference_rates.sources
 
 
 def gate_lines(
-    config: Config, name: str, origin: str, home: Path, folder: Path, tokens: Mapping[str, str]
+    config: Config, name: str, bound: Bound, home: Path, folder: Path, tokens: Mapping[str, str]
 ) -> list[str]:
     """The settings of the gate itself and of its agents.
 
     Args:
         config: of the home.
         name: of the gate.
-        origin: of its log.
+        bound: what its enrolment binds it to.
         home: where the authority listens.
         folder: of the gate; paths of the file are relative to it.
         tokens: agent → SHA-256 of its token.
@@ -67,7 +75,8 @@ def gate_lines(
         "gate": name,
         "region": config.region,
         "environment": config.environment,
-        "origin": origin,
+        "origin": bound.origin,
+        "roster_sha256": bound.roster_sha256,
         "log": "gate",
         "log_key": "file:keys/gate-log.key",
         "passphrase_file": "keys/passphrase",

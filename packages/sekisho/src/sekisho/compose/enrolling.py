@@ -4,7 +4,8 @@
 The authority, in this process or in the one that serves the home, certifies the key and hands over
 what is public. With ``agents`` the keys of these agents are copied into the gate's custody, under
 the gate's own passphrase: in a trial, where the home made them. Each gets a token, in a file that
-only the folder's user can read. With ``paper`` the gate gets the paper venue of the home.
+only the folder's user can read. With ``paper`` the gate gets the paper venue of the home, and a
+credential there that no other gate has.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from sekisho.adapters.signers import software
 from sekisho.compose.enrolled_settings import (
+    Bound,
     gate_lines,
     no_venue_lines,
     paper_lines,
     rate_sources,
 )
 from sekisho.compose.home import ROOT, Home
-from sekisho.compose.paper_home import CREDENTIAL, SOCKET, venue_of_home
+from sekisho.compose.paper_home import SOCKET, add_gate, venue_of_home
 from sekisho.compose.running_authority import RunningAuthority
 from sekisho.config import read_config
 from sekisho.core.encoding import b64url, sha256_hex
@@ -41,6 +43,7 @@ from sekisho.core.errors import (
     OutcomeUnknown,
     SekishoError,
 )
+from sekisho.core.governance.roster import roster_sha256
 from sekisho.core.identity.reading import pem
 from sekisho.core.terms import AGENT_NAME, NAME
 from sekisho.ports import Entropy
@@ -106,27 +109,27 @@ async def enroll_gate(
     keys = {agent: _agent_keys(home.path, agent) for agent in agents}
     policies = {agent: await home.policy_of(agent) for agent in agents}
     passphrase = home.around.entropy.bytes(24).hex().encode("ascii")
-    origin = log_origin(name)
     with _whole_or_gone(folder):
         custody = folder / "keys" / "agents"
         custody.mkdir(parents=True, mode=0o700)
         (folder / "keys").chmod(0o700)
         _secret(folder / "keys" / "passphrase", passphrase + b"\n")
         log_key = software.generate(folder / "keys" / "gate-log.key", passphrase, "Ed25519")
-        trusted = await home.certify_log(origin, log_key.public_key)
+        trusted = await home.certify_log(log_origin(name), log_key.public_key)
     for file, der in zip((ROOT, "issuing.pem", "responder.pem"), trusted, strict=True):
         (folder / file).write_bytes(pem(der))
     for path in (one for paths in keys.values() for one in paths):
         _secret(custody / path.name, _under(path, home.passphrase(), passphrase))
     tokens = {agent: folder / "keys" / f"{agent}.token" for agent in agents}
     digests = {agent: _new_token(home.around.entropy, path) for agent, path in tokens.items()}
-    lines = gate_lines(read_config(home.path), name, origin, home.path, folder, digests)
+    lines = _own_lines(home, name, folder, digests)
     venue = venue_of_home(home.path) if paper else None
     if venue is None:
         lines += no_venue_lines()
     else:
         sources = {one for policy, _ in policies.values() for one in rate_sources(policy)}
-        lines += _paper(read_config(home.path).venue, venue.parent, folder, sorted(sources))
+        token = add_gate(venue, name, home.around.entropy)
+        lines += _paper(read_config(home.path).venue, venue.parent, folder, sorted(sources), token)
     whole = folder / f".{GATE_FILE}.new"
     whole.write_text("\n".join(lines) + "\n", encoding="utf-8")
     whole.replace(folder / GATE_FILE)
@@ -138,6 +141,14 @@ async def enroll_gate(
     )
 
 
+def _own_lines(
+    home: Home | RunningAuthority, name: str, folder: Path, digests: dict[str, str]
+) -> list[str]:
+    """The settings of the gate itself, bound to its log and to the authority's roster."""
+    bound = Bound(origin=log_origin(name), roster_sha256=roster_sha256(home.authority.roster))
+    return gate_lines(read_config(home.path), name, bound, home.path, folder, digests)
+
+
 def _new_token(entropy: Entropy, path: Path) -> str:
     """Write a new token into a file of its own; its SHA-256."""
     token = b64url(entropy.bytes(32)).encode("ascii")
@@ -145,10 +156,10 @@ def _new_token(entropy: Entropy, path: Path) -> str:
     return sha256_hex(token)
 
 
-def _paper(venue: str, beside: Path, folder: Path, sources: list[str]) -> list[str]:
-    """Copy the gate's credential for the venue in the folder ``beside``; the settings."""
+def _paper(venue: str, beside: Path, folder: Path, sources: list[str], token: str) -> list[str]:
+    """Keep the gate's credential for the venue in the folder ``beside``; the settings."""
     credential = f"keys/venue-{venue}"
-    _secret(folder / credential, (beside / CREDENTIAL).read_bytes())
+    _secret(folder / credential, token.encode("ascii") + b"\n")
     socket = os.path.relpath((beside / SOCKET).absolute(), folder.absolute())
     return paper_lines(venue, f"unix:{socket}", credential, sources)
 

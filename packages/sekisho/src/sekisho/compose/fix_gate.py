@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from sekisho.adapters.fix.front import Authenticate, BotSession, FixFront
 from sekisho.adapters.venues.fix import FixVenue, FixVenueTerms
+from sekisho.adapters.venues.fix_tls import VenueTls, venue_context
 from sekisho.adapters.venues.paper_fix import PERMIT_TAG
 from sekisho.adapters.web.listening import Listener, Tls
 from sekisho.adapters.web.peers import Peer, subject_uris
-from sekisho.compose.gate_config import FixSettings, Located, VenueSettings
+from sekisho.compose.gate_config import FixSettings, Located, VenueSettings, VenueTlsSettings
 from sekisho.core.events import Execution, decode_gate_entry
 from sekisho.ports import Clock, Disk
 from sekisho.services.callers import Caller, Callers
@@ -19,6 +20,8 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.inquiry import Inquiry
 
 _EXECUTION = b'"kind":"execution"'
+PASSED_EVERY = 1_000
+"""So many entries, and those of one flush, a session reads at most that it has read before."""
 Submit = Callable[[str, bytes], Awaitable[Answer]]
 
 
@@ -41,12 +44,19 @@ class FixGate:
         found = await self._inquiry.cancel_all(agent, client_order_id, self._submit)
         return found["cancelled"], found["not_confirmed"]
 
-    def on_execution(self, listener: Callable[[int, Execution], None]) -> None:
-        """Call ``listener`` for each execution that the log takes from now on."""
+    def on_execution(
+        self, listener: Callable[[int, Execution], None], passed: Callable[[int], None]
+    ) -> None:
+        """Call ``listener`` for each execution that the log takes from now on.
+
+        And ``passed`` once in ``PASSED_EVERY`` entries, with the last one that is durable.
+        """
 
         def follow(index: int, entry: object) -> None:
             if isinstance(entry, Execution):
                 listener(index, entry)
+            if index % PASSED_EVERY == 0:
+                passed(self.last_durable())
 
         self._log.follow(follow)
 
@@ -57,6 +67,10 @@ class FixGate:
                 entry = decode_gate_entry(data)
                 if isinstance(entry, Execution):
                     yield index, entry
+
+    def last_durable(self) -> int:
+        """Index of the last entry that is durable; -1 before the first."""
+        return self._log.journal.durable_size - 1
 
     async def durable(self, index: int) -> None:
         """See :meth:`GateLog.durable`."""
@@ -136,7 +150,7 @@ async def open_fix_venue(
     A venue that takes permits is one of ours in kind: it names agents and lists open orders.
 
     Raises:
-        ConfigurationInvalid: the credential cannot be read.
+        ConfigurationInvalid: the credential or a file of TLS cannot be used.
         StorageFailed: the session's file cannot be read.
     """
     terms = FixVenueTerms(
@@ -150,7 +164,21 @@ async def open_fix_venue(
         mass_status=settings.takes_permits,
         permit_tag=PERMIT_TAG if settings.takes_permits else 0,
         answer_wait_s=settings.timeout_ms / 1000,
+        tls=None if settings.tls is None else venue_context(fix_tls(located, settings.tls)),
+        server_name="" if settings.tls is None else settings.tls.server_name,
     )
     venue = await FixVenue.open(terms, disk, clock)
     venue.start()
     return venue
+
+
+def fix_tls(located: Located, settings: VenueTlsSettings) -> VenueTls:
+    """The files of a venue's TLS, absolute. Raises ConfigurationInvalid: a key others can read."""
+    if settings.key:
+        located.secret(settings.key)
+    return VenueTls(
+        ca=located.file(settings.ca),
+        server_name=settings.server_name,
+        certificate=located.file(settings.certificate) if settings.certificate else None,
+        key=located.file(settings.key) if settings.key else None,
+    )

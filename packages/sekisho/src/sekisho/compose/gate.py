@@ -21,11 +21,15 @@ from sekisho.ports import AuthorityLink, Clock, Entropy, RateSource, Signer, Ven
 from sekisho.services.admission import Admission, Admissions
 from sekisho.services.admissionbudget import AdmissionBudget, BudgetLimits
 from sekisho.services.advice import AdviceDesk
+from sekisho.services.agentgates import ASSIGNED
 from sekisho.services.authority import Authority
+from sekisho.services.authoritywire import HistoryChunk, HistoryNext, HistoryPiece, HistoryReport
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.gatelog import GateLog
 from sekisho.services.governing import Governing
+from sekisho.services.histories import Histories, HistoryLink
 from sekisho.services.incidentwatch import IncidentLink, IncidentWatch
+from sekisho.services.knownroster import KnownRoster
 from sekisho.services.leasing import Leasing
 from sekisho.services.localcommands import LocalAuthority, LocalCommands
 from sekisho.services.ratewatch import RateWatch
@@ -38,12 +42,11 @@ from sekisho.services.venuewatch import STALE_S, VenueWatch
 RECONCILE_S = 1.0
 
 
-class GateAuthority(AuthorityLink, IncidentLink, LocalAuthority, Protocol):
+class GateAuthority(AuthorityLink, IncidentLink, LocalAuthority, HistoryLink, Protocol):
     """The authority as a gate reaches it, in the process or over a connection."""
 
-    @property
-    def roster(self) -> Roster:
-        """The roster known last. Raises Unavailable before one is."""
+    async def fetch_roster(self) -> Roster:
+        """What the authority says is the roster. Raises Unavailable."""
         ...
 
     async def admission(self, agent: str) -> Admission:
@@ -59,8 +62,9 @@ class GateAuthority(AuthorityLink, IncidentLink, LocalAuthority, Protocol):
 class GateParts:
     """What a gate is made from, besides its log, its rates and its venues.
 
-    ``root``, ``issuing`` and ``responder`` are certificates, DER. ``agent_signer`` finds the key in
-    custody for a public key. ``keep`` runs something beside the gate until it ends.
+    ``root``, ``issuing``, ``responder`` are certificates, DER; ``roster_sha256`` is of the roster
+    that it was enrolled with. ``agent_signer`` finds the key in custody for a public key. ``keep``
+    runs something beside the gate until it ends.
     """
 
     gate: str
@@ -72,6 +76,7 @@ class GateParts:
     root: bytes
     issuing: bytes
     responder: bytes
+    roster_sha256: str
     arc: Arc
     agent_signer: Callable[[bytes], Signer]
     keep: Callable[[Coroutine[Any, Any, None]], None]
@@ -106,12 +111,14 @@ class Gate:
             log, self.leasing, watched, self.release, clock, self._signers, self.venue_watch
         )
         self.stopping = Stopping(log, self.release, clock)
+        self.histories = Histories(log, self.leasing, self.stopping, self.release, authority, clock)
         self.incident_watch = IncidentWatch(log, self.stopping, authority, clock)
-        self.governing = Governing(log, authority, lambda: authority.roster)
-        self.local = LocalCommands(log, self.stopping, lambda: authority.roster, clock, authority)
+        self.known = KnownRoster(parts.roster_sha256, log, clock)
+        self.governing = Governing(log, authority, lambda: self.known.roster)
+        self.local = LocalCommands(log, self.stopping, lambda: self.known.roster, clock, authority)
         self.advice = AdviceDesk(log, watched)
         self.budget = AdmissionBudget(log, clock, parts.free_percent, parts.budget)
-        self.admissions = Admissions(log, parts.root, parts.arc)
+        self.admissions = Admissions(log, parts.root, parts.arc, self.known.check)
 
     async def start(self) -> None:
         """Open the log of this boot, find the keys, and reconcile before anything is permitted.
@@ -138,6 +145,15 @@ class Gate:
         self.local.start()
         parts.keep(self._reconcile())
 
+    async def learn_roster(self) -> bool:
+        """Ask the authority for the roster; whether none was known before.
+
+        Raises:
+            Unavailable: the authority does not answer.
+            VerificationFailed: its answer is not the roster of the enrolment.
+        """
+        return self.known.take(await self._parts.authority.fetch_roster())
+
     async def adopt_locked(self) -> None:
         """Take into force what the authority locked and an earlier process had no time to adopt.
 
@@ -145,6 +161,8 @@ class Gate:
             Unavailable: the authority does not answer.
         """
         for agent, held in list(self.log.state.agents.items()):
+            if self.log.state.lacks_history(held):
+                continue  # its baseline comes with it
             lock = await self._parts.authority.baseline_lock(agent)
             if lock is not None and not held.baseline_sha256:
                 await self.governing.adopt(agent, lock.baseline_sha256, lock.index)
@@ -172,6 +190,8 @@ class Gate:
         """What the authority pushes. Only a lease widens; here an agent is stopped or nothing."""
         if push.status == "good":
             return None
+        if push.cause == ASSIGNED:
+            self.histories.expect()
         return await self.stopping.stop(
             push.agent, push.certificate_sha256, push.status, push.cause, push.epoch
         )
@@ -199,9 +219,17 @@ class _HomeAuthority:
         self.authorise_rearm = authority.authorise_rearm
         self.take_over = authority.take_over
 
-    @property
-    def roster(self) -> Roster:
+    async def fetch_roster(self) -> Roster:
         return self._authority.roster
+
+    async def give_history(self, chunk: HistoryChunk) -> HistoryNext:
+        return await self._authority.histories.take(self._gate, chunk)
+
+    async def history(self, agent: str, offset: int) -> HistoryPiece:
+        return await self._authority.histories.read(self._gate, agent, offset)
+
+    async def history_taken(self, report: HistoryReport) -> None:
+        await self._authority.histories.taken(self._gate, report)
 
     async def admission(self, agent: str) -> Admission:
         return await self._authority.admission_for(self._gate, agent)
@@ -223,6 +251,7 @@ def home_parts(home: Home) -> GateParts:
         root=state.root_certificate,
         issuing=state.issuing_certificate,
         responder=state.responder_certificate,
+        roster_sha256=state.roster_sha256,
         arc=home.names.arc,
         agent_signer=home.agent_signer,
         keep=home.keep,
@@ -238,6 +267,7 @@ async def open_gate(home: Home, rates: RateSource, venues: dict[str, Venue]) -> 
     log = GateLog(await home.gate_journal(), home.around.clock)
     gate = Gate(home_parts(home), log, rates, venues)
     await gate.start()
+    await gate.learn_roster()
     home.authority.on_status(gate.on_status)
     await gate.adopt_locked()
     for agent in list(home.authority.state.agents) if venues else ():

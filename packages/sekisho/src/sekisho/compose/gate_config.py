@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
-from sekisho.adapters.regular_file import read_regular
-from sekisho.adapters.web.listening import is_loopback
+from sekisho.adapters.settings_file import BesideFile, Kind, Section, read_settings
+from sekisho.adapters.signers.settings import CustodySettings
+from sekisho.adapters.web.listening import stays_here
+from sekisho.compose.key_settings import KeySettings, check_uri, key_faults
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.terms import AGENT_NAME, NAME
 from sekisho.services.callers import Caller, Role
 
 WHERE = "correct the file as docs/reference/gate-configuration.md says"
+KIND = Kind("gate.toml", "a gate", WHERE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SECRET_MODES = stat.S_IRWXG | stat.S_IRWXO
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: closed."""
 
 
 class TlsSettings(Section, frozen=True):
@@ -88,6 +84,18 @@ class RateSettings(Section, frozen=True):
     silent_s: int = 10
 
 
+class VenueTlsSettings(Section, frozen=True):
+    """How the gate verifies a venue that speaks FIX, and what it shows; PEM files.
+
+    ``server_name``: in the server's certificate; empty: the host of the venue's address.
+    """
+
+    ca: str
+    server_name: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
 class VenueSettings(Section, frozen=True):
     """One venue with the gate's credential for it.
 
@@ -105,6 +113,7 @@ class VenueSettings(Section, frozen=True):
     markets: tuple[str, ...] = ()
     takes_permits: bool = False
     timeout_ms: int = 2000
+    tls: VenueTlsSettings | None = None
 
 
 class FixSession(Section, frozen=True):
@@ -164,10 +173,12 @@ class GateConfig(Section, frozen=True):
     region: str
     environment: Literal["test", "rehearsal", "production"]
     origin: str
+    roster_sha256: str
     log: str = "gate"
     log_key: str = "file:keys/gate-log.key"
     passphrase_file: str = "keys/passphrase"  # noqa: S105 - a file's name
     agent_keys: str = "keys/agents"
+    keys: KeySettings = KeySettings()
     root: str = "root.pem"
     issuing: str = "issuing.pem"
     responder: str = "responder.pem"
@@ -186,27 +197,22 @@ class GateConfig(Section, frozen=True):
     limits: LimitSettings = LimitSettings()
 
 
-class Located(msgspec.Struct, frozen=True):
+class Located(BesideFile, frozen=True):
     """A configuration and the folder from which its paths count."""
 
-    path: Path
+    kind: ClassVar[Kind] = KIND
     config: GateConfig
-
-    def file(self, name: str) -> Path:
-        """A path of the file, made absolute."""
-        return (self.path.parent / name).absolute()
-
-    def address(self, address: str) -> str:
-        """An address whose socket path, if it has one, is absolute."""
-        if address.startswith("unix:"):
-            return f"unix:{self.file(address.removeprefix('unix:'))}"
-        return address
 
     def uri(self, uri: str) -> str:
         """A key's URI whose file, if it has one, is absolute."""
         if uri.startswith("file:"):
             return f"file:{self.file(uri.removeprefix('file:'))}"
         return uri
+
+    def custody(self) -> CustodySettings:
+        """How keys are reached."""
+        passphrase = self.file(self.config.passphrase_file)
+        return self.config.keys.custody(self.path.parent.absolute(), passphrase)
 
     def callers(self) -> list[Caller]:
         """Everybody who may ask."""
@@ -232,20 +238,11 @@ class Located(msgspec.Struct, frozen=True):
         Raises:
             ConfigurationInvalid: not there, empty, or readable by others.
         """
-        path = self.file(name)
-        try:
-            content, mode = read_regular(path)
-        except OSError as error:
-            raise ConfigurationInvalid(
-                f"{path}: cannot be read ({error.strerror})", str(path), WHERE
-            ) from error
-        if mode & _SECRET_MODES:
-            raise ConfigurationInvalid(
-                f"{path}: others than its owner can read it", str(path), f"chmod 600 {path}"
-            )
-        if not content.strip():
+        content = self.secret_content(name)
+        if not content:
+            path = self.file(name)
             raise ConfigurationInvalid(f"{path}: empty", str(path), WHERE)
-        return content.strip()
+        return content
 
 
 def read_gate_config(path: Path) -> Located:
@@ -254,30 +251,15 @@ def read_gate_config(path: Path) -> Located:
     Raises:
         ConfigurationInvalid: with every fault that the file alone shows.
     """
-    try:
-        plain = tomllib.loads(read_regular(path)[0].decode("utf-8"))
-    except OSError as error:
-        raise ConfigurationInvalid(
-            f"{path}: cannot be read ({error.strerror})", str(path), "name a gate.toml"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeError) as error:
-        raise ConfigurationInvalid(f"{path}: not TOML: {error}", str(path), WHERE) from error
-    try:
-        config = msgspec.convert(plain, GateConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigurationInvalid(f"{path}: {error}", str(path), WHERE) from error
-    faults = list(_faults(config))
-    if faults:
-        raise ConfigurationInvalid(
-            "\n".join([f"{path}: not a configuration of a gate", *faults]), str(path), WHERE
-        )
-    return Located(path, config)
+    return Located(path, read_settings(path, GateConfig, KIND, _faults))
 
 
 def _faults(config: GateConfig) -> Iterator[str]:
     for name in ("gate", "region"):
         if NAME.fullmatch(getattr(config, name)) is None:
             yield f"{name}: not a name"
+    if _SHA256.fullmatch(config.roster_sha256) is None:
+        yield "roster_sha256: 64 lower-case hexadecimal digits, of the authority's roster"
     if not config.api.socket and not config.api.listen:
         yield "api: a socket or an address to listen on is wanted"
     if config.api.listen and config.api.tls is None:
@@ -286,6 +268,11 @@ def _faults(config: GateConfig) -> Iterator[str]:
         yield "authority_tls: wanted for https://HOST:PORT, and for nothing else"
     if not config.agents:
         yield "agents: at least one is wanted"
+    yield from key_faults(config.keys, production=config.environment == "production")
+    try:
+        check_uri(config.log_key)
+    except ConfigurationInvalid as error:
+        yield f"log_key: {error}"
     yield from _caller_faults(config)
     yield from _doubled("rates.source", [one.source for one in config.rates])
     yield from _doubled("venues.name", [one.name for one in config.venues])
@@ -301,13 +288,27 @@ def _venue_faults(config: GateConfig) -> Iterator[str]:
             yield f"venues: {venue.name[:64]!r} is not a name"
         if venue.kind == "fix" and not (venue.sender and venue.target):
             yield f"venues.{venue.name}: a FIX session needs sender and target"
-        if venue.kind == "fix" and not _stays_here(venue.address):
-            yield f"venues.{venue.name}.address: FIX is plain, so unix:PATH or loopback alone"
+        yield from _tls_faults(venue)
         if venue.kind == "kraken" and not venue.markets:
             yield f"venues.{venue.name}.markets: which markets does the venue list?"
         if not 50 <= venue.timeout_ms <= 60_000:
             yield f"venues.{venue.name}.timeout_ms: 50 to 60,000 ms"
     yield from _front_faults(config)
+
+
+def _tls_faults(venue: VenueSettings) -> Iterator[str]:
+    """FIX is plain on this machine alone; with TLS the server is verified."""
+    where, tls = f"venues.{venue.name}", venue.tls
+    if tls is None:
+        if venue.kind == "fix" and not stays_here(venue.address):
+            yield f"{where}.address: FIX without {where}.tls is for unix:PATH or loopback alone"
+        return
+    if venue.kind != "fix" or venue.address.startswith("unix:"):
+        yield f"{where}.tls: for FIX at HOST:PORT alone; others write https:// in the address"
+    if not tls.ca:
+        yield f"{where}.tls.ca: which CA certifies the venue's server?"
+    if bool(tls.certificate) != bool(tls.key):
+        yield f"{where}.tls: certificate and key go together"
 
 
 def _front_faults(config: GateConfig) -> Iterator[str]:
@@ -331,14 +332,9 @@ def _front_faults(config: GateConfig) -> Iterator[str]:
         if front is None:
             continue
         listening.append(front.listen)
-        if front.tls is None and not _stays_here(front.listen):
+        if front.tls is None and not stays_here(front.listen):
             yield f"{name}.listen: without {name}.tls it is unix:PATH or loopback alone"
     yield from _doubled("listen", [one for one in listening if one])
-
-
-def _stays_here(address: str) -> bool:
-    """Whether what is sent there, a password among it, does not leave this machine."""
-    return address.startswith("unix:") or is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
 def _caller_faults(config: GateConfig) -> Iterator[str]:

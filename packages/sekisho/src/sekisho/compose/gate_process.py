@@ -11,13 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from sekisho.adapters.authority.http_link import ClientTls, HttpLink
 from sekisho.adapters.clocks import SystemClock
@@ -26,7 +22,6 @@ from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.free_space import free_percent
 from sekisho.adapters.json_log import Teller
 from sekisho.adapters.metrics import MEDIA_TYPE, Measures
-from sekisho.adapters.regular_file import read_regular
 from sekisho.adapters.seen_file import SeenFile
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
 from sekisho.compose.asking import Asking
@@ -34,6 +29,7 @@ from sekisho.compose.gate import Gate, GateParts
 from sekisho.compose.gate_config import Located
 from sekisho.compose.gate_keys import KeyFolder
 from sekisho.compose.gate_timing import TimedSigner, timed_venues
+from sekisho.compose.gate_trust import trusted_certificates
 from sekisho.compose.gate_venues import open_feeds, open_venues
 from sekisho.compose.gate_watching import Condition, Telling
 from sekisho.core.encoding import canonical, parse_plain, sha256_hex
@@ -43,15 +39,17 @@ from sekisho.core.errors import (
     NotAuthorised,
     SekishoError,
     Unavailable,
+    VerificationFailed,
 )
 from sekisho.core.events import Decision, GateEntry
 from sekisho.core.governance.roster import Roster
-from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.oids import Arc
 from sekisho.ports import Clock
 from sekisho.services.admissionbudget import BudgetLimits
+from sekisho.services.advice import Advice
 from sekisho.services.audit import Audit
 from sekisho.services.authorityclient import AuthorityClient
+from sekisho.services.awaited import Awaited
 from sekisho.services.callers import Callers
 from sekisho.services.doorbook import DoorBook
 from sekisho.services.eventstream import EventStream
@@ -79,6 +77,7 @@ class GateProcess:
         self.died = asyncio.Event()
         """Set when something that must run beside the gate has ended of a defect."""
         self.callers = Callers(located.callers())
+        self.awaited = Awaited()
 
     @classmethod
     async def open(cls, located: Located, stack: AsyncExitStack) -> GateProcess:
@@ -100,7 +99,9 @@ class GateProcess:
         passphrase = self.located.file(config.passphrase_file)
         self.disk = FolderDisk(folder)
         self._stack.callback(self.disk.close)
-        signer = open_signer(self.located.uri(config.log_key), passphrase_file=passphrase)
+        custody = self.located.custody()
+        uri = self.located.uri(config.log_key)
+        signer = open_signer(uri, passphrase_file=passphrase, settings=custody)
         self.journal = await Journal.open(
             self.disk, origin=config.origin, signer=signer, clock=self.clock
         )
@@ -111,7 +112,10 @@ class GateProcess:
         self.log = await self.snapshots.open_log(self.journal, self.clock)
         for notice in self.snapshots.notices:
             self.teller.warn("snapshot", detail=notice)
-        self.keys = KeyFolder(self.located.file(config.agent_keys), read_passphrase(passphrase))
+        named = tuple(self.located.uri(one) for one in config.keys.agents)
+        folder = self.located.file(config.agent_keys)
+        self.keys = KeyFolder(folder, read_passphrase(passphrase), named, custody)
+        await self.keys.open_named()
 
     async def _connect(self) -> None:
         config = self.located.config
@@ -137,12 +141,7 @@ class GateProcess:
 
     async def _start(self) -> None:
         config = self.located.config
-        root, issuing, responder = (
-            certificate_in(self.located.file(name))
-            for name in (config.root, config.issuing, config.responder)
-        )
-        now = self.clock.now_ns()
-        verify_chain(responder, issuing, root, now, ExtendedKeyUsageOID.OCSP_SIGNING)
+        root, issuing, responder = trusted_certificates(self.located, self.clock.now_ns())
         self.journal.flush_took = lambda ns: self._stage("flush", ns)
         venues = timed_venues(self.venues, self.clock, self._stage)
         self.gate = Gate(self._parts(root, issuing, responder), self.log, self.feeds, venues)
@@ -175,8 +174,8 @@ class GateProcess:
         self.measures = Measures(self.condition.readings)
         self.log.follow(Telling(self.teller))
         self.log.follow(self._count)
-        await self._read_roster()
         await self.gate.start()
+        await self._read_roster()
         for work in (
             self.journal.run(),
             self.snapshots.run(self.log, self.clock),
@@ -184,6 +183,9 @@ class GateProcess:
             self.feeds.run(),
             self.stream.run(),
             self.gate.budget.run(),
+            self.keys.run(
+                self.clock, lambda uri, why: self.teller.warn("key", uri=uri, detail=why)
+            ),
             self._ask_authority(),
         ):
             self.keep(work)
@@ -200,8 +202,11 @@ class GateProcess:
             root=root,
             issuing=issuing,
             responder=responder,
+            roster_sha256=config.roster_sha256,
             arc=Arc(config.oid_arc),
-            agent_signer=lambda key: TimedSigner(self.keys.signer(key), self.clock, self._stage),
+            agent_signer=lambda key: TimedSigner(
+                self.keys.signer(key), self.clock, self._stage, self.measures.signed
+            ),
             keep=self.keep,
             free_percent=lambda: free_percent(self.located.file(config.log)),
             budget=BudgetLimits(
@@ -238,6 +243,7 @@ class GateProcess:
         steps = {
             "lease": self.gate.leasing.ensure,
             "admission": self._admit,
+            "history": self.gate.histories.step,
             "baseline": self.gate.adopt_locked,
             "roster": self._keep_roster,
         }
@@ -265,7 +271,13 @@ class GateProcess:
                 continue
             try:
                 await self._admit_one(one.name)
-            except (NotAuthorised, ConfigurationInvalid, Unavailable) as error:
+            except (
+                NotAuthorised,
+                ConfigurationInvalid,
+                Unavailable,
+                VerificationFailed,
+            ) as error:
+                self.awaited.failed(one.name, str(error))
                 refused.append(f"{one.name}: {error}")  # the others do not wait for this one
         if refused:
             raise NotAuthorised("; ".join(refused))
@@ -284,18 +296,17 @@ class GateProcess:
         """The roster of the last run: people can stop an agent here while the authority is away."""
         try:
             plain = parse_plain(await self.disk.read(ROSTER))
-            self.client.know_roster(msgspec.convert(plain, Roster))
+            self.gate.known.take(msgspec.convert(plain, Roster))
         except FileNotFoundError:
             return
-        except (MalformedInput, msgspec.ValidationError) as error:
+        except (MalformedInput, VerificationFailed, msgspec.ValidationError) as error:
             self.teller.warn("roster", detail=f"{ROSTER} is not used: {error}")
 
     async def _keep_roster(self) -> None:
-        """Fetch the roster, and keep it for the next start where it is another."""
-        known = self.client.known_roster
-        if await self.client.fetch_roster() != known:
+        """Fetch the roster, and keep the first that is believed for the next start."""
+        if await self.gate.learn_roster():
             # A crash leaves the old one or the new one, whole.
-            await self.disk.replace(ROSTER, canonical(self.client.roster))
+            await self.disk.replace(ROSTER, canonical(self.gate.known.roster))
 
     def _highest_epoch(self) -> int:
         state = self.log.state
@@ -306,10 +317,14 @@ class GateProcess:
 
     async def _measured(self, agent: str, body: bytes) -> Answer:
         begin = self.clock.monotonic_ns()
-        answer = await self.gate.gatekeeper.submit(agent, body)
+        answer = self.awaited.answer(agent, await self.gate.gatekeeper.submit(agent, body))
         self.measures.stage("answer", self.clock.monotonic_ns() - begin)
         self.measures.answered(answer.kind)
         return answer
+
+    async def advise(self, agent: str, body: bytes) -> Advice:
+        """Whether an order would pass; see ``AdviceDesk``."""
+        return self.awaited.advice(agent, await self.gate.advice.advise(agent, body))
 
     def _stage(self, name: str, ns: int) -> None:
         self.measures.stage(name, ns)
@@ -352,16 +367,3 @@ class GateProcess:
     async def _close_journal(self) -> None:
         if self.journal.failed is None and self.journal.size:
             await self.journal.close()
-
-
-def certificate_in(path: Path) -> bytes:
-    """The certificate of a PEM file, DER. Raises ConfigurationInvalid."""
-    try:
-        found = x509.load_pem_x509_certificate(read_regular(path)[0])
-    except (OSError, ValueError) as error:
-        raise ConfigurationInvalid(
-            f"{path}: not there, or no PEM certificate ({error})",
-            str(path),
-            "take root.pem, issuing.pem and responder.pem from the authority's home",
-        ) from error
-    return found.public_bytes(Encoding.DER)

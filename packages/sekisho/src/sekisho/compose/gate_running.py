@@ -19,12 +19,14 @@ from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.fix.acceptor import FIX_CONNECTIONS_MAX
 from sekisho.adapters.json_log import log_to
 from sekisho.adapters.signers.opening import open_signer, read_passphrase
+from sekisho.adapters.venues.fix_tls import venue_context
 from sekisho.adapters.web.listening import Listener, Tls, server_context
 from sekisho.adapters.web.serving import Bounds, Serving, loop_factory, serve
-from sekisho.compose.fix_gate import FixGate, open_fix_front
+from sekisho.compose.fix_gate import FixGate, fix_tls, open_fix_front
 from sekisho.compose.gate_config import Located, TlsSettings, read_gate_config
 from sekisho.compose.gate_keys import KeyFolder
-from sekisho.compose.gate_process import GateProcess, certificate_in
+from sekisho.compose.gate_process import GateProcess
+from sekisho.compose.gate_trust import certificate_in
 from sekisho.core.encoding import b64url
 from sekisho.core.errors import ConfigurationInvalid
 
@@ -38,6 +40,12 @@ class GateFaces:
     api: Callable[[GateProcess], Any]
     operations: Callable[[GateProcess], Any]
     kraken: Callable[[GateProcess], Any]
+
+
+SWITCH_S = 0.0002
+"""So long a thread that could run waits for the one that runs."""
+COLLECT_AFTER = (20_000, 20, 50)
+"""The collector's thresholds: an order makes and drops some hundred objects, none in a cycle."""
 
 
 async def run_gate(path: Path, faces: GateFaces, told: Callable[[list[str]], None]) -> int:
@@ -60,8 +68,7 @@ async def run_gate(path: Path, faces: GateFaces, told: Callable[[list[str]], Non
         process = await GateProcess.open(located, stack)
         stack.push_async_callback(process.stop_tasks)
         servings = await _listen(process, faces, stack)
-        gc.collect()
-        gc.freeze()  # what is here stays: the collector need not look at it with every order
+        _settle_in()
         addresses = [address for serving in servings for address in serving.addresses]
         process.teller.tell("listening", addresses=addresses)
         told(addresses)
@@ -75,6 +82,18 @@ async def run_gate(path: Path, faces: GateFaces, told: Callable[[list[str]], Non
     return 1 if process.died.is_set() else 0
 
 
+def _settle_in() -> None:
+    """Keep what is not the order path from holding it up.
+
+    The thread that writes the log has to get its turn back after each call of the kernel; by
+    default it waits up to 5 ms for it while orders keep the loop busy, and each flush with it.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    gc.collect()
+    gc.freeze()  # what is here stays: the collector need not look at it with every order
+    gc.set_threshold(*COLLECT_AFTER)
+
+
 def check_gate(path: Path) -> list[str]:
     """What a configuration says, line by line, after everything in it was looked at.
 
@@ -84,12 +103,17 @@ def check_gate(path: Path) -> list[str]:
     located = read_gate_config(path)
     config = located.config
     passphrase = located.file(config.passphrase_file)
-    open_signer(located.uri(config.log_key), passphrase_file=passphrase)
+    custody = located.custody()
+    open_signer(located.uri(config.log_key), passphrase_file=passphrase, settings=custody)
     KeyFolder(located.file(config.agent_keys), read_passphrase(passphrase)).read()
+    for uri in config.keys.agents:
+        open_signer(located.uri(uri), passphrase_file=passphrase, settings=custody)
     for name in (config.root, config.issuing, config.responder):
         certificate_in(located.file(name))
     for venue in config.venues:
         located.secret(venue.credential_file)
+        if venue.tls is not None:
+            venue_context(fix_tls(located, venue.tls))
     for listener in _api_listeners(located):
         if listener.tls is not None:
             server_context(listener.tls)

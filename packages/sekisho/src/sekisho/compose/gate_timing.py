@@ -5,19 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from sekisho.core.errors import KeyDisabled, Unavailable
 from sekisho.ports import Clock, Signer, Venue, VenueReport
 
 Stage = Callable[[str, int], None]
 """``(name of the stage, ns)``."""
+Signed = Callable[[str, int, str], None]
+"""``(scheme of the key's URI, ns, kind of failure or "")``."""
 
 
 class TimedSigner:
     """A signer whose uses are measured, failed ones too."""
 
-    def __init__(self, inner: Signer, clock: Clock, stage: Stage) -> None:
+    def __init__(self, inner: Signer, clock: Clock, stage: Stage, signed: Signed) -> None:
         self._inner = inner
         self._clock = clock
         self._stage = stage
+        self._signed = signed
 
     @property
     def uri(self) -> str:
@@ -37,10 +41,24 @@ class TimedSigner:
     async def sign(self, message: bytes) -> bytes:
         """See the port."""
         begin = self._clock.monotonic_ns()
+        failure = "abandoned"  # whoever stops waiting cancels
         try:
-            return await self._inner.sign(message)
+            signature = await self._inner.sign(message)
+            failure = ""
+        except KeyDisabled:
+            failure = "disabled"
+            raise
+        except Unavailable:
+            failure = "unavailable"
+            raise
+        except Exception:
+            failure = "other"
+            raise
         finally:
-            self._stage("sign", self._clock.monotonic_ns() - begin)
+            took = self._clock.monotonic_ns() - begin
+            self._stage("sign", took)
+            self._signed(self._inner.uri.partition(":")[0], took, failure)
+        return signature
 
     def sign_blocking(self, message: bytes) -> bytes:
         """See the port."""

@@ -114,6 +114,11 @@ class Condition:
             if (count := self._gate.release.unreadable(name))
         ]
         found += [
+            f"venue {name} contradicts itself: {against}"
+            for name in self._gate.venues
+            if (against := self._gate.venue_watch.doubts.contradiction(name))
+        ]
+        found += [
             f"rate feed {feed.name} is silent" for feed in self._feeds.states() if feed.silent
         ]
         found += [
@@ -150,6 +155,7 @@ class Condition:
                     (name, state.outside.standing(name)) for name in self._gate.venues
                 )
             ],
+            "doubts": [one._asdict() for one in self._gate.venue_watch.doubts.told()],
             "feeds": [
                 {
                     "source": feed.name,
@@ -205,6 +211,9 @@ class Condition:
             },
             "sekisho_venue_unreadable_reports": {
                 name: float(self._gate.release.unreadable(name)) for name in self._gate.venues
+            },
+            "sekisho_venue_orders_in_doubt": {
+                name: float(self._gate.venue_watch.doubts.count(name)) for name in self._gate.venues
             },
         }
         if state.lease is not None:

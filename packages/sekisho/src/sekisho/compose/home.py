@@ -39,17 +39,19 @@ from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.shape import AppliedDefault
 from sekisho.core.identity.oids import Arc
 from sekisho.core.identity.profile import Names
-from sekisho.core.identity.published import places
+from sekisho.core.identity.published import placed
 from sekisho.core.identity.reading import pem
 from sekisho.core.terms import AGENT_NAME
 from sekisho.ports import Clock, Entropy, Notifier, Signer
 from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
+from sekisho.services.founding import CeremonyCertificates
 from sekisho.services.journal import Journal
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.storejournal import StoreJournal
 
-AUTHORITY_KEYS = ("root", "issuing", "responder")
+ONLINE_KEYS = ("issuing", "responder")
+AUTHORITY_KEYS = ("root", *ONLINE_KEYS)
 ALERTS = "alerts.jsonl"
 """Alerts about incidents, a line each: the channel that every home has."""
 LOG_KEYS = ("authority-log", "gate-log")
@@ -86,12 +88,10 @@ class Home:
         self.path = path
         self.config = config
         self.around = around
-        self.names = Names(
-            issuer_name=config.issuer_name,
-            base_uri=config.base_uri,
-            arc=Arc(config.oid_arc),
-            **places(config.publish.base_url, config.operator),
+        names = Names(
+            issuer_name=config.issuer_name, base_uri=config.base_uri, arc=Arc(config.oid_arc)
         )
+        self.names = placed(names, config.publish.base_url, config.operator)
         self.uid = os.getuid()
         self.store: Store | None = None
         self._follows = False
@@ -216,7 +216,7 @@ class Home:
             )
         return self._authority
 
-    async def found(self, roster: Roster) -> Authority:
+    async def found(self, roster: Roster, given: CeremonyCertificates | None = None) -> Authority:
         """Found the authority of a new home and certify the keys of both logs."""
         self._authority = await Authority.found(
             journal=self.journals["authority"],
@@ -227,6 +227,7 @@ class Home:
             clock=self.around.clock,
             entropy=self.around.entropy,
             notifiers=self._notifiers(),
+            given=given,
         )
         self.keep(self._authority.run_incidents())
         # A crash before this leaves the root in the log alone; it can be written again from there.
@@ -346,7 +347,9 @@ class Home:
         return (AlertFile(self.path / ALERTS), *self.around.notifiers)
 
     def _authority_keys(self) -> AuthorityKeys:
-        keys = {name: self.signer(name) for name in AUTHORITY_KEYS}
+        keys = {name: self.signer(name) for name in ONLINE_KEYS}
+        if (self.path / "keys" / "root.key").exists():  # else its root is offline
+            keys["root"] = self.signer("root")
         return AuthorityKeys(x509_key=SignerKey, **keys)
 
     async def gate_journal(self) -> Journal:

@@ -7,10 +7,15 @@ import os
 from pathlib import Path
 
 from sekisho.adapters.signers import software
-from sekisho.compose.home import AUTHORITY_KEYS, LOG_KEYS, ROOT
+from sekisho.adapters.signers.x509_key import SignerKey
+from sekisho.compose.home import AUTHORITY_KEYS, LOG_KEYS, ONLINE_KEYS, ROOT
 from sekisho.config import Config, write_config
 from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.identity.requests import make_request, request_pem
 from sekisho.ports import Entropy
+
+REQUEST = "issuing.csr"
+"""For the ceremony of an offline root, PEM."""
 
 
 def check_new_home(home: Path) -> None:
@@ -39,9 +44,10 @@ def unfinished(home: Path) -> bool:
     return (home / "keys").is_dir() and not (home / ROOT).exists()
 
 
-def init_home(home: Path, config: Config, entropy: Entropy) -> None:
+def init_home(home: Path, config: Config, entropy: Entropy, *, offline_root: bool = False) -> None:
     """Make a home: folders, passphrase, keys, configuration. The configuration comes last.
 
+    With an offline root there is no key of a root, but a request for the issuing CA's certificate.
     A crash in here leaves what ``unfinished`` knows.
 
     Raises:
@@ -54,8 +60,13 @@ def init_home(home: Path, config: Config, entropy: Entropy) -> None:
     path = home / config.passphrase_file
     path.touch(mode=0o600)
     path.write_bytes(passphrase + b"\n")
-    for name in AUTHORITY_KEYS:
-        software.generate(keys / f"{name}.key", passphrase)
+    made = {
+        name: software.generate(keys / f"{name}.key", passphrase)
+        for name in (ONLINE_KEYS if offline_root else AUTHORITY_KEYS)
+    }
+    if offline_root:
+        request = make_request(SignerKey(made["issuing"]), "Sekisho Issuing CA")
+        (home / REQUEST).write_bytes(request_pem(request))
     for name in LOG_KEYS:
         software.generate(keys / f"{name}.key", passphrase, "Ed25519")
     write_config(home, config)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper venue as a process: another firm, with its own clock, book, list and log.
 
-Its book is in memory and ends with the process. What the process leaves is its log: a life that
-follows takes no permit twice and claims nothing of orders whose book is lost (``paper_log``).
+Its book and its log are files: a life that follows goes on where they end (``paper_recorded``).
+Credentials are read again when their file has changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +24,14 @@ from sekisho.adapters.rates.http_feed import HttpFeed
 from sekisho.adapters.rates.static import StaticRates
 from sekisho.adapters.venues.market import Market
 from sekisho.adapters.venues.paper_certificates import CertificateFolder, certificates_in
-from sekisho.adapters.venues.paper_log import PaperLog, RecordedVenue
+from sekisho.adapters.venues.paper_log import PaperLog
 from sekisho.adapters.venues.paper_permits import VenueTrust
 from sekisho.adapters.venues.paper_prices import FedMarket, VenueRates
+from sekisho.adapters.venues.paper_recorded import RecordedVenue
+from sekisho.adapters.venues.paper_store import PaperStore
 from sekisho.adapters.web.serving import Bounds, serve
 from sekisho.compose.paper_config import PaperPlace, read_paper_config
-from sekisho.compose.paper_sides import open_sides, paper_listener
+from sekisho.compose.paper_sides import Heard, open_sides, paper_listener
 from sekisho.compose.rate_feeds import rate_feed
 from sekisho.compose.trial import RATE_CURRENCIES
 from sekisho.core.errors import ConfigurationInvalid
@@ -41,6 +43,8 @@ from sekisho.ports import Clock, Quotation, Venue
 REPLAY_AHEAD_DAYS = 371
 """The path lasts so long from the start: a year, in whole weeks."""
 SYNC_S = 1.0
+LOOK_S = 0.5
+"""How often the credentials' file is looked at."""
 WEEK_DAYS = 7
 
 
@@ -49,12 +53,17 @@ class PaperDesk:
 
     def __init__(self, place: PaperPlace, clock: Clock) -> None:
         config = place.config
+        self._place = place
+        self._written = place.written_credentials()
+        self._seen = self._credential_mark()
         self.feed: FileFeed | HttpFeed | None = None
         self.clock = clock
         self._match_every_s = config.match_every_ms / 1000
         market, self.pairs = self._market(place)
         self.log = PaperLog(place.file(config.log))
+        self.store: PaperStore | None = None
         try:
+            self.store = PaperStore(place.file(config.book))
             self.venue = RecordedVenue(
                 VenueTrust(
                     name=config.name,
@@ -68,9 +77,12 @@ class PaperDesk:
                 place.credentials(),
                 self.log,
                 CertificateFolder(place.file(config.certificates)),
+                self.store,
             )
         except BaseException:
             self.log.close()
+            if self.store is not None:
+                self.store.close()
             raise
         self.rates = VenueRates(config.name, market, clock, self.pairs)
 
@@ -103,14 +115,48 @@ class PaperDesk:
             self.venue.match_resting()
 
     async def keep_log(self) -> None:
-        """Put the log on stable storage again and again, until cancelled."""
+        """Put book and log on stable storage again and again, until cancelled."""
         while True:
             await self.clock.sleep(SYNC_S)
-            await asyncio.to_thread(self.log.sync)
+            await asyncio.to_thread(self._sync)
+
+    async def keep_credentials(self, heard: Iterable[Heard]) -> None:
+        """Look again and again whether the credentials' file has changed, until cancelled.
+
+        What can no longer be read gives nobody a right: only the configuration's own are good then.
+        """
+        while True:
+            await self.clock.sleep(LOOK_S)
+            mark = self._credential_mark()
+            if mark == self._seen:
+                continue
+            self._seen = mark
+            found = self._written
+            with contextlib.suppress(ConfigurationInvalid):
+                found = self._place.added_credentials() | found
+            self.venue.renew_credentials(found)
+            for one in heard:
+                await one(tuple(sorted(set(found.values()))))
+
+    def _credential_mark(self) -> tuple[int, int, int]:
+        """Changes with the credentials' file."""
+        try:
+            seen = self._place.file(self._place.config.credentials_file).stat()
+        except OSError:
+            return (0, 0, 0)
+        return (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+
+    def _sync(self) -> None:
+        # The book first: a log that tells more than the book has is of orders that are lost.
+        if self.store is not None:
+            self.store.sync()
+        self.log.sync()
 
     def close(self) -> None:
         """The last lines on stable storage, then let go. A crash before leaves what it wrote."""
-        self.log.sync()
+        self._sync()
+        if self.store is not None:
+            self.store.close()
         self.log.close()
 
     def _market(self, place: PaperPlace) -> tuple[Market, tuple[str, ...]]:
@@ -167,7 +213,8 @@ async def run_paper_venue(
         async with AsyncExitStack() as stack:
             desk = PaperDesk(place, SystemClock())
             stack.callback(desk.close)
-            work = [desk.match(), desk.keep_log()]
+            heard: list[Heard] = []
+            work = [desk.match(), desk.keep_log(), desk.keep_credentials(heard)]
             if desk.feed is not None:
                 work.append(desk.feed.run())
             running = [asyncio.create_task(one) for one in work]
@@ -176,7 +223,8 @@ async def run_paper_venue(
             bounds = Bounds(connections=place.config.connections, of_one=place.config.connections)
             serving = await serve(faces.permits(desk), listeners, bounds)
             stack.push_async_callback(serving.close)
-            sides = await open_sides(place, desk.venue, desk.pairs, desk.clock, stack)
+            sides, wanted = await open_sides(place, desk.venue, desk.pairs, desk.clock, stack)
+            heard += wanted
             listening(place.config.name, [*serving.addresses, *sides])
             ended = asyncio.create_task(stopped.wait())
             done, _ = await asyncio.wait([ended, *running], return_when=asyncio.FIRST_COMPLETED)

@@ -8,29 +8,25 @@ the file, and no secret is in it: a credential is there by its SHA-256.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
-from sekisho.adapters.regular_file import read_regular
+from sekisho.adapters.settings_file import BesideFile, Kind, Section, read_settings
 from sekisho.adapters.web.listening import is_loopback, parse_tcp
 from sekisho.core.amounts import parse_amount
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput
 from sekisho.core.terms import DAY_S, MARKET, NAME
 
 WHERE = "correct the file as docs/reference/paper-venue.md says"
+KIND = Kind("venue.toml", "a paper venue", WHERE)
 PRICE_SIDES = 2
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class PaperSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: closed."""
-
-
-class PaperPrices(PaperSection, frozen=True):
+class PaperPrices(Section, frozen=True):
     """Where prices come from.
 
     ``ecb``: the demonstration's path, replayed so that it lasts for a year from the start.
@@ -41,21 +37,21 @@ class PaperPrices(PaperSection, frozen=True):
     kind: Literal["ecb", "static", "feed"] = "ecb"
     seed: str = "sekisho"
     pairs: tuple[str, ...] = ()
-    table: dict[str, tuple[str, str]] = {}
+    table: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
     feed: Literal["file", "http"] = "file"
     address: str = ""
     credential_file: str = ""
     silent_s: int = 10
 
 
-class PaperCredential(PaperSection, frozen=True):
+class PaperCredential(Section, frozen=True):
     """Who may ask: ``session`` names the holder in the log."""
 
     session: str
     sha256_file: str
 
 
-class PaperFix(PaperSection, frozen=True):
+class PaperFix(Section, frozen=True):
     """The FIX 4.4 side; its passwords are the credentials, a gate's CompID is its session's name.
 
     ``sender`` is the venue's CompID, ``store`` the folder of the sessions' files.
@@ -66,16 +62,31 @@ class PaperFix(PaperSection, frozen=True):
     store: str = "fix"
 
 
-class PaperKraken(PaperSection, frozen=True):
-    """The Kraken-shaped side; ``secret_file`` holds the key pair's secret, base64."""
+class PaperKrakenKey(Section, frozen=True):
+    """One key pair; ``secret_file`` holds its secret, base64, ``session`` is its account."""
 
-    listen: str
     key: str
     secret_file: str
+    session: str
+
+
+class PaperKraken(Section, frozen=True):
+    """The Kraken-shaped side: one key pair here, or any number in ``keys``."""
+
+    listen: str
+    key: str = ""
+    secret_file: str = ""
     session: str = "kraken"
+    keys: tuple[PaperKrakenKey, ...] = ()
+
+    def pairs(self) -> tuple[PaperKrakenKey, ...]:
+        """All key pairs."""
+        if not self.key:
+            return self.keys
+        return (PaperKrakenKey(self.key, self.secret_file, self.session), *self.keys)
 
 
-class PaperConfig(PaperSection, frozen=True):
+class PaperConfig(Section, frozen=True):
     """One paper venue."""
 
     name: str
@@ -87,6 +98,8 @@ class PaperConfig(PaperSection, frozen=True):
     oid_arc: str = "1.3.6.1.4.1.32473"
     certificates: str = "certificates"
     log: str = "venue.jsonl"
+    book: str = "venue.book"
+    credentials_file: str = "credentials"
     match_every_ms: int = 200
     connections: int = 64
     credentials: tuple[PaperCredential, ...] = ()
@@ -95,40 +108,15 @@ class PaperConfig(PaperSection, frozen=True):
     kraken: PaperKraken | None = None
 
 
-class PaperPlace(msgspec.Struct, frozen=True):
+class PaperPlace(BesideFile, frozen=True):
     """A configuration and the file from whose folder its paths count."""
 
-    path: Path
+    kind: ClassVar[Kind] = KIND
     config: PaperConfig
-
-    def file(self, name: str) -> Path:
-        """A path of the file, made absolute."""
-        return (self.path.parent / name).absolute()
-
-    def address(self, address: str) -> str:
-        """An address whose socket path, if it has one, is absolute."""
-        if address.startswith("unix:"):
-            return f"unix:{self.file(address.removeprefix('unix:'))}"
-        return address
-
-    def content(self, name: str) -> bytes:
-        """Content of a file. Raises ConfigurationInvalid."""
-        path = self.file(name)
-        try:
-            return read_regular(path)[0]
-        except OSError as error:
-            raise ConfigurationInvalid(
-                f"{path}: cannot be read ({error.strerror})", str(path), WHERE
-            ) from error
 
     def secret(self, name: str) -> str:
         """Content of a secret's file. Raises ConfigurationInvalid: others can read it, or none."""
-        path = self.file(name)
-        content = self.content(name).strip()
-        if path.stat().st_mode & 0o077:
-            raise ConfigurationInvalid(
-                f"{path}: others than its owner can read it", str(path), f"chmod 600 {path}"
-            )
+        path, content = self.file(name), self.secret_content(name)
         if not content or not content.isascii():
             raise ConfigurationInvalid(f"{path}: no credential", str(path), WHERE)
         return content.decode("ascii")
@@ -137,8 +125,24 @@ class PaperPlace(msgspec.Struct, frozen=True):
         """SHA-256 of each credential and the name of its session.
 
         Raises:
-            ConfigurationInvalid: a file that is not 64 lower-case hexadecimal digits, or two alike.
+            ConfigurationInvalid: a file that is not 64 lower-case hexadecimal digits, a line of the
+                credentials' file that is none, or two alike.
         """
+        found = self.written_credentials()
+        name = self.config.credentials_file
+        for number, line in enumerate(self._credential_lines(), 1):
+            digest, session = credential_in(line)
+            if not session or found.get(digest, session) != session:
+                raise ConfigurationInvalid(
+                    f"{name}: line {number} is no SESSION and SHA-256 of a credential of its own",
+                    str(self.file(name)),
+                    "write them as sekisho enroll --paper does",
+                )
+            found[digest] = session
+        return found
+
+    def written_credentials(self) -> dict[str, str]:
+        """Those of the configuration itself. Raises ConfigurationInvalid."""
         found: dict[str, str] = {}
         for one in self.config.credentials:
             digest = self.content(one.sha256_file).strip().decode("ascii", "replace")
@@ -151,6 +155,34 @@ class PaperPlace(msgspec.Struct, frozen=True):
             found[digest] = one.session
         return found
 
+    def added_credentials(self) -> dict[str, str]:
+        """Those of the credentials' file as it is now, without the lines that are none.
+
+        Raises:
+            ConfigurationInvalid: it cannot be read.
+        """
+        found: dict[str, str] = {}
+        for line in self._credential_lines():
+            digest, session = credential_in(line)
+            if session:
+                found.setdefault(digest, session)
+        return found
+
+    def _credential_lines(self) -> list[str]:
+        """Its lines; a file that is not there has none. Raises ConfigurationInvalid."""
+        if not self.file(self.config.credentials_file).exists():
+            return []
+        content = self.content(self.config.credentials_file)
+        return [line for line in content.decode("ascii", "replace").splitlines() if line.strip()]
+
+
+def credential_in(line: str) -> tuple[str, str]:
+    """Digest and session of a line ``SESSION SHA-256``; two empty texts for any other line."""
+    session, _, digest = line.strip().partition(" ")
+    if NAME.fullmatch(session) is None or _SHA256.fullmatch(digest) is None:
+        return "", ""
+    return digest, session
+
 
 def read_paper_config(path: Path) -> PaperPlace:
     """Read and check a paper venue's configuration.
@@ -158,24 +190,7 @@ def read_paper_config(path: Path) -> PaperPlace:
     Raises:
         ConfigurationInvalid: with every fault that the file alone shows.
     """
-    try:
-        plain = tomllib.loads(read_regular(path)[0].decode("utf-8"))
-    except OSError as error:
-        raise ConfigurationInvalid(
-            f"{path}: cannot be read ({error.strerror})", str(path), "name a venue.toml"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeError) as error:
-        raise ConfigurationInvalid(f"{path}: not TOML: {error}", str(path), WHERE) from error
-    try:
-        config = msgspec.convert(plain, PaperConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigurationInvalid(f"{path}: {error}", str(path), WHERE) from error
-    faults = list(_faults(config))
-    if faults:
-        raise ConfigurationInvalid(
-            "\n".join([f"{path}: not a configuration of a paper venue", *faults]), str(path), WHERE
-        )
-    return PaperPlace(path, config)
+    return PaperPlace(path, read_settings(path, PaperConfig, KIND, _faults))
 
 
 def _faults(config: PaperConfig) -> Iterator[str]:
@@ -185,8 +200,8 @@ def _faults(config: PaperConfig) -> Iterator[str]:
         yield "listen: at least one address is wanted"
     for address in _addresses(config):
         yield from _address_faults(address)
-    if not config.credentials:
-        yield "credentials: without one nobody can ask"
+    if not config.credentials and not config.credentials_file:
+        yield "credentials: without one, and without credentials_file, nobody can ask"
     for one in config.credentials:
         if NAME.fullmatch(one.session) is None:
             yield f"credentials: {one.session[:64]!r} is not a name"
@@ -196,7 +211,19 @@ def _faults(config: PaperConfig) -> Iterator[str]:
         yield "connections: 1 to 10,000"
     if config.fix is not None and NAME.fullmatch(config.fix.sender) is None:
         yield f"fix: {config.fix.sender[:64]!r} is no CompID"
+    yield from _key_faults(config.kraken)
     yield from _price_faults(config.prices)
+
+
+def _key_faults(settings: PaperKraken | None) -> Iterator[str]:
+    pairs = () if settings is None else settings.pairs()
+    if settings is not None and not pairs:
+        yield "kraken: a key is wanted"
+    if len({one.key for one in pairs}) != len(pairs):
+        yield "kraken.keys: a key stands twice"
+    for one in pairs:
+        if NAME.fullmatch(one.session) is None or not one.key or not one.secret_file:
+            yield f"kraken.keys: {one.key[:64]!r} wants a secret_file and a session that is a name"
 
 
 def _addresses(config: PaperConfig) -> list[str]:

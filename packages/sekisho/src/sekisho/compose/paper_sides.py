@@ -5,19 +5,27 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.venues.paper import PaperVenue
 from sekisho.adapters.venues.paper_fix import PaperFixSide
-from sekisho.adapters.venues.paper_kraken import KrakenSide, paper_kraken_application
-from sekisho.adapters.venues.paper_log import RecordedVenue
+from sekisho.adapters.venues.paper_kraken import (
+    KrakenKey,
+    KrakenSide,
+    paper_kraken_application,
+)
+from sekisho.adapters.venues.paper_recorded import RecordedVenue
 from sekisho.adapters.web.listening import Listener
 from sekisho.adapters.web.serving import Bounds, serve
 from sekisho.compose.paper_config import WHERE, PaperFix, PaperKraken, PaperPlace
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.kraken import PairTable, plain_pair
 from sekisho.ports import Clock
+
+Heard = Callable[[tuple[str, ...]], Awaitable[None]]
+"""Hears the names of all holders when they have changed."""
 
 
 async def open_sides(
@@ -26,26 +34,29 @@ async def open_sides(
     pairs: tuple[str, ...],
     clock: Clock,
     stack: AsyncExitStack,
-) -> list[str]:
+) -> tuple[list[str], list[Heard]]:
     """Listen for each dialect that is configured; ``stack`` closes them.
 
     Returns:
-        Where they listen.
+        Where they listen, and who wants to hear of holders that come later.
 
     Raises:
         ConfigurationInvalid: a secret or an address that cannot be used.
     """
     addresses: list[str] = []
+    heard: list[Heard] = []
     if place.config.fix is not None:
-        addresses.append(await _fix(place, place.config.fix, venue, clock, stack))
+        side, address = await _fix(place, place.config.fix, venue, clock, stack)
+        addresses.append(address)
+        heard.append(side.expect)
     if place.config.kraken is not None:
-        side = _kraken(place, place.config.kraken, venue, pairs, clock)
+        kraken = _kraken(place, place.config.kraken, venue, pairs, clock)
         listener = paper_listener(place, place.config.kraken.listen)
         bounds = Bounds(connections=place.config.connections, of_one=place.config.connections)
-        serving = await serve(paper_kraken_application(side), [listener], bounds)
+        serving = await serve(paper_kraken_application(kraken), [listener], bounds)
         stack.push_async_callback(serving.close)
         addresses += serving.addresses
-    return addresses
+    return addresses, heard
 
 
 def paper_listener(place: PaperPlace, address: str) -> Listener:
@@ -56,7 +67,7 @@ def paper_listener(place: PaperPlace, address: str) -> Listener:
 
 async def _fix(
     place: PaperPlace, settings: PaperFix, venue: RecordedVenue, clock: Clock, stack: AsyncExitStack
-) -> str:
+) -> tuple[PaperFixSide, str]:
     def knock(credential: str) -> tuple[str, PaperVenue]:
         holder = venue.holder(credential)
         return holder, venue.seen_from(holder)
@@ -67,13 +78,13 @@ async def _fix(
         settings.sender,
         disk,
         clock,
-        venue.series,
+        venue.book,
         knock,
         venue.seen_from("fix").refuse_logon,
     )
     stack.push_async_callback(side.close)
-    holders = tuple(sorted({one.session for one in place.config.credentials}))
-    return await side.start(paper_listener(place, settings.listen), holders)
+    holders = tuple(sorted(set(place.credentials().values())))
+    return side, await side.start(paper_listener(place, settings.listen), holders)
 
 
 def _kraken(
@@ -83,18 +94,22 @@ def _kraken(
     pairs: tuple[str, ...],
     clock: Clock,
 ) -> KrakenSide:
-    try:
-        secret = base64.b64decode(place.secret(settings.secret_file), validate=True)
-    except binascii.Error as error:
-        raise ConfigurationInvalid(
-            f"{settings.secret_file}: not base64", str(place.file(settings.secret_file)), WHERE
-        ) from error
-    seen = venue.seen_from(settings.session)
+    keys = {
+        one.key: KrakenKey(_secret(place, one.secret_file), venue.seen_from(one.session))
+        for one in settings.pairs()
+    }
     return KrakenSide(
-        seen,
-        {settings.key: secret},
+        keys,
         PairTable(plain_pair(pair) for pair in pairs),
         clock,
-        refused_logon=seen.refuse_logon,
-        refused_order=seen.refuse_order,
+        refused_logon=venue.seen_from("kraken").refuse_logon,
+        refused_order=lambda account, reason: venue.seen_from(account).refuse_order(reason),
     )
+
+
+def _secret(place: PaperPlace, name: str) -> bytes:
+    """A key pair's secret. Raises ConfigurationInvalid."""
+    try:
+        return base64.b64decode(place.secret(name), validate=True)
+    except binascii.Error as error:
+        raise ConfigurationInvalid(f"{name}: not base64", str(place.file(name)), WHERE) from error

@@ -43,7 +43,7 @@ from sekisho.core.events import (
 from sekisho.core.evidence.chronicle import Chronicle
 from sekisho.core.gate.agent import Seen
 from sekisho.core.governance.document import Registration, read_policy
-from sekisho.core.governance.roster import Roster, Seat
+from sekisho.core.governance.roster import Roster, Seat, roster_sha256
 from sekisho.core.identity.profile import Arc, Names
 from sekisho.core.terms import DAY_S, NS, day_text, format_instant, parse_instant
 from sekisho.ports import Signer
@@ -53,6 +53,7 @@ from sekisho.services.certification import possession_message
 from sekisho.services.gatekeeper import Gatekeeper
 from sekisho.services.governing import Governing
 from sekisho.services.journal import Journal
+from sekisho.services.knownroster import KnownRoster
 from sekisho.services.leasing import Leasing
 from sekisho.services.people import sign_approval
 from sekisho.services.ratewatch import RateWatch
@@ -178,7 +179,8 @@ class RehearsalStage:
         self._link.speak_for(authority, responder)
         for _, data in authority.log.journal.entries():
             self._told(decode_authority_entry(data))
-        admissions = Admissions(self._log, issued.root_certificate, Arc())
+        known = KnownRoster(roster_sha256(authority.roster), self._log, self._clock)
+        admissions = Admissions(self._log, issued.root_certificate, Arc(), known.check)
         await admissions.admit(authority.admission(self._agent), agent_key)
         leasing = Leasing(
             self._log,
@@ -205,12 +207,13 @@ def rehearsal_policy(registration: Registration, begins_ns: int) -> Registration
     plain["environment"] = ENVIRONMENT
     plain["valid_from"] = format_instant(begins_ns)
     plain["valid_until"] = format_instant(begins_ns + VALID_DAYS * DAY_S * NS)
-    plain["testing"]["fitness_test_due"] = last_day
+    plain["testing"].update(fitness_test_due=last_day, overdue="warn")
     plain["governance"].update(
-        last_review="none", next_review=last_day, review_overdue="warn", review_due=None
+        last_review="none", next_review=last_day, review_overdue="warn"
     )
-    # Both are written by registration, from the dates; a document never has them.
-    del plain["governance"]["review_due"], plain["scope"]["zone_offsets"]
+    # These are written by registration, from the dates; a document never has them.
+    del plain["governance"]["review_due"], plain["testing"]["fitness_due"]
+    del plain["scope"]["zone_offsets"]
     return read_policy(
         canonical(plain), form="json", registered_at_ns=begins_ns, zone_offsets=zone_offsets
     )

@@ -26,6 +26,8 @@ from sekisho.core.governance.shape import AppliedDefault
 from sekisho.services import authoritywire as wire
 from sekisho.services.peopledesk import (
     ApprovalTaken,
+    IncidentPage,
+    IncidentSheet,
     IssueAnswer,
     IssueRequest,
     LogAnswer,
@@ -96,6 +98,16 @@ class RunningAuthority:
             defaults=tuple(AppliedDefault(**one) for one in sheet.defaults),
             notes=sheet.notes,
         )
+
+    async def incidents(self) -> list[IncidentSheet]:
+        """Every incident, in the order of recording. Raises NotAuthorised: another's authority."""
+        found: list[IncidentSheet] = []
+        while True:
+            data = await self._ask("GET", f"incidents?after={len(found)}")
+            page = _answer(data, IncidentPage)
+            found += page.incidents
+            if not page.more or not page.incidents:
+                return found
 
     async def approve(self, approval: Approval) -> ApprovalTaken:
         """Give an approval. Raises OutcomeUnknown: no answer."""

@@ -100,10 +100,10 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
     ),
     Code.REVIEW_OVERDUE: Explanation(
         3,
-        "governance.review_due",
-        "the policy's review is due and no newer version took its place",
+        "governance.review_due, testing.fitness_due",
+        "the policy's review or fitness test is overdue and no newer version took its place",
         STOP,
-        "review the policy and have a version with a later next_review approved",
+        "review or test, and have a version with a later next_review or fitness_test_due approved",
         "person",
         (Code.POLICY_NOT_IN_FORCE,),
     ),

@@ -119,8 +119,11 @@ def _parse_second(text: str) -> int | None:
     return parse_day(day) * DAY_S + int(hour) * 3600 + int(minute) * 60 + int(second)
 
 
+@lru_cache(maxsize=256)
 def parse_instant(text: str, where: str = "instant") -> int:
     """Inverse of :func:`format_instant`; any other spelling is refused.
+
+    Both folds and several checks read the same instants, so the latest are kept.
 
     Raises:
         MalformedInput: not nine digits and ``Z``, or no such day.

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the gate's log says of each order, as a client of Kraken's REST asks for it.
 
-A projection of the log: it takes every entry in order, from the first one on; thrown away and built
-anew at will. It decides nothing. Open orders are all here; of closed ones the
-last ``CLOSED_MAX`` of each agent.
+A projection of the log: it takes every entry in order; thrown away and built anew at will. It
+decides nothing. Open orders are all here; of closed ones the last ``CLOSED_MAX`` of each agent. At
+the start it reads the log's last ``TAIL`` entries, and before them the entries of orders that still
+work, which the gate's fold names.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ from sekisho.core.events import (
     Withdrawn,
     decode_gate_entry,
 )
+from sekisho.core.gate.agent import AgentState
+from sekisho.core.gate.working import WorkingOrder
 from sekisho.core.kraken import PairTable
 from sekisho.core.kraken_answers import ShownOrder, ShownTrade
 from sekisho.core.terms import parse_instant
+from sekisho.services.gatelog import GateLog
 
 CLOSED_MAX: Final = 1_000
+TAIL: Final = 100_000
+"""Entries that are read whole at the start: about a second."""
+_EXECUTION: Final = b'"kind":"execution"'
 _LIVE = ("pending", "open")
 Entries = Callable[[int], Iterator[tuple[int, bytes]]]
 """What a log holds from an index on; ``EntryLog.entries`` is such."""
@@ -64,6 +71,44 @@ class OrderHistory:
         self._next = 0
 
     # -- feeding -------------------------------------------------------------------------------
+
+    def begin(self, log: GateLog, tail: int = TAIL) -> None:
+        """Take in the end of a gate's log, and from before it the orders that still work.
+
+        What an order was before is found by its ids; only one that was partly executed, or
+        amended, costs a look at each entry since it was decided.
+        """
+        start = max(0, log.journal.size - tail)
+        for held in log.state.agents.values():
+            for order in held.working.values():
+                self._older(log, held, order, start)
+        self._decided.clear()
+        self._next = start
+        self.catch_up(log.journal.entries)
+
+    def _older(self, log: GateLog, held: AgentState, order: WorkingOrder, start: int) -> None:
+        """The entries of one order before ``start``, as if they were all of the log."""
+        present = order.client_order_id
+        names = {present, *(alias for alias, now in held.aliases.items() if now == present)}
+        known = [one.decision for name in names if (one := held.known.get(name)) is not None]
+        indexes = [index for index in known if index < start]
+        if not indexes:
+            return
+        found = [(index, decode_gate_entry(log.journal.entry(index))) for index in indexes]
+        if order.filled or len(names) > 1:
+            for index, data in log.journal.entries(min(indexes)):
+                if index >= start:
+                    break
+                if _EXECUTION in data:
+                    entry = decode_gate_entry(data)
+                    if isinstance(entry, Execution) and entry.client_order_id in names:
+                        found.append((index, entry))
+        self._next = 0
+        for index, entry in sorted(found, key=lambda one: one[0]):
+            self.apply(index, entry)
+        kept = self._orders.get((held.agent, present))
+        if kept is not None and kept.status == "pending" and order.phase == "open":
+            kept.status = "open"
 
     def catch_up(self, entries: Entries) -> None:
         """Take in what a log got since the last time."""

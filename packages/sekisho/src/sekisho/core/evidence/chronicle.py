@@ -267,6 +267,7 @@ class Chronicle:
                     }
                     for reason in entry.reasons
                 ],
+                "rates": msgspec.to_builtins(entry.rates),
             }
         )
 

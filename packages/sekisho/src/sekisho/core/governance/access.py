@@ -80,6 +80,7 @@ ACCESS: Final[tuple[Access, ...]] = (
     Access("POST", "approvals", ("approver",), writes=True),
     Access("GET", "agents", _READERS),
     Access("GET", "agents/{agent}", _READERS),
+    Access("POST", "certificates", ("issuer",), writes=True),
     Access("GET", "certificates", _READERS),
     Access("GET", "certificates/{sha256}", _READERS),
     Access(
@@ -93,6 +94,14 @@ ACCESS: Final[tuple[Access, ...]] = (
     Access("GET", "log/checkpoint", _READERS),
     Access("GET", "log/entries", _WATCHERS),
     Access("GET", "log/proofs/{index}", _READERS),
+    Access("GET", "register.csv", _READERS),
+    Access("GET", "/pki/{operator}/root.crt", ("anyone",)),
+    Access("GET", "/pki/{operator}/root.pem", ("anyone",)),
+    Access("GET", "/pki/{operator}/issuing.crt", ("anyone",)),
+    Access("GET", "/pki/{operator}/issuing.pem", ("anyone",)),
+    Access("GET", "/pki/{operator}/crl/{shard}.crl", ("anyone",), writes=True),
+    Access("POST", "/pki/{operator}/ocsp", ("anyone",)),
+    Access("GET", "/pki/{operator}/ocsp/{request}", ("anyone",)),
 )
 _BY_ROUTE: Final = {(row.method, row.path): row for row in ACCESS}
 

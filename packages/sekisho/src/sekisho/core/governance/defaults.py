@@ -35,6 +35,7 @@ _NAME = r.matching(NAME, "name-1 (letters, digits, . _ @ -; at most 64)")
 _NO_LIMIT = "absent limits are written as the word none"
 _UNNAMED = "the document names none; production requires it"
 _FREQUENCY = r.choice("monthly", "quarterly", "half-yearly", "annual")
+_OVERDUE = r.choice("warn", "block_issuing", "refuse")
 
 _COUNT_WINDOW = Group(
     {"count_max": Leaf(_COUNT), "window_s": Leaf(_WINDOW)}, default="none", why=_NO_LIMIT
@@ -176,6 +177,7 @@ POLICY = Group(
     {
         "schema": Leaf(r.choice(SCHEMA), SCHEMA, "the only version of this document"),
         "agent": Leaf(r.matching(AGENT_NAME, "algo_trader_v2")),
+        "desk": Leaf(r.or_none(_NAME), "none", "no desk's limits apply to this agent"),
         "version": Leaf(r.integer(1, 10**9), "1", "the first version of this agent's policy"),
         "environment": Leaf(
             r.choice("test", "rehearsal", "production"), "test", "nothing real is traded"
@@ -196,6 +198,10 @@ POLICY = Group(
         "testing": Group(
             {
                 "fitness_test_due": Leaf(r.day),
+                "fitness_due": Leaf(r.any_instant_of_second, frozen=True),
+                "overdue": Leaf(
+                    _OVERDUE, "block_issuing", "an overdue test ends renewals, not trading"
+                ),
                 "scenario_testing": Leaf(_FREQUENCY, "quarterly", "stress tests each quarter"),
                 "penetration_testing": Leaf(_FREQUENCY, "annual", "once a year"),
             }
@@ -209,9 +215,7 @@ POLICY = Group(
                 "last_review": Leaf(r.or_none(r.day), "none", "no review has taken place"),
                 "next_review": Leaf(r.day),
                 "review_due": Leaf(r.any_instant_of_second, frozen=True),
-                "review_overdue": Leaf(
-                    r.choice("refuse", "warn"), "refuse", "an overdue review stops new orders"
-                ),
+                "review_overdue": Leaf(_OVERDUE, "refuse", "an overdue review stops new orders"),
                 "approvals_required": Leaf(r.integer(1, 16), "2", "no one acts alone"),
             }
         ),

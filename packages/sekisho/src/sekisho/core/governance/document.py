@@ -28,11 +28,13 @@ from sekisho.core.governance.policy import (
 )
 from sekisho.core.governance.readers import NO_LEI
 from sekisho.core.governance.rules import (
+    FROZEN_DAYS,
     at,
     broken_rules,
     end_of_day,
     frozen_until,
     reviews,
+    tests,
     validity,
 )
 from sekisho.core.governance.shape import AppliedDefault, Reading, raise_faults
@@ -77,7 +79,7 @@ def read_policy(
         MalformedInput: all faults, a line each, with their paths.
         ConfigurationInvalid: YAML without a reader for it.
     """
-    tree = _tree(document, form, read_yaml)
+    tree = read_tree(document, form, read_yaml)
     renamed = Renamed(tree)
     applied = timed_defaults(renamed.tree, registered_at_ns)
     reading = Reading(registering=True, spelled=renamed.spelled, other_names=names_beside())
@@ -131,8 +133,15 @@ def _rows(path: str, value: Any) -> list[tuple[str, str]]:
     return [row for name, part in parts for row in _rows(name, part)]
 
 
-def _tree(document: bytes, form: str, read_yaml: Callable[[bytes], Any] | None) -> dict[str, Any]:
-    """The document as one object of texts, lists and objects."""
+def read_tree(
+    document: bytes, form: str, read_yaml: Callable[[bytes], Any] | None
+) -> dict[str, Any]:
+    """A document as one object of texts, lists and objects.
+
+    Raises:
+        MalformedInput: not one such object, or longer or deeper than a document may be.
+        ConfigurationInvalid: there is no reader for the form.
+    """
     if len(document) > DOCUMENT_BYTES_MAX:
         raise MalformedInput(f"policy: more than {DOCUMENT_BYTES_MAX} bytes")
     if form == "json":
@@ -192,12 +201,12 @@ def _deeper(value: Any, depth: int) -> bool:
 
 
 def _freeze(values: dict[str, Any], zone_offsets: ZoneOffsets, reading: Reading) -> None:
-    """Write the zone's transitions and the end of the review day into the values."""
+    """Write the zone's transitions and the ends of the days that matter into the values."""
     zone, start = at(values, "scope.time_zone"), at(values, "valid_from")
     until = frozen_until(values)
     if zone is None or start is None or until is None:
         return
-    if any(validity(values)) or any(reviews(values)):
+    if any(validity(values)) or any(reviews(values)) or any(tests(values)):
         return  # reported by the rules; the zone is not asked about centuries
     try:
         rows = zone_offsets(zone, parse_instant(start), until)
@@ -206,8 +215,9 @@ def _freeze(values: dict[str, Any], zone_offsets: ZoneOffsets, reading: Reading)
         return
     values["scope"]["zone_offsets"] = msgspec.to_builtins(rows)
     transitions = [(parse_instant(row.since), row.utc_offset_s) for row in rows]
-    due = end_of_day(values["governance"]["next_review"], transitions)
-    values["governance"]["review_due"] = due
+    for path, day in FROZEN_DAYS.items():
+        group, _, name = path.partition(".")
+        values[group][name] = end_of_day(at(values, day), transitions)
 
 
 def notes_of(policy: Policy, now_ns: int) -> tuple[str, ...]:
@@ -232,8 +242,8 @@ def notes_of(policy: Policy, now_ns: int) -> tuple[str, ...]:
         notes.append("scope.order_notional_max is above scope.daily_notional_max")
     if parse_instant(governance.review_due) <= now_ns:
         notes.append(f"governance.next_review {governance.next_review} is over: review_overdue")
-    if parse_day(policy.testing.fitness_test_due) * DAY_S * NS <= now_ns:
-        notes.append(f"testing.fitness_test_due {policy.testing.fitness_test_due} has come")
+    if parse_instant(policy.testing.fitness_due) <= now_ns:
+        notes.append(f"testing.fitness_test_due {policy.testing.fitness_test_due} is over")
     if governance.last_review != "none" and parse_day(governance.last_review) * DAY_S * NS > now_ns:
         notes.append(f"governance.last_review {governance.last_review} is in the future")
     named = len(governance.approved_by)

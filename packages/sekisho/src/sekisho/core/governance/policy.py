@@ -24,6 +24,8 @@ POLICY_BYTES_MAX = 16_384
 
 Environment = Literal["test", "rehearsal", "production"]
 Frequency = Literal["monthly", "quarterly", "half-yearly", "annual"]
+Overdue = Literal["warn", "block_issuing", "refuse"]
+"""What follows when something is overdue; each word includes those before it."""
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,9 +66,13 @@ class Behaviour(_Part, frozen=True):
 
 
 class Testing(_Part, frozen=True):
-    """What is tested, by when or how often."""
+    """What is tested, by when or how often; ``fitness_due`` is the frozen end of
+    ``fitness_test_due``.
+    """
 
     fitness_test_due: str
+    fitness_due: str
+    overdue: Overdue
     scenario_testing: Frequency
     penetration_testing: Frequency
 
@@ -79,15 +85,16 @@ class Governance(_Part, frozen=True):
     last_review: str
     next_review: str
     review_due: str
-    review_overdue: Literal["refuse", "warn"]
+    review_overdue: Overdue
     approvals_required: int
 
 
 class Policy(_Part, frozen=True):
-    """Everything that approvers sign."""
+    """Everything that approvers sign. ``desk`` is ``none`` where the agent is of no desk."""
 
     schema: Literal["sekisho/policy/v1"]
     agent: str
+    desk: str
     version: int
     environment: Environment
     operator: Operator

@@ -1,21 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Approvals of one policy digest, and the resolution that enough of them make (policy.md, 6).
+"""Approvals of one digest, and the resolution that enough of them make (policy.md, 6).
 
-Every approval presented must count: one that does not is told, never left out in silence. The core
+What is approved is a policy, limits above agents or a roster: the digest says which, because each
+document says what it is. Every approval presented must count: one that does not is told, never left out in silence. The core
 keeps no approvals; whoever collects them asks ``objections`` when one arrives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from sekisho.core.encoding import canonical, sha256_hex, unb64
 from sekisho.core.errors import MalformedInput, NotAuthorised, VerificationFailed
 from sekisho.core.governance.duties import DUTIES
-from sekisho.core.governance.policy import Policy, policy_sha256
+from sekisho.core.governance.policy import Policy
+from sekisho.core.governance.policy import policy_sha256 as sha256_of_policy
 from sekisho.core.governance.roster import Roster, check_roster, roster_sha256
 from sekisho.core.governance.signatures import verify_signature
 from sekisho.core.terms import DAY_S, NS, format_instant, parse_instant
@@ -46,6 +48,31 @@ class Resolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     approvals: tuple[Approval, ...]
 
 
+class Subject(NamedTuple):
+    """What is approved, by its digest, and by whom it must be.
+
+    ``documented_by`` is the seat that may not approve it, or empty.
+    """
+
+    sha256: str
+    documented_by: str
+    required: int
+    approved_by: tuple[str, ...] = ()
+
+
+def subject_of(what: Policy | Subject) -> Subject:
+    """A policy as what is approved."""
+    if isinstance(what, Subject):
+        return what
+    governance = what.governance
+    return Subject(
+        sha256_of_policy(what),
+        governance.documented_by,
+        governance.approvals_required,
+        governance.approved_by,
+    )
+
+
 def approval_message(
     *, policy_sha256: str, roster_sha256: str, seat: str, approved_at: str, expires_at: str
 ) -> bytes:
@@ -61,15 +88,17 @@ def approval_message(
     )
 
 
-def objections(policy: Policy, roster: Roster, approval: Approval, now_ns: int) -> tuple[str, ...]:
+def objections(
+    what: Policy | Subject, roster: Roster, approval: Approval, now_ns: int
+) -> tuple[str, ...]:
     """Why an approval does not count at ``now_ns`` (ns UTC); empty when it does."""
     who = f"approval of {approval.seat[:64]!r}"
-    found = []
-    if approval.policy_sha256 != policy_sha256(policy):
+    subject, found = subject_of(what), []
+    if approval.policy_sha256 != subject.sha256:
         found.append(f"{who}: is for another policy")
     if approval.roster_sha256 != roster_sha256(roster):
         found.append(f"{who}: is under another roster")
-    if approval.seat == policy.governance.documented_by:
+    if approval.seat == subject.documented_by:
         found.append(f"{who}: this seat documented the policy")
     found += [f"{who}: {objection}" for objection in _untimely(approval, now_ns)]
     seat = roster.find(approval.seat)
@@ -107,13 +136,36 @@ def _untimely(approval: Approval, now_ns: int) -> list[str]:
     return found
 
 
+def lacking(
+    subject: Subject, roster: Roster, approvals: Sequence[Approval], now_ns: int
+) -> list[str]:
+    """Why these approvals do not suffice, all causes; empty when they do."""
+    causes = [
+        objection
+        for approval in approvals
+        for objection in objections(subject, roster, approval, now_ns)
+    ]
+    seats = sorted(approval.seat for approval in approvals)
+    causes += [
+        f"{seat!r} approved more than once"
+        for seat in sorted({seat for seat in seats if seats.count(seat) > 1})
+    ]
+    if len(set(seats)) < subject.required:
+        causes.append(f"{len(set(seats))} seats approved, {subject.required} are required")
+    return causes + [
+        f"{seat!r} is named in approved_by and did not approve"
+        for seat in subject.approved_by
+        if seat not in seats
+    ]
+
+
 def resolve(
-    policy: Policy, roster: Roster, approvals: Sequence[Approval], now_ns: int
+    what: Policy | Subject, roster: Roster, approvals: Sequence[Approval], now_ns: int
 ) -> Resolution:
     """Make a resolution of these approvals, or say everything that is missing.
 
     Args:
-        policy: what is approved.
+        what: is approved.
         roster: in force now.
         approvals: all of them must count.
         now_ns: ns UTC.
@@ -123,30 +175,14 @@ def resolve(
         MalformedInput: the roster is not well made.
     """
     check_roster(roster)
-    causes = [
-        objection
-        for approval in approvals
-        for objection in objections(policy, roster, approval, now_ns)
-    ]
-    seats = sorted(approval.seat for approval in approvals)
-    causes += [
-        f"{seat!r} approved more than once"
-        for seat in sorted({seat for seat in seats if seats.count(seat) > 1})
-    ]
-    required = policy.governance.approvals_required
-    if len(set(seats)) < required:
-        causes.append(f"{len(set(seats))} seats approved, {required} are required")
-    causes += [
-        f"{seat!r} is named in approved_by and did not approve"
-        for seat in policy.governance.approved_by
-        if seat not in seats
-    ]
+    subject = subject_of(what)
+    causes = lacking(subject, roster, approvals, now_ns)
     if causes:
         raise NotAuthorised("\n".join(["no resolution:", *causes]))
     return Resolution(
-        policy_sha256=policy_sha256(policy),
+        policy_sha256=subject.sha256,
         roster_sha256=roster_sha256(roster),
-        required=required,
+        required=subject.required,
         resolved_at=format_instant(now_ns),
         approvals=tuple(sorted(approvals, key=lambda approval: approval.seat)),
     )
@@ -157,7 +193,7 @@ def resolution_sha256(resolution: Resolution) -> str:
     return sha256_hex(canonical(resolution))
 
 
-def check_resolution(resolution: Resolution, policy: Policy, roster: Roster) -> None:
+def check_resolution(resolution: Resolution, what: Policy | Subject, roster: Roster) -> None:
     """Judge a resolution again as of its ``resolved_at``.
 
     Raises:
@@ -165,5 +201,5 @@ def check_resolution(resolution: Resolution, policy: Policy, roster: Roster) -> 
         MalformedInput: its time is no instant.
     """
     moment = parse_instant(resolution.resolved_at, "resolved_at")
-    if resolve(policy, roster, resolution.approvals, moment) != resolution:
+    if resolve(what, roster, resolution.approvals, moment) != resolution:
         raise NotAuthorised("this is not the resolution that its approvals make")

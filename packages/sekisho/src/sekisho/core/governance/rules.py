@@ -111,6 +111,15 @@ def reviews(values: Values) -> Iterator[Fault]:
         yield "governance.next_review", f"{following} is more than two years after valid_from"
 
 
+def tests(values: Values) -> Iterator[Fault]:
+    """The fitness test is due within two years."""
+    due, start = at(values, "testing.fitness_test_due"), at(values, "valid_from")
+    if due is None or start is None:
+        return
+    if parse_day(due) > _day_of(start) + REVIEW_DAYS_MAX:
+        yield "testing.fitness_test_due", f"{due} is more than two years after valid_from"
+
+
 def proposer(values: Values) -> Iterator[Fault]:
     """Who documented the policy does not approve it."""
     seat, approvers = at(values, "governance.documented_by"), at(values, "governance.approved_by")
@@ -145,15 +154,23 @@ def offsets(values: Values) -> Iterator[Fault]:
         yield "scope.zone_offsets", f"begin after valid_from, {start}"
 
 
-def review_due(values: Values) -> Iterator[Fault]:
-    """The frozen end of the review day is the one that the frozen zone gives."""
-    due = at(values, "governance.review_due")
-    following, rows = at(values, "governance.next_review"), at(values, "scope.zone_offsets")
-    if due is None or following is None or rows is None:
-        return
-    expected = end_of_day(following, [(parse_instant(r["since"]), r["utc_offset_s"]) for r in rows])
-    if due != expected:
-        yield "governance.review_due", f"is {due}, not the end of next_review, {expected}"
+FROZEN_DAYS = {
+    "governance.review_due": "governance.next_review",
+    "testing.fitness_due": "testing.fitness_test_due",
+}
+"""A frozen instant → the day whose end it is."""
+
+
+def ends_of_days(values: Values) -> Iterator[Fault]:
+    """The frozen end of a day is the one that the frozen zone gives."""
+    rows = at(values, "scope.zone_offsets")
+    for path, of in FROZEN_DAYS.items():
+        due, day = at(values, path), at(values, of)
+        if due is None or day is None or rows is None:
+            continue
+        expected = end_of_day(day, [(parse_instant(r["since"]), r["utc_offset_s"]) for r in rows])
+        if due != expected:
+            yield path, f"is {due}, not the end of {of}, {expected}"
 
 
 RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
@@ -163,10 +180,11 @@ RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     lifetimes,
     validity,
     reviews,
+    tests,
     proposer,
     production,
     offsets,
-    review_due,
+    ends_of_days,
 )
 
 
@@ -188,12 +206,12 @@ def end_of_day(day: str, transitions: Sequence[tuple[int, int]]) -> str:
 
 
 def frozen_until(values: Values) -> int | None:
-    """Until when the zone's transitions are needed: validity and review, ns UTC."""
-    end, following = at(values, "valid_until"), at(values, "governance.next_review")
-    if end is None or following is None:
+    """Until when the zone's transitions are needed: validity, review and test, ns UTC."""
+    end, days = at(values, "valid_until"), [at(values, day) for day in FROZEN_DAYS.values()]
+    if end is None or None in days:
         return None
-    # Two days cover the end of the review day in any zone.
-    return max(parse_instant(end), (parse_day(following) + 2) * DAY_S * NS)
+    # Two days cover the end of a day in any zone.
+    return max(parse_instant(end), (max(parse_day(day) for day in days) + 2) * DAY_S * NS)
 
 
 def _day_of(instant: str) -> int:

@@ -8,6 +8,7 @@ does not know is refused, not ignored. Status is checked apart (``crl``, ``ocsp`
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
@@ -47,6 +48,20 @@ def verify_chain(
     end, issuer, top = load(leaf), load(issuing), load(root)
     check_time(issuer, "issuing CA", at_ns)
     check_time(top, "root", at_ns)
+    check_authorities(issuing, root)
+    check_time(end, "certificate", at_ns)
+    check_end_entity(end, issuer, usage)
+
+
+@lru_cache(maxsize=64)
+def check_authorities(issuing: bytes, root: bytes) -> None:
+    """The issuing CA and the root, DER, but for the time. Remembered is only what held.
+
+    Raises:
+        MalformedInput: not certificates.
+        VerificationFailed: one is not of this profile, or was not issued by the root.
+    """
+    issuer, top = load(issuing), load(root)
     _check_issued(issuer, top, "issuing CA")
     _check_issued(top, top, "root")
     _check_authority(issuer, "issuing CA", 0)
@@ -54,8 +69,6 @@ def verify_chain(
     constraints = _required(issuer, x509.NameConstraints, "issuing CA")
     if not constraints.critical or constraints.value != name_constraints():
         raise VerificationFailed("the issuing CA is not constrained to names of this profile")
-    check_time(end, "certificate", at_ns)
-    check_end_entity(end, issuer, usage)
 
 
 def check_end_entity(

@@ -19,7 +19,7 @@ from sekisho.core.identity.records import Records
 from sekisho.core.terms import parse_instant
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class LogClaim(msgspec.Struct, frozen=True, kw_only=True):
     """What may be in a log once: taken by an entry, or given back by one."""
 
     kind: Literal["active", "key", "serial", "nonce"]
@@ -27,7 +27,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     taken: bool = True
 
 
-def claims_of(state: Records, entry: AuthorityEntry) -> tuple[Claim, ...]:
+def claims_of(state: Records, entry: AuthorityEntry) -> tuple[LogClaim, ...]:
     """The claims of an entry that is lawful after ``state``, in their order.
 
     Raises:
@@ -36,29 +36,29 @@ def claims_of(state: Records, entry: AuthorityEntry) -> tuple[Claim, ...]:
     if isinstance(entry, CertificateIssued):
         return _of_certificate(state, entry)
     if isinstance(entry, LogKeyCertified):
-        return (Claim(kind="serial", name=entry.serial_number),)
+        return (LogClaim(kind="serial", name=entry.serial_number),)
     if not isinstance(entry, Commanded):
         return ()
     claims = []
     if isinstance(entry, StatusChanged):
         newest = state.agents[entry.agent][-1]
         if entry.status == "revoked" and newest.sha256 == entry.certificate_sha256:
-            claims.append(Claim(kind="active", name=entry.agent, taken=False))
+            claims.append(LogClaim(kind="active", name=entry.agent, taken=False))
         if entry.commands == state.last_commands:
             return tuple(claims)  # one act over several certificates
     used = [read_command(text) for text in entry.commands]
-    claims += [Claim(kind="nonce", name=f"{one.seat} {one.nonce}") for one in used]
+    claims += [LogClaim(kind="nonce", name=f"{one.seat} {one.nonce}") for one in used]
     return tuple(claims)
 
 
-def _of_certificate(state: Records, entry: CertificateIssued) -> tuple[Claim, ...]:
+def _of_certificate(state: Records, entry: CertificateIssued) -> tuple[LogClaim, ...]:
     claims = [
-        Claim(kind="key", name=sha256_hex(spki(load(unb64(entry.certificate))))),
-        Claim(kind="serial", name=entry.serial_number),
-        Claim(kind="active", name=entry.agent),
+        LogClaim(kind="key", name=sha256_hex(spki(load(unb64(entry.certificate))))),
+        LogClaim(kind="serial", name=entry.serial_number),
+        LogClaim(kind="active", name=entry.agent),
     ]
     before = state.agents.get(entry.agent, [])
     expired = bool(before) and before[-1].not_after <= parse_instant(entry.at)
     if expired and before[-1].status != "revoked":
-        claims.insert(0, Claim(kind="active", name=entry.agent, taken=False))
+        claims.insert(0, LogClaim(kind="active", name=entry.agent, taken=False))
     return tuple(claims)

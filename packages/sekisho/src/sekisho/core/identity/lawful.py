@@ -15,6 +15,7 @@ from sekisho.core.encoding import canonical, sha256_hex, unb64
 from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.events import (
     AgentAssigned,
+    AgentHandedOver,
     AlertSent,
     ApprovalGiven,
     AuthorityEntry,
@@ -24,6 +25,7 @@ from sekisho.core.events import (
     Founded,
     GateBooted,
     GraceStarted,
+    HistoryTaken,
     IncidentAcknowledged,
     IncidentClosed,
     IncidentRecorded,
@@ -35,10 +37,11 @@ from sekisho.core.events import (
     StatusChanged,
     VenueRearmAuthorised,
 )
-from sekisho.core.identity.commanded import ROLES_MIN, check_commands, read_command
+from sekisho.core.identity import moves
+from sekisho.core.identity.commanded import ROLES_MIN, check_commands
 from sekisho.core.identity.records import Records
 from sekisho.core.identity.status import REASONS
-from sekisho.core.terms import NAME, parse_instant
+from sekisho.core.terms import parse_instant
 
 HOLD_REASON: Final = "certificateHold"
 REVOCATION_REASONS: Final = frozenset(REASONS) - {HOLD_REASON}
@@ -282,23 +285,6 @@ def _booted(records: Records, entry: GateBooted) -> None:
     )
 
 
-def _assigned(records: Records, entry: AgentAssigned) -> None:
-    _need(entry.agent in records.agents, "this agent has no certificate")
-    _need(NAME.fullmatch(entry.gate) is not None, "a gate has a name")
-    known = records.assigned.get(entry.agent)
-    if known is None:
-        _need(entry.before == "", "the agent was assigned to no gate before")
-        _need(not entry.seats and not entry.commands, "the first gate needs nobody's command")
-        _need(entry.epoch == records.epoch, f"the epoch should be {records.epoch}")
-        return
-    _need(entry.before == known.gate, f"the agent is assigned to {known.gate!r}")
-    _need(entry.gate != known.gate, "the agent is assigned to this gate")
-    _need(entry.epoch == records.epoch + 1, f"the epoch should be {records.epoch + 1}")
-    check_commands(records, entry, "assign", {entry.agent})
-    gates = {read_command(text).gate for text in entry.commands}
-    _need(gates == {entry.gate}, "a command names another gate")
-
-
 def _need(condition: bool, message: str) -> None:
     if not condition:
         raise VerificationFailed(message)
@@ -331,7 +317,9 @@ _CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
-    AgentAssigned: _assigned,
+    AgentAssigned: moves.check_assigned,
+    AgentHandedOver: moves.check_handed_over,
+    HistoryTaken: moves.check_taken,
     IncidentRecorded: _recorded,
     AlertSent: _elsewhere,
     GraceStarted: _elsewhere,

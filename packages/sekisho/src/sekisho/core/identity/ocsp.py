@@ -9,6 +9,7 @@ certificate inside, so that a stranger needs only the issuing CA to verify it. `
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 from cryptography import x509
@@ -56,7 +57,7 @@ class OcspResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 def build_ocsp(
     *,
-    certificate: bytes,
+    certificate: bytes = b"",
     issuing: bytes,
     responder: bytes,
     responder_key: ec.EllipticCurvePrivateKey,
@@ -64,8 +65,12 @@ def build_ocsp(
     this_update_ns: int,
     next_update_ns: int,
     nonce: bytes = b"",
+    certificate_id: bytes = b"",
 ) -> bytes:
     """A signed response, DER. ``next_update_ns`` is rounded up to the second, all else down.
+
+    It names ``certificate`` by SHA-256, or repeats the DER of the ``certificate_id`` that was asked
+    for.
 
     Raises:
         MalformedInput: the nonce is too long, or nextUpdate is not after thisUpdate.
@@ -76,16 +81,9 @@ def build_ocsp(
     if not 0 <= this_update_ns // NS < -(-next_update_ns // NS):
         raise MalformedInput("an OCSP response has a nextUpdate after its thisUpdate")
     holder = issuer_of(responder, responder_key)
-    name_hash, key_hash = _issuer_hashes(issuing)
     single = element(
         SEQUENCE,
-        element(
-            SEQUENCE,
-            _SHA256,
-            element(OCTET_STRING, name_hash),
-            element(OCTET_STRING, key_hash),
-            integer(load(certificate).serial_number),
-        ),
+        certificate_id or _id_by_sha256(issuing, load(certificate).serial_number),
         _status_element(status),
         generalized_time(this_update_ns),
         explicit(0, generalized_time(next_update_ns + NS - 1)),
@@ -127,11 +125,23 @@ def _nonce_element(nonce: bytes) -> bytes:
     return explicit(1, element(SEQUENCE, element(SEQUENCE, _NONCE, value)))
 
 
+def _id_by_sha256(issuing: bytes, serial: int) -> bytes:
+    name_hash, key_hash = issuer_hashes(issuing, "sha256")
+    return element(
+        SEQUENCE,
+        _SHA256,
+        element(OCTET_STRING, name_hash),
+        element(OCTET_STRING, key_hash),
+        integer(serial),
+    )
+
+
 @lru_cache(maxsize=64)
-def _issuer_hashes(issuing: bytes) -> tuple[bytes, bytes]:
-    """SHA-256 of the issuer's name and of its key, as certificate ids have them."""
+def issuer_hashes(issuing: bytes, algorithm: Literal["sha1", "sha256"]) -> tuple[bytes, bytes]:
+    """Digests of the issuer's name and of its key, as certificate ids have them."""
     issuer = load(issuing)
-    return sha256(issuer.subject.public_bytes()), sha256(_key_bits(_p256_key(issuer)))
+    digest = _sha1 if algorithm == "sha1" else sha256
+    return digest(issuer.subject.public_bytes()), digest(_key_bits(_p256_key(issuer)))
 
 
 def verify_ocsp(response: bytes, issuing: bytes, certificate: bytes, at_ns: int) -> OcspResponse:

@@ -47,6 +47,7 @@ __all__ = [
     "Holder",
     "Names",
     "agent_certificate",
+    "granted_usages",
     "issuer_of",
     "issuing_certificate",
     "load",
@@ -139,12 +140,7 @@ def issuing_certificate(
     subject = _issuer_subject(names, "Sekisho Issuing CA")
     issuer = issuer_of(root, root_key)
     key = _p256(public_key)
-    usages = [
-        ExtendedKeyUsageOID.CLIENT_AUTH,
-        ExtendedKeyUsageOID.OCSP_SIGNING,
-        names.arc.order_signing(),
-        names.arc.checkpoint_signing(),
-    ]
+    usages = granted_usages(names.arc)
     builder = (
         _builder(subject, issuer.subject, key, serial, not_before_ns, not_after_ns)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -238,6 +234,12 @@ def log_certificate(
         .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
     )
     return _sign(builder, issuing_key)
+
+
+def granted_usages(arc: Arc) -> list[x509.ObjectIdentifier]:
+    """What the issuing CA may have its certificates used for."""
+    own = [arc.order_signing(), arc.checkpoint_signing()]
+    return [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.OCSP_SIGNING, *own]
 
 
 def log_uri(origin: str) -> str:

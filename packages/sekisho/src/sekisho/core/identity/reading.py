@@ -79,6 +79,19 @@ def pem(der: bytes) -> bytes:
     return load(der).public_bytes(serialization.Encoding.PEM)
 
 
+def from_pem(text: bytes) -> bytes:
+    """The one certificate of a PEM file, DER. Raises MalformedInput."""
+    try:
+        found = x509.load_pem_x509_certificates(text)
+    except ValueError as error:
+        raise MalformedInput(f"not a certificate in PEM: {error}") from error
+    if len(found) != 1:
+        raise MalformedInput(f"{len(found)} certificates where one is wanted")
+    der = found[0].public_bytes(serialization.Encoding.DER)
+    load(der)
+    return der
+
+
 def seconds(ns: int) -> datetime:
     """An instant in whole seconds, rounded down: what certificates can say."""
     return datetime.fromtimestamp(ns // NS, tz=UTC)
@@ -127,8 +140,15 @@ def agent_uri(base_uri: str, operator_lei: str, agent: str) -> str:
     return f"{base_uri}/agents/{operator_lei}/{agent}"
 
 
-def parse_agent_certificate(der: bytes, arc: Arc | None = None) -> AgentCertificate:
+def parse_agent_certificate(
+    der: bytes, arc: Arc | None = None, scope: bytes | None = None
+) -> AgentCertificate:
     """Read an agent certificate strictly; its chain is not verified here.
+
+    Args:
+        der: the certificate.
+        arc: of our object identifiers.
+        scope: canonical JSON that its scope is known to be; it need not be read again.
 
     Raises:
         MalformedInput: not a certificate of this profile.
@@ -146,7 +166,7 @@ def parse_agent_certificate(der: bytes, arc: Arc | None = None) -> AgentCertific
         raise MalformedInput("not an agent certificate: its key is not P-256", "public_key")
     _check_usage(found, arc)
     _check_uri(found, lei, agent)
-    policy_sha256, scope_json = _scope(found, arc)
+    policy_sha256, scope_json = _scope(found, arc, scope)
     return AgentCertificate(
         agent=agent,
         operator_lei=lei,
@@ -189,7 +209,7 @@ def _check_uri(found: x509.Certificate, lei: str, agent: str) -> None:
         raise MalformedInput("not an agent certificate: its URI is not that of the agent")
 
 
-def _scope(found: x509.Certificate, arc: Arc) -> tuple[bytes, bytes]:
+def _scope(found: x509.Certificate, arc: Arc, known: bytes | None) -> tuple[bytes, bytes]:
     scopes = [part for part in found.extensions if part.oid == arc.scope()]
     if len(scopes) != 1 or scopes[0].critical:
         raise MalformedInput("not an agent certificate: it has no scope extension, not critical")
@@ -197,6 +217,8 @@ def _scope(found: x509.Certificate, arc: Arc) -> tuple[bytes, bytes]:
     if not isinstance(value, x509.UnrecognizedExtension):
         raise MalformedInput("not an agent certificate: the arc is one of X.509's own")
     scope = decode_scope(value.value)
+    if scope.scope_json == known:
+        return scope.policy_sha256, scope.scope_json
     plain = parse_plain(scope.scope_json)
     if not isinstance(plain, dict) or canonical(plain) != scope.scope_json:
         raise MalformedInput("the scope of the certificate is not a canonical JSON object", "scope")

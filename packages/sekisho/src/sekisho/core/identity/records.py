@@ -76,10 +76,25 @@ class GateLeft:
 
 @dataclass(slots=True)
 class AgentGate:
-    """The gate that an agent is assigned to, and those that it left."""
+    """The gate that an agent is assigned to, and those that it left.
+
+    ``whole`` is the gate whose log has the agent's history whole, ``moved`` the epoch of its last
+    move (0 for none), ``taken`` that of the last one after which its history was taken, ``kept``
+    the digest of the history that was handed over and that nobody took yet, of ``kept_bytes``.
+    """
 
     gate: str
     left: dict[str, GateLeft] = field(default_factory=dict)
+    whole: str = ""
+    moved: int = 0
+    taken: int = 0
+    kept: str = ""
+    kept_bytes: int = 0
+
+    @property
+    def owed(self) -> bool:
+        """Whether the gate that has the agent still lacks its history."""
+        return self.moved > self.taken
 
 
 @dataclass(frozen=True, slots=True)

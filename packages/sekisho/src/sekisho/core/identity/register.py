@@ -14,6 +14,7 @@ from typing import Any, Final
 from sekisho.core.encoding import unb64
 from sekisho.core.events import (
     AgentAssigned,
+    AgentHandedOver,
     AlertSent,
     ApprovalGiven,
     AuthorityEntry,
@@ -23,6 +24,7 @@ from sekisho.core.events import (
     Founded,
     GateBooted,
     GraceStarted,
+    HistoryTaken,
     IncidentAcknowledged,
     IncidentClosed,
     IncidentRecorded,
@@ -34,11 +36,10 @@ from sekisho.core.events import (
     StatusChanged,
     VenueRearmAuthorised,
 )
+from sekisho.core.identity import moves
 from sekisho.core.identity.commanded import Commanded, read_command
 from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.records import (
-    AgentGate,
-    GateLeft,
     LockedBaseline,
     Records,
     RegisteredCertificate,
@@ -49,7 +50,7 @@ from sekisho.core.terms import parse_instant
 
 
 class AuthorityState(Records):
-    """The fold. Read its records; change them by :meth:`apply` alone."""
+    """The fold. Read its records; change them by :meth:`apply`, or :meth:`take` after a check."""
 
     def apply(self, index: int, entry: AuthorityEntry) -> None:
         """Take one entry into the state, or raise and leave the state as it was.
@@ -58,6 +59,10 @@ class AuthorityState(Records):
             VerificationFailed: no lawful authority writes this entry here; names the index.
         """
         check_entry(self, index, entry)
+        self.take(index, entry)
+
+    def take(self, index: int, entry: AuthorityEntry) -> None:
+        """Take in an entry that ``check_entry`` has just found lawful here."""
         _EFFECTS[type(entry)](self, index, entry)
         if isinstance(entry, StatusChanged):
             self.last_commands = entry.commands
@@ -158,10 +163,7 @@ def _booted(records: Records, _: int, entry: GateBooted) -> None:
 
 
 def _assigned(records: Records, index: int, entry: AgentAssigned) -> None:
-    known = records.assigned.get(entry.agent)
-    left = {} if known is None else known.left | {known.gate: GateLeft(entry.epoch, index)}
-    records.assigned[entry.agent] = AgentGate(entry.gate, left)
-    records.epoch = entry.epoch
+    moves.assigned(records, index, entry)
     _used(records, entry)
 
 
@@ -192,6 +194,8 @@ _EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
     CrlIssued: _crl,
     GateBooted: _booted,
     AgentAssigned: _assigned,
+    AgentHandedOver: moves.handed_over,
+    HistoryTaken: moves.taken,
     IncidentRecorded: _elsewhere,
     AlertSent: _elsewhere,
     GraceStarted: _elsewhere,

@@ -45,7 +45,7 @@ from sekisho.core.terms import parse_instant
 
 
 class IncidentBook(Cases):
-    """The fold. Read its records; change them by :meth:`apply` alone."""
+    """The fold. Read its records; change them by :meth:`apply`, or :meth:`take` after a check."""
 
     def check(self, index: int, entry: AuthorityEntry) -> None:
         """Whether the entry may come at this index; changes nothing.
@@ -62,6 +62,10 @@ class IncidentBook(Cases):
             VerificationFailed: no lawful authority writes this entry here; names the index.
         """
         self.check(index, entry)
+        self.take(index, entry)
+
+    def take(self, index: int, entry: AuthorityEntry) -> None:
+        """Take in an entry that :meth:`check` has just found lawful here."""
         effect = _EFFECTS.get(type(entry))
         if effect is not None:
             # Nothing but what is owed is lawful while something is: so this paid the first.
