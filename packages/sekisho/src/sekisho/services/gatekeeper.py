@@ -146,7 +146,7 @@ class Gatekeeper:
 
     async def _take(self, agent: str, body: bytes, order: Order) -> Answer:
         self.log.require_sound()
-        await self.leasing.ensure()
+        await self.leasing.ensure(self._to_be_answered_for(agent))
         quotations = await self.rates.fetch(agent, order)
         await self.venues.ensure(self._venue_of(agent, order))
         # From here to the record nothing is awaited: decisions of one agent are serial, and what
@@ -162,6 +162,13 @@ class Gatekeeper:
             await self.release.cancel(agent, order.orig_client_order_id, "asked by the agent")
             return self._state_answer(agent, order, index, "")
         return await self._issue(agent, index, entry, order)
+
+    def _to_be_answered_for(self, agent: str) -> str:
+        """The certificate that a lease must speak of for this agent; empty where none would."""
+        held = self.log.state.agents.get(agent)
+        if held is None or held.status != "good" or held.awaits or held.left:
+            return ""
+        return held.certificate_sha256
 
     def _venue_of(self, agent: str, order: Order) -> str:
         """The venue that an order is for; empty where no venue is asked for anything new."""

@@ -61,6 +61,10 @@ class LeaseTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     moved: dict[str, Moved] | UnsetType = UNSET
 
 
+AGAIN_NS = NS // 10
+"""A lease that says nothing of a certificate is asked for again no sooner."""
+
+
 class Leasing:
     """Keeps the gate's lease alive."""
 
@@ -83,6 +87,7 @@ class Leasing:
         self._read_status = read_status
         self._duration_max_s = duration_max_s
         self._renewal: asyncio.Future[None] | None = None
+        self._asking: asyncio.Future[None] | None = None
         self._read: tuple[str, LeaseTerms] | None = None
         self._asked = 0
         self._waiting: frozenset[str] = frozenset()
@@ -93,7 +98,23 @@ class Leasing:
         self.moved: dict[str, Moved] = {}
         """What the last lease says of agents whose history is under way."""
 
-    async def ensure(self) -> None:
+    async def ensure(self, certificate: str = "") -> None:
+        """See that there is a lease, and that it speaks of this certificate (its digest), if any.
+
+        An agent that was admitted since the lease was asked for is in the next one, which is waited
+        for. Never raises for a lease not had: what is decided without it is refused.
+        """
+        await self._ensure()
+        for _ in range(2):
+            held, now = self._log.state.lease, self._clock.monotonic_ns()
+            if not certificate or held is None or certificate in held.status:
+                return
+            if self._asking is not None:
+                await asyncio.shield(self._asking)
+            elif now - self._asked >= AGAIN_NS:
+                await self._try()
+
+    async def _ensure(self) -> None:
         """Renew the lease when less than half of it is left. Never raises for a lease not had.
 
         Also, once a second, while the clock is not within its bound; and when the authority has by
@@ -116,12 +137,16 @@ class Leasing:
             return
         self._renewal = asyncio.get_running_loop().create_future()
         try:
-            await self.renew()
-        except (NotAuthorised, Unavailable, VerificationFailed, MalformedInput) as error:
-            self.last_failure = error
+            await self._try()
         finally:
             self._renewal.set_result(None)
             self._renewal = None
+
+    async def _try(self) -> None:
+        try:
+            await self.renew()
+        except (NotAuthorised, Unavailable, VerificationFailed, MalformedInput) as error:
+            self.last_failure = error
 
     def _heard_since(self) -> bool:
         """Whether a new lease could lift what the last one could not."""
@@ -154,6 +179,15 @@ class Leasing:
             Unavailable: it did not answer.
             VerificationFailed: the answer is not a lease for this request.
         """
+        asking = self._asking = asyncio.get_running_loop().create_future()
+        try:
+            await self._ask()
+        finally:
+            asking.set_result(None)
+            if self._asking is asking:
+                self._asking = None
+
+    async def _ask(self) -> None:
         state = self._log.state
         sent = self._asked = self._clock.monotonic_ns()
         unheard, mark = self._log.unheard(), self._log.journal.size
