@@ -30,7 +30,7 @@ from permit import SCOPE
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.compose import Home, init_home, load_person, make_people, register_document
 from sekisho.compose.enrolling import enroll_gate
-from sekisho.config import Config
+from sekisho.config import Config, StoreSettings
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.gate.permit import CONTEXT
 from sekisho.core.governance.roster import roster_sha256
@@ -125,11 +125,15 @@ class Firm:
         self.home = folder / "home"
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
-    async def found(self, agents: list[str], *, lease_s: int) -> None:
-        """Found the home, or go on with it; certify these agents. Nothing else runs."""
+    async def found(self, agents: list[str], *, lease_s: int, store: str = "") -> None:
+        """Found the home, or go on with it; certify these agents. Nothing else runs.
+
+        ``store``: URL of the database of its log.
+        """
         new = not self.home.exists()
         if new:
-            init_home(self.home, Config(issuer_name="Bench Issuer"), SystemEntropy())
+            settings = Config(issuer_name="Bench Issuer", store=StoreSettings(url=store))
+            init_home(self.home, settings, SystemEntropy())
         home = await Home.open(self.home)
         try:
             for agent in agents:

@@ -175,7 +175,7 @@ async def write(folder: Path, agents: int) -> None:
         for gate in gates:
             key = Ed25519PrivateKey.generate().public_key()
             public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-            home.authority._certification._issue_log(origin_of(gate), public)  # noqa: SLF001
+            await home.authority.certify_log(origin_of(gate), public)
         await _rest(home, pattern, gates, agents)
     finally:
         await home.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of ``stop.py``: further gates, the floor's server and readers, and the load."""
+"""The processes of ``stop.py`` and ``replicas.py``: further gates, the floor's server, the load."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from _firm import token_of
 from _load import http_lines, open_loop, unix
 from _orders import order
 
-from sekisho.adapters.authority.http_link import HttpLink
+from sekisho.adapters.authority.http_link import ClientTls, HttpLink
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.entropy import SystemEntropy
-from sekisho.adapters.web.listening import Listener
+from sekisho.adapters.web.listening import Listener, Tls
 from sekisho.adapters.web.serving import serve
 from sekisho.core.encoding import b64
 from sekisho.core.errors import SekishoError, Unavailable
 from sekisho.core.ledger.merkle import Tree, leaf_hash
-from sekisho.core.terms import format_instant
+from sekisho.core.terms import NS, format_instant
 from sekisho.ports import LeaseRequest
 from sekisho.services import authoritywire as wire
 from sekisho.services.authorityclient import AuthorityClient
 from sekisho.services.eventstream import EventStream
+from sekisho.services.leasing import parse_grant
 from sekisho.services.status import StatusPush
 from sekisho.services.stopping import StopOutcome
 
@@ -51,9 +52,20 @@ def origin_of(gate: str) -> str:
 class FurtherGate:
     """A gate's end of the link: its stream, its leases, its reports; it notes when it was told."""
 
-    def __init__(self, address: str, name: str, certificate: str, told: list[Any]) -> None:
+    def __init__(
+        self,
+        address: str,
+        name: str,
+        certificate: str,
+        told: list[Any],
+        tls: ClientTls | None = None,
+        lease_s: int = FURTHER_LEASE_S,
+    ) -> None:
         self.name, self._certificate, self._told = name, certificate, told
-        self.client = AuthorityClient(HttpLink(address), name)
+        self._lease_s = lease_s
+        self.until = 0
+        """The end of its last lease that calls its certificate good, monotonic ns."""
+        self.client = AuthorityClient(HttpLink(address, tls), name)
         self._boot = SystemEntropy().bytes(16).hex()
         self._tree = Tree()
         self._tree.append(leaf_hash(name.encode()))
@@ -71,7 +83,7 @@ class FurtherGate:
                     await self._lease()
                 except SekishoError as error:
                     print(f"{self.name}: {error}", file=sys.stderr, flush=True)
-                await asyncio.sleep(FURTHER_LEASE_S / 2 * random.uniform(0.8, 1))
+                await asyncio.sleep(self._lease_s / 2 * random.uniform(0.8, 1))
         finally:
             task.cancel()
 
@@ -91,7 +103,10 @@ class FurtherGate:
             proof=(),
             certificates=(self._certificate,),
         )
-        await self.client.lease(request)
+        asked = time.monotonic_ns()
+        terms = parse_grant((await self.client.lease(request)).grant)[0]
+        if not terms.not_good:
+            self.until = asked + terms.duration_s * NS
 
     async def _stop(self, push: StatusPush) -> StopOutcome:
         self._told.append((self.name, time.monotonic_ns()))
@@ -108,9 +123,9 @@ class FurtherGate:
         )
 
 
-async def read_bare(address: str, name: str, told: list[Any]) -> None:
+async def read_bare(address: str, name: str, told: list[Any], tls: ClientTls | None = None) -> None:
     """A reader of the bare fan-out."""
-    link = HttpLink(address)
+    link = HttpLink(address, tls)
     while True:
         try:
             async for event, _, _ in link.events(f"/events/{name}", silence_s=5):
@@ -143,7 +158,7 @@ async def subscribe(address: str, gates: dict[str, str], *, bare: bool) -> None:
 # -- the floor ------------------------------------------------------------------------------------
 
 
-async def bare_server(address: str) -> None:
+async def bare_server(address: str, tls: Tls | None = None) -> None:
     """Streams, and one request that puts the same bytes on each of them."""
     from starlette.applications import Starlette
     from starlette.requests import Request
@@ -200,7 +215,7 @@ async def bare_server(address: str) -> None:
         return Response(json.dumps(said))
 
     routes = [Route("/events/{gate}", stream), Route("/command", command, methods=["POST"])]
-    await serve(Starlette(routes=routes), [Listener(address)])
+    await serve(Starlette(routes=routes), [Listener(address, tls=tls)])
     print("listening", flush=True)
     await asyncio.Event().wait()
 

@@ -32,7 +32,8 @@ from typing import Any
 from _firm import machine
 from _fleet import A_GATE, LEASE_S, approved, boot_of, gate_of, issued, name_of, origin_of, tree_of
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509 import load_der_x509_certificate, ocsp
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import OCSPNonce, load_der_x509_certificate, ocsp
 
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.compose import Home, load_person
@@ -89,9 +90,9 @@ class Operations:
         await self.issue()
         await self.lease()
         await self.status()
+        await self.hold()
         await self.lists()
         await self.links()
-        await self.hold()
 
     async def issue(self) -> None:
         """Certificates for agents that were approved before the clock was started."""
@@ -135,9 +136,6 @@ class Operations:
         record = state.agents[name_of(0)][-1]
         certificate = load_der_x509_certificate(record.certificate)
         builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuing, hashes.SHA256())
-        from cryptography.hazmat.primitives.serialization import Encoding
-        from cryptography.x509 import OCSPNonce
-
         again = builder.build().public_bytes(Encoding.DER)
         anew = builder.add_extension(OCSPNonce(bytes(32)), critical=False).build()
         asked = anew.public_bytes(Encoding.DER)
@@ -170,7 +168,7 @@ class Operations:
             await self.timed(name, lambda _, work=work: call(work))
 
     async def links(self) -> None:
-        """A gate connects its stream."""
+        """A gate connects its stream; it comes last, for a stop would wait for what it reports."""
         gates = RemoteGates(self.authority, self.home.around.clock, self._nonce)
 
         async def connect(_: int) -> None:
@@ -180,9 +178,7 @@ class Operations:
 
     async def hold(self) -> None:
         """People hold one agent: entry, push, CRL."""
-        person = load_person(
-            self.home.path / "people" / "duty_risk.key", self.home.passphrase()
-        )
+        person = load_person(self.home.path / "people" / "duty_risk.key", self.home.passphrase())
         waiting = [
             sign_command(
                 person,
@@ -226,7 +222,8 @@ async def measure(folder: Path, agents: int, profiled: str) -> dict[str, Any]:
 def of_size(folder: Path, agents: int, profiled: str) -> dict[str, Any]:
     """Write the log of so many agents, and measure it in a process of its own."""
     folder.mkdir()
-    subprocess.run([sys.executable, FLEET, str(folder), str(agents)], check=True)  # noqa: S603 - this file's own
+    write = [sys.executable, FLEET, str(folder), str(agents)]
+    subprocess.run(write, check=True)  # noqa: S603 - this file's own
     done = subprocess.run(  # noqa: S603 - this file's own
         [sys.executable, __file__, "--measure", str(folder), str(agents), profiled],
         check=True,
@@ -285,10 +282,7 @@ def main() -> None:
     sizes += [1_000_000] if asked.full else []
     with tempfile.TemporaryDirectory(prefix="sk", dir=asked.folder) as name:
         print(machine())
-        found = []
-        for size in sizes:
-            found.append(of_size(Path(name) / str(size), size, asked.profile))
-        show(found)
+        show([of_size(Path(name) / str(size), size, asked.profile) for size in sizes])
         print(f"at the end: {machine()}")
 
 

@@ -16,6 +16,7 @@ import asyncio
 import cProfile
 import pstats
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -29,15 +30,30 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sekisho.adapters.clocks import SystemClock
 from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.stores.sqlite import SqliteStore
+from sekisho.core.encoding import unb64
+from sekisho.core.events import decode_authority_entry
 from sekisho.core.governance.document import Registration
+from sekisho.core.governance.signatures import verify_signature
+from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.profile import Holder, agent_certificate, serial_number
+from sekisho.core.identity.reading import parse_agent_certificate
+from sekisho.core.identity.requests import key_requested
 from sekisho.core.identity.scope_extension import scope_json
-from sekisho.core.terms import NS
-from sekisho.services.certification import IssuedCertificate
+from sekisho.core.terms import NS, parse_instant
+from sekisho.services.certification import IssuedCertificate, possession_message
 from sekisho.services.peopledesk import CertificateWanted, PeopleDesk
 from sekisho.services.storejournal import StoreJournal
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tests import ledger_doubles
-from tests.authority_world import NAMES, ORIGIN, START, AuthorityWorld, authority_keys, policy_of
+from tests.authority_world import (
+    NAMES,
+    ORIGIN,
+    START,
+    AuthorityWorld,
+    authority_keys,
+    policy_of,
+)
 from tests.certificate_requests import SHA256, asked, wanted
 from tests.unit.core.governance import samples
 
@@ -130,6 +146,38 @@ class Bench:
         product = await timed_many(lambda number: self.issue(begin + number), count)
         return Rates(count / floor, count / product)
 
+    def parts(self, count: int) -> list[tuple[str, float]]:
+        """What the steps of one issue cost by themselves, in microseconds."""
+        issued = self.issued[-1]
+        agent = issued.agent
+        body = next(one for one in self.waiting if one.agent == agent)
+        request, scope = unb64(str(body.request)), scope_json(self.policy_of(agent))
+        key = key_requested(request, agent)
+        message = possession_message(
+            agent=agent,
+            environment="test",
+            policy_sha256=body.policy_sha256,
+            public_key_spki=key,
+        )
+        proof = unb64(str(body.proof))
+        path = issued.certificate, issued.issuing_certificate, issued.root_certificate
+        at = parse_instant(issued.not_before)
+        entry = self.world.authority.log.journal.entry(issued.authority_index)
+        steps: list[tuple[str, Callable[[], object]]] = [
+            ("request read, its signature verified", lambda: key_requested(request, agent)),
+            ("proof of possession verified", lambda: verify_signature(key, message, proof)),
+            ("certificate built and signed", lambda: self.build(0)),
+            ("read back", lambda: parse_agent_certificate(path[0], None, scope)),
+            ("path verified before it counts", lambda: verify_chain(*path, at)),
+            ("entry read as recovery will", lambda: decode_authority_entry(entry)),
+        ]
+        return [(name, timed(lambda _, one=one: one(), count) / count * 1e6) for name, one in steps]
+
+    def policy_of(self, agent: str) -> dict[str, Any]:
+        """The registered policy of an agent."""
+        policies = self.world.authority.state.policies.values()
+        return next(one.policy for one in policies if one.agent == agent)
+
     async def answering(self, count: int, nonce: bytes) -> Rates:
         """Status answers against the signature of bytes of their length."""
         requests = [
@@ -157,8 +205,10 @@ async def _no_issue(_: Any) -> Any:
     raise AssertionError("no key is made here")
 
 
-async def measure(folder: Path, rounds: int, certificates: int, answers: int) -> list[list[Rates]]:
-    """Issuing, answers without and with a nonce; a list of rounds each."""
+async def measure(
+    folder: Path, rounds: int, certificates: int, answers: int
+) -> tuple[list[list[Rates]], list[tuple[str, float]]]:
+    """Issuing, answers without and with a nonce, by rounds; and the steps of an issue."""
     clock = SystemClock()
     store = await SqliteStore.open(folder / "authority.db")
     try:
@@ -176,7 +226,7 @@ async def measure(folder: Path, rounds: int, certificates: int, answers: int) ->
             found[0].append(await bench.issuing(certificates))
             found[1].append(await bench.answering(answers, b""))
             found[2].append(await bench.answering(answers, bytes(32)))
-        return found
+        return found, bench.parts(certificates)
     finally:
         await store.close()
 
@@ -192,7 +242,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         if arguments.profile:
             profile.enable()
-        found = asyncio.run(measure(Path(name), *work))
+        found, parts = asyncio.run(measure(Path(name), *work))
         profile.disable()
     print("what                          floor/s  product/s  ratio  target")
     for text, rounds, least in (
@@ -204,6 +254,11 @@ def main() -> None:
         product = statistics.median(one.product for one in rounds)
         target = "" if least is None else f"≥ {least:.2f}"
         print(f"{text:28} {floor:8.0f} {product:10.0f} {product / floor:6.2f}  {target}")
+    whole = 1e6 / statistics.median(one.product for one in found[0])
+    print(f"\nwhere the {whole:.0f} µs of a certificate go")
+    rest = whole - sum(cost for _, cost in parts)
+    for text, cost in (*parts, ("policy, register, ledger, SQLite, tasks", rest)):
+        print(f"  {text:40} {cost:6.0f} µs")
     if arguments.profile:
         pstats.Stats(profile).sort_stats("tottime").print_stats(25)
 

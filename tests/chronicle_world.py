@@ -375,6 +375,7 @@ def issued(when: str, serial: str) -> CertificateIssued:
         certificate_sha256=serial * 32,
         policy_sha256=DIGEST,
         resolution_sha256="e" * 64,
+        renews="",
         not_before=when,
         not_after=format_instant((FIRST + 364) * DAY_S * NS),
     )

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from sekisho.core.errors import StorageFailed, Unavailable
-from sekisho.storeports import ApiKey, KeptAnswer
+from sekisho.storeports import ApiKey, KeptAnswer, KeptNote
 
 
 class MemoryTables:
@@ -15,6 +17,7 @@ class MemoryTables:
     def __init__(self) -> None:
         self.known: dict[str, ApiKey] = {}
         self.answers: dict[tuple[str, str], tuple[KeptAnswer, str]] = {}
+        self.said: dict[tuple[str, str], KeptNote] = {}
         self.away = False
 
     def _ask(self) -> None:
@@ -68,3 +71,21 @@ class MemoryTables:
         for name in old:
             del self.answers[name]
         return len(old)
+
+    async def add_note(self, note: KeptNote) -> None:
+        self._ask()
+        self.said.setdefault((note.operator, note.commitment), note)
+
+    async def notes(self, operator: str, commitments: Sequence[str]) -> list[KeptNote]:
+        self._ask()
+        found = (self.said.get((operator, one)) for one in commitments)
+        return [one for one in found if one is not None]
+
+    async def erase_note(self, operator: str, commitment: str, at: str) -> bool:
+        self._ask()
+        note = self.said.get((operator, commitment))
+        if note is None:
+            return False
+        erased = msgspec.structs.replace(note, salt=b"", text="", erased_at=note.erased_at or at)
+        self.said[operator, commitment] = erased
+        return True

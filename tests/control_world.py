@@ -18,8 +18,11 @@ from sekisho.apps.control_document import control_document
 from sekisho.apps.control_routes import ServerHandlers, control_routes
 from sekisho.core.governance.access import PEOPLE, Role
 from sekisho.core.governance.document import Registration, read_policy
+from sekisho.core.governance.operator_limits import read_limits_document
 from sekisho.services.apikeys import ApiKeys
 from sekisho.services.controldesk import ControlDesk
+from sekisho.services.governancedesk import GovernanceDesk, LimitsTaken
+from sekisho.services.notes import NoteDesk
 from sekisho.services.peopledesk import PeopleDesk
 from sekisho.services.repeatable import Repeatable
 from tests.authority_world import START, AuthorityWorld
@@ -32,12 +35,17 @@ OPERATORS = ("acme", "beta")
 class HostedDouble:
     """One operator as compose would make it."""
 
-    def __init__(self, world: AuthorityWorld) -> None:
+    def __init__(
+        self, world: AuthorityWorld, name: str = "acme", tables: MemoryTables | None = None
+    ) -> None:
+        tables = tables or MemoryTables()
         self.world = world
         self.registrations: dict[str, Registration] = {}
         self.desk = ControlDesk(world.authority, self._registration)
         self.public = world.authority.public
+        self.governance = GovernanceDesk(world.authority)
         self.people = PeopleDesk(world.authority, self._registration, _no_issue)
+        self.notes = NoteDesk(world.authority.log, tables, SeededEntropy(b"notes"), name)
         self.failing: Exception | None = None
 
     def _registration(self, digest: str) -> Registration:
@@ -56,6 +64,12 @@ class HostedDouble:
         )
         return await self.take(registration)
 
+    async def register_limits(self, document: bytes, media_type: str) -> LimitsTaken:
+        """Register a document of limits."""
+        form: Any = "json" if media_type == "application/json" else "yaml"
+        registration = read_limits_document(document, form=form, read_yaml=read_yaml)
+        return await self.governance.register_limits(registration)
+
     async def take(self, registration: Registration) -> str:
         """Register what was read already."""
         self.registrations[registration.sha256] = registration
@@ -69,10 +83,15 @@ async def _no_issue(_: Any) -> Any:
 class ControlWorld:
     """The application, its operators, and keys for each role."""
 
-    def __init__(self, clock: SteppedClock, operators: dict[str, HostedDouble]) -> None:
+    def __init__(
+        self,
+        clock: SteppedClock,
+        operators: dict[str, HostedDouble],
+        tables: MemoryTables | None = None,
+    ) -> None:
         self.clock = clock
         self.operators = operators
-        self.tables = MemoryTables()
+        self.tables = tables or MemoryTables()
         self.owner = False
         self.missing: tuple[str, ...] = ()
         self.said: list[tuple[str, str, str, int]] = []
@@ -94,10 +113,12 @@ class ControlWorld:
     async def start(cls) -> Self:
         """Found both."""
         clock = SteppedClock(START)
+        tables = MemoryTables()
         operators = {
-            name: HostedDouble(await AuthorityWorld.start(clock=clock)) for name in OPERATORS
+            name: HostedDouble(await AuthorityWorld.start(clock=clock), name, tables)
+            for name in OPERATORS
         }
-        return cls(clock, operators)
+        return cls(clock, operators, tables)
 
     def client(self, routes: Any = None) -> httpx2.AsyncClient:
         """Speaks to the application."""

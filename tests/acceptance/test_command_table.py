@@ -59,6 +59,8 @@ def rows(home: Path, policy: str) -> list[Row]:
     admitted = "is admitted when its gate opens to trade"
     return [
         Row("init", ["--policy", str(document)], (1, "choose"), (1, "choose")),
+        Row("found", ["--policy", str(document), "--root", str(home / "root.pem"), "--issuing",
+            str(home / "issuing.pem")], (1, end), (1, "founded already")),
         Row("register", ["--policy", str(document)], (1, end), DONE),
         Row("approve", ["--policy", policy, *approver, "--yes"], DONE, DONE),
         Row("issue", ["--agent", AGENT, "--policy", policy], (1, "revoke"), (1, "revoke")),
@@ -78,6 +80,8 @@ def rows(home: Path, policy: str) -> list[Row]:
             DONE),
         Row("revoke", risk, DONE, DONE),
         Row("kill", risk, DONE, DONE),
+        Row("policy-diff", [policy, policy], DONE, DONE),
+        Row("withdraw", ["--policy", policy, *approver], DONE, DONE),
     ]  # fmt: skip
 
 

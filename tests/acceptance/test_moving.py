@@ -6,6 +6,7 @@ Used volume, ids and latches stay used and on; a gate that cannot hand over keep
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,3 +151,48 @@ def test_moved_agent_has_used_its_cap_and_its_ids(running: World) -> None:
     for gate in ("gate-a", "gate-b"):
         assert 0 == verified(running, gate)
     assert_each_permit_recorded(running, "gate-a", "gate-b")
+
+
+def declare_lost(here: World, *seats: str) -> tuple[int, str]:
+    """These people say that gate-a is gone, and that the agent holds 500.00 short."""
+    keys = ",".join(str(here.home / "people" / f"{seat}.key") for seat in seats)
+    what = ("--agent", "steady", "--gate", "gate-b", "--history-lost", "--ids-from", "gen2-")
+    signed = ("--seat", ",".join(seats), "--key", keys, "--reason", "gate_destroyed")
+    held = ("--position", "EUR/USD=-500.00")
+    return here.sekisho("assign", "--home", here.home, *what, *held, *signed)
+
+
+@pytest.mark.slow
+def test_agent_of_a_gate_that_is_gone_begins_at_another_and_trades_not_today(
+    running: World,
+) -> None:
+    """Killed, its folder deleted: refused while its lease runs and to one person, then begun."""
+    running.start_gate("gate-b")
+    assert isinstance(ask(running, "before", "gate-a"), Permitted)
+    running.kill("gate-a")
+    shutil.rmtree(running.folder / "gate-a")
+    code, said = declare_lost(running, OPERATOR_SEAT, RISK_SEAT)
+    assert (1, True) == (code, "may sign" in said), said
+    code, said = move(running, "gate-b")
+    assert (1, True) == (code, "has not handed over" in said), said
+    code, said = declare_lost(running, OPERATOR_SEAT)
+    assert (1, True) == (code, "2 people of different roles" in said), said
+    said = running.wait_for(lambda: lost_at_last(running), "its last lease to end")
+    assert "HISTORY LOST" in said
+    answer = begun(running, "gate-b", "gen2")
+    found = [one.observed for one in answer.reasons]
+    assert any(one.startswith("history was declared lost: nothing new on") for one in found), found
+    assert {"control_unavailable", "daily_volume_cap_exceeded"} <= codes(answer)
+    old = ask(running, "before", "gate-b")
+    assert "duplicate_order_id" in codes(old)
+    ended = [running.end(name) for name in ("gate-b", "venue", "authority")]
+    assert [0, 0, 0] == ended
+    assert 0 == verified(running, "gate-b")
+    assert ["before"] == list(venue_took(running).values())
+
+
+def lost_at_last(here: World) -> str | None:
+    """What two people are told when the lease of the gate is over."""
+    code, said = declare_lost(here, OPERATOR_SEAT, RISK_SEAT)
+    assert code == 0 or "may sign" in said, said
+    return None if code else said

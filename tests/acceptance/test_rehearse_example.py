@@ -96,7 +96,7 @@ def test_example_hold_is_noted_and_the_rest_is_judged_too(example: Run) -> None:
 
 
 def test_example_says_what_a_risk_officer_needs(example: Run) -> None:
-    """Refusals with limit and value, incidents, baseline, bad rows; no progress on a pipe."""
+    """Refusals with limit and value, incidents, baseline, bad rows; beside it progress alone."""
     for words in (
         "refused    6 (",
         "observed 31,000.00 EUR, limit 25,000.00 EUR",
@@ -107,7 +107,8 @@ def test_example_says_what_a_risk_officer_needs(example: Run) -> None:
         "names no zone",
     ):
         assert words in example.out
-    assert "" == example.err
+    # On a pipe a line every few seconds: how many depends on the machine.
+    assert [] == [line for line in example.err.splitlines() if not line.endswith(" s left")]
 
 
 def test_same_history_gives_the_same_results(tmp_path: Path, example: Run) -> None:

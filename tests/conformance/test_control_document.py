@@ -136,9 +136,11 @@ def test_document_problems_have_their_word_and_status() -> None:
             for status, answer in one["responses"].items():
                 if int(status) < 400:
                     continue
+                whole = answer
                 if "$ref" in answer:
-                    answer = DOCUMENT["components"]["responses"][answer["$ref"].split("/")[-1]]  # noqa: PLW2901 - what is referred to
-                exact = answer["content"]["application/problem+json"]["schema"]["allOf"][1]
+                    name = answer["$ref"].rpartition("/")[2]
+                    whole = DOCUMENT["components"]["responses"][name]
+                exact = whole["content"]["application/problem+json"]["schema"]["allOf"][1]
                 word = exact["properties"]["type"]["const"].removeprefix(PREFIX)
                 assert int(status) == WORDS[word] == exact["properties"]["status"]["const"]
 
@@ -151,13 +153,16 @@ async def provoked(
     media = next(iter(operation(row).get("requestBody", {"content": {}})["content"]), "")
     typed = {"content-type": media} if media else {}
     role: Role = next((one for one in row.roles if one in KEY_ROLES), "auditor")
-    own = typed | await world.bearer(role) if "anyone" not in row.roles else typed
+    world.owner = "owner" in row.roles
+    keyless = world.owner or "anyone" in row.roles
+    own = typed if keyless else typed | await world.bearer(role)
     fresh = world.fresh()
     found = {
         "query": await http.request(method, f"{url}?no=1", headers=own | fresh),
         "key": await http.request(method, url, headers=typed | {"authorization": "Bearer x"}),
         "large": await http.request(method, url, headers=own, content=b"x" * (BODY_MAX + 1)),
         "operator": await http.request(method, url_of(row, "nobody"), headers=own),
+        "odd": await http.request(method, url.replace("0" * 16, "odd"), headers=own),
         "agent": await http.request(method, url, headers=typed | await world.bearer("agent")),
         "media": await http.request(
             method, url, headers=own | {"content-type": "text/odd"}, content=b"{}"

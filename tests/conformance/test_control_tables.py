@@ -13,7 +13,7 @@ from sekisho.adapters.stores.control import DatabaseControl
 from sekisho.adapters.stores.postgres import PostgresStore
 from sekisho.adapters.stores.sqlite import SqliteStore
 from sekisho.core.errors import StorageFailed
-from sekisho.storeports import ApiKey, ControlTables, KeptAnswer
+from sekisho.storeports import ApiKey, ControlTables, KeptAnswer, KeptNote
 from tests.postgres_server import require_postgres, server
 
 AT = "2026-11-02T08:00:00.000000000Z"
@@ -105,5 +105,30 @@ def test_control_old_answers_are_forgotten(play: Play) -> None:
         assert await tables.forget_answers(LATER) == 1
         assert await tables.begin_answer("one", "old", "d", LATER) is None
         assert await tables.begin_answer("one", "new", "d", LATER) is not None
+
+    play(story)
+
+
+def test_control_notes_are_kept_by_operator_and_erased_for_good(play: Play) -> None:
+    """A note reads back for its operator alone; erased, salt and text are gone, once."""
+
+    async def story(tables: ControlTables) -> None:
+        salt, one, other = b"\x00\xff" * 16, "a" * 64, "b" * 64
+        note = KeptNote(operator="acme", commitment=one, salt=salt, text="ärger \x00")
+        second = KeptNote(operator="acme", commitment=other, salt=salt, text="")
+        await tables.add_note(note)
+        await tables.add_note(second)
+        await tables.add_note(KeptNote(operator="acme", commitment=one, salt=b"", text="x"))
+        assert [] == await tables.notes("acme", [])
+        found = await tables.notes("acme", [one, other, "c" * 64])
+        assert [note, second] == sorted(found, key=lambda each: each.commitment)
+        assert [] == await tables.notes("beta", [one])
+        assert not await tables.erase_note("beta", one, AT)
+        assert [note] == await tables.notes("acme", [one])
+        for at in (AT, LATER):
+            assert await tables.erase_note("acme", one, at)
+            erased = KeptNote(operator="acme", commitment=one, salt=b"", text="", erased_at=AT)
+            assert [erased] == await tables.notes("acme", [one])
+        assert [second] == await tables.notes("acme", [other])
 
     play(story)

@@ -40,11 +40,13 @@ def _order(world: GateWorld) -> WorkingOrder | None:
     return world.log.state.agents["bot"].find("order-1")
 
 
-async def _resting() -> GateWorld:
+async def _resting(*, silent: bool = False) -> GateWorld:
+    """An order that rests; of which a ``silent`` venue has said nothing."""
     world = await GateWorld.start()
     await world.venue_watch.reconcile()
+    world.venue.silent = silent
     answer = await world.ask()
-    assert "open" == answer.order_state
+    assert ("unknown" if silent else "open") == answer.order_state
     return world
 
 
@@ -80,11 +82,28 @@ def test_cancel_answered_with_not_found_lets_go_only_when_no_permit_can_come(
     """An order that the venue does not know may still be on its way: it stays reserved."""
 
     async def story() -> None:
-        world = await _resting()
+        world = await _resting(silent=True)
         monkeypatch.setattr(world.venue, "cancel", Forgetful(world).cancel)
         world.clock.advance(passed_s)
         await world.gate.submit("bot", _cancel())
         assert held == (_order(world) is not None)
+
+    asyncio.run(story())
+
+
+def test_cancel_of_an_acknowledged_order_answered_with_not_found_lets_nothing_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The venue said that it rests: that it never saw it ends nothing, whatever the time."""
+
+    async def story() -> None:
+        world = await _resting()
+        monkeypatch.setattr(world.venue, "cancel", Forgetful(world).cancel)
+        world.clock.advance(LIFETIME_S)
+        await world.gate.submit("bot", _cancel())
+        order = _order(world)
+        assert order is not None
+        assert order.reserved > 0
 
     asyncio.run(story())
 

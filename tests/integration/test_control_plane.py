@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
+from sekisho.compose import COMPLIANCE_SEAT
+from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.identity.reading import parse_agent_certificate
+from tests.embedded_world import AGENT
 from tests.integration.link_world import LinkWorld
 
 
@@ -73,5 +78,65 @@ def test_control_plane_gate_is_reached_under_its_operators_name_too(tmp_path: Pa
                 assert 404 == other.status_code
         finally:
             await world.close()
+
+    play(story())
+
+
+def test_control_plane_certifies_a_key_in_custody(tmp_path: Path) -> None:
+    """The key is made where the home keeps agents' keys; a refused wish leaves none."""
+
+    async def story() -> None:
+        world = await LinkWorld.start(tmp_path / "home")
+        try:
+            home = world.served.home
+            roster = home.authority.roster
+            issuer = next(one.seat for one in roster.seats if one.role == "issuer")
+            operator = next(one.seat for one in roster.seats if one.role == "operator")
+            made = await world.served.control.keys.make("own", "issuer", issuer, 1)
+            body = {
+                "agent": AGENT,
+                "policy_sha256": next(iter(home.authority.state.policies)),
+                "issuer_seat": issuer,
+                "operator_seat": operator,
+                "custody": True,
+            }
+            headers = {
+                "authorization": f"Bearer {made.presented}",
+                "content-type": "application/json",
+            }
+            keys = home.path / "keys" / "agents"
+            before = sorted(keys.iterdir())
+            url = "/v1/operators/own/certificates"
+            async with client(world) as http:
+                once = headers | {"idempotency-key": "one"}
+                refused = await http.post(url, headers=once, content=json.dumps(body))
+                assert 403 == refused.status_code, refused.text
+                assert before == sorted(keys.iterdir())
+                await home.authority.command(world.sign("revoke", COMPLIANCE_SEAT))
+                once = headers | {"idempotency-key": "two"}
+                answer = await http.post(url, headers=once, content=json.dumps(body))
+                assert 201 == answer.status_code, answer.text
+            issued = home.authority.active(AGENT)
+            assert issued is not None
+            assert issued.sha256 == answer.json()["row"]["certificate_sha256"]
+            signer = home.agent_signer(parse_agent_certificate(issued.certificate).public_key)
+            assert signer.uri.startswith("file:")
+            assert len(before) + 1 == len(sorted(keys.iterdir()))
+        finally:
+            await world.close()
+
+    play(story())
+
+
+def test_home_that_published_elsewhere_before_does_not_open(tmp_path: Path) -> None:
+    """What certificates name cannot be changed by a setting."""
+
+    async def story() -> None:
+        world = await LinkWorld.start(tmp_path / "home")
+        await world.close()
+        with (tmp_path / "home" / "sekisho.toml").open("a", encoding="utf-8") as file:
+            file.write('\n[publish]\nbase_url = "http://pki.example.test"\n')
+        with pytest.raises(ConfigurationInvalid, match=r"pki\.example\.test"):
+            await world.open()
 
     play(story())

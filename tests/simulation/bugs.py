@@ -204,7 +204,11 @@ BUGS: dict[str, Planted] = {
     ),
     "latch-forgotten-at-start": Planted(
         Parts(log=incidents.ForgetsTheLatch),
-        ("invariant_p2_memory_is_what_the_log_says", "invariant_p2_decisions_recompute"),
+        (
+            "invariant_p2_memory_is_what_the_log_says",
+            "invariant_p2_decisions_recompute",
+            "invariant_p7_crossings_are_followed",  # the breaker that stands is opened once more
+        ),
     ),
     "lift-at-equal-epoch": Planted(
         Parts(leasing=incidents.LiftsAtTheSameEpoch),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from sekisho.adapters.simulated_clock import SteppedClock
@@ -142,6 +143,28 @@ def test_lease_waits_for_a_release_that_came_while_it_waited() -> None:
         world.disk.sync = sync  # type: ignore[method-assign] # mended
         assert issued.certificate_sha256 in (await asked).status
         assert (await released).recorded
+
+    asyncio.run(story())
+
+
+def test_gate_that_was_away_for_days_takes_its_own_cancelled_order_for_no_break() -> None:
+    """Its answer was lost, its cancel confirmed; two days on the drop copy says that it began to
+    rest, which is nobody's crime: seed 102.
+    """
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        world.venue.silent = True
+        began = world.log.at()
+        assert (await world.ask(client_order_id="a")).order_state == "unknown"
+        world.venue.silent = False
+        (permit,) = world.venue.permits
+        assert await world.release.cancel("bot", "a", "incident")
+        world.clock.advance(2 * 86_400)
+        report = world.venue.report(permit, "new", leaves="20000")
+        world.release.take("PAPER", (msgspec.structs.replace(report, transact_at=began),))
+        assert world.log.state.agents["bot"].orphans == 1
+        assert world.log.state.outside.standing("PAPER").incident == ""
 
     asyncio.run(story())
 

@@ -19,8 +19,9 @@ from tests.simulation.world import World
 
 SEEDS = (3, 8, 12)
 CUTS = 6
-SELDOM = {"execution", "counterparty", "low", "high"}
-"""Rows of limits that the simulated policy does not have; tests/unit/services/test_histories.py."""
+SELDOM = {"execution", "counterparty", "low", "high", "begun"}
+"""Rows of limits that the simulated policy does not have (tests/unit/services/test_histories.py),
+and of a history that was declared lost (tests/unit/services/test_losing.py)."""
 
 
 def lived(seed: int) -> list[bytes]:

@@ -19,6 +19,7 @@ from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.adapters.simulated_disk import SimulatedDisk
 from sekisho.adapters.stores.sqlite import SqliteStore
 from sekisho.core.encoding import b64, canonical, sha256_hex, unb64
+from sekisho.core.errors import StorageFailed
 from sekisho.core.governance.document import Registration
 from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.reading import parse_agent_certificate
@@ -178,6 +179,35 @@ def test_certificate_request_that_names_the_agent_or_nobody_is_taken(request_: b
     play(story())
 
 
+def test_certificate_is_issued_in_the_name_of_the_caller_alone() -> None:
+    """Whose key it is, that seat is the issuer on record."""
+
+    async def story() -> None:
+        world = await ControlWorld.start()
+        registration = await approved(world)
+        async with world.client() as http:
+            answer = await ask(world, http, wanted(registration, 77, issuer_seat="gate_runner"))
+            assert 403 == answer.status_code
+            assert "in its own name alone" in answer.json()["detail"]
+
+    play(story())
+
+
+def test_certificate_request_that_is_too_long_is_refused() -> None:
+    """A lawful request may be as long as it likes up to the bound."""
+
+    async def story() -> None:
+        world = await ControlWorld.start()
+        registration = await approved(world)
+        async with world.client() as http:
+            for size, expected in ((9_000, 400), (7_000, 201)):
+                long = request_of(p256(77), uri=f"https://{'x' * size}/agents/L/{AGENT}")
+                answer = await ask(world, http, wanted(registration, 77, request=b64(long)))
+                assert expected == answer.status_code
+
+    play(story())
+
+
 def test_certificate_proof_for_another_policy_is_refused() -> None:
     """A request and a proof that were caught do not serve for what the agent did not ask."""
 
@@ -243,6 +273,22 @@ def test_register_csv_is_of_one_size_and_whole() -> None:
         assert ["hold", "good", "good", "good"] == [one["status"] for one in rows]
         assert first.certificate_sha256 == rows[0]["certificate_sha256"]
         assert {(str(size), root)} == {(one["log_size"], one["root_hash"]) for one in rows}
+
+    play(story())
+
+
+def test_register_csv_that_is_not_durable_is_not_shown() -> None:
+    """What the disk may have lost is in no export."""
+
+    async def story() -> None:
+        world = await ControlWorld.start()
+        authority = world.operators["acme"].world
+        await authority.certified()
+        authority.authority.log.journal.condemn(StorageFailed("the disk is gone"))
+        headers = await world.bearer("auditor")
+        async with world.client() as http:
+            answer = await http.get(f"{AT}/register.csv", headers=headers)
+            assert 503 == answer.status_code
 
     play(story())
 

@@ -209,6 +209,7 @@ def test_ocsp_what_cannot_be_answered_gets_the_error_of_its_kind() -> None:
                 (_with_nonce(right, 0), MALFORMED),
                 (_with_nonce(right, 129), MALFORMED),
                 (by_hash(1), UNAUTHORIZED),
+                (by_hash(int(issued.serial_number, 16)), UNAUTHORIZED),
                 (by_hash(1, hashes.SHA384(), 48), UNAUTHORIZED),
                 (unissued, UNAUTHORIZED),
                 (asked(foreign.certificate, foreign.issuing_certificate), UNAUTHORIZED),
@@ -295,6 +296,9 @@ def test_ocsp_answer_is_given_again_until_anything_changes() -> None:
             released = await post(http, request)
             assert "good" == says(issued, released, world.clock.now_ns())
             assert released != first
+            for kind in ("hold", "release"):  # nobody asks in between
+                await authority.order(kind)
+            assert released != (released := await post(http, request))
             await world.clock.play(AGAIN_S + 1)
             assert released != await post(http, request)
 

@@ -123,3 +123,22 @@ def test_ended_orders_with_another_attribute_are_not_written(
     monkeypatch.setattr(snapshot, "_ENDED_NAMES", {"terms"})
     with pytest.raises(MalformedInput, match="disagree"):
         list(part.encoded())
+
+
+@pytest.mark.parametrize(("names", "turns"), [(0, 0), (1, 1), (8, 1), (9, 2), (17, 3)])
+def test_sorting_lets_others_have_their_turn_between_its_parts(names: int, turns: int) -> None:
+    """An empty slice after each four times the size, and an empty part of the bytes for each."""
+    held = ended(*(f"o{number:02}" for number in range(names)))
+    found = list(held.cut().slices(2))
+    assert [[]] * turns == found[:turns]
+    assert names == len(rows(found[turns:]))
+
+
+def test_bytes_come_with_a_part_for_each_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty ones too: whoever writes them may do something else after each."""
+    monkeypatch.setattr(snapshot, "SLICE", 2)
+    held = ended(*(f"o{number:02}" for number in range(9)))
+    parts = list(snapshot.EndedPart(held).encoded())
+    assert [b"[", b"", b""] == parts[:3]
+    assert b"]" == parts[-1]
+    assert 5 == sum(part.startswith((b"[[", b",[")) for part in parts[3:-1])

@@ -9,10 +9,17 @@ import pytest
 
 from sekisho.core.encoding import canonical, parse_plain
 from sekisho.core.errors import MalformedInput
-from sekisho.core.events import HistoryAwaited, HistoryPart, ShutdownOrdered
+from sekisho.core.events import (
+    Decision,
+    HistoryAwaited,
+    HistoryPart,
+    ShutdownOrdered,
+    StatusActed,
+)
 from sekisho.core.gate import history
 from sekisho.core.gate.agent import AgentState
-from sekisho.core.handover import Row
+from sekisho.core.handover import Begun, Row
+from sekisho.core.terms import Code, Reason
 from tests.fold_world import FoldWorld, reasons
 from tests.gate_world import ORDER, scope_of
 
@@ -122,7 +129,11 @@ def test_taken_rows_are_written_again_as_they_came() -> None:
     part = there.entries[index]
     assert isinstance(part, HistoryPart)
     outcome, why = history.first_answer(part, "used")
-    assert ("refused", 2) == (outcome, len(why))
+    codes = (Code.EXCEEDS_SCOPE_SIZE, Code.LEASE_EXPIRED)
+    assert ("refused", tuple(Reason(code, "", "", "") for code in codes)) == (outcome, why)
+    assert (world.bot.content_counts, world.bot.counterparty_sums) == (
+        bot.content_counts, bot.counterparty_sums,
+    )  # fmt: skip
     with pytest.raises(MalformedInput, match="not in this part"):
         history.answered(part, "other")
     for old in ("filled", "rests"):
@@ -157,6 +168,7 @@ def test_part_that_is_not_due_has_no_effect_and_the_last_one_ends_the_waiting() 
     assert (False, 5, 1, 2, 3, 4) == (
         done.awaits, done.gross, done.orders, done.failures, done.orphans, done.unbooked
     )  # fmt: skip
+    assert done.taking == ("", 0)
     assert taken(rows, epoch=6).bot.awaits
 
 
@@ -175,12 +187,27 @@ def test_awaiting_agent_is_refused_and_its_ids_are_not_used_up() -> None:
     assert not world.state.lacks_history(world.bot)
 
 
-def test_lists_of_a_policy_without_limits_have_no_rows() -> None:
-    """Nor has what lies outside its window."""
+@pytest.mark.parametrize(("passed_s", "left"), [(599, 6), (600, 0)])
+def test_what_has_left_its_window_has_no_row(passed_s: int, left: int) -> None:
+    """A window of 600 s ends where it is that old."""
     world = lived()
-    world.later(601)
+    world.later(passed_s)
     kinds = {row[0] for row in rows_of(world)}
-    assert not kinds & {"message", "content", "counterparty", "execution", "low", "high"}
+    lists = {"message", "content", "counterparty", "execution", "low", "high"}
+    assert left == len(kinds & lists)
+
+
+def test_what_the_bot_asserted_of_an_order_is_not_handed_over() -> None:
+    """It is committed to in the log of its decision, and nothing counts it."""
+    world = lived()
+    world.rearm("shutdown")
+    asserted = {"decision_context": {"reason_sha256": "d" * 64}}
+    world.permit(client_order_id="told", quantity="100", **asserted)
+    decided = world.entries[-1]
+    assert isinstance(decided, Decision)
+    assert "decision_context" in (decided.order or {})
+    (row,) = [row for row in copied(rows_of(world)) if row[:2] == ["working", "told"]]
+    assert plain_order("told") == row[2]
 
 
 @pytest.mark.parametrize(
@@ -203,3 +230,118 @@ def test_row_that_no_gate_writes_is_refused(row: Row) -> None:
         history.check_rows([row])
     agent = AgentState("bot", 0)
     assert agent.positions == {}
+
+
+def test_position_of_nothing_has_no_row() -> None:
+    """A pair that was traded and is flat again."""
+    world = lived()
+    world.bot.positions["EUR/GBP"] = 0
+    assert ["EUR/USD"] == [row[1] for row in rows_of(world) if row[0] == "position"]
+
+
+def test_lists_that_the_policy_has_no_more_have_no_rows() -> None:
+    """They grew under an earlier one; nothing reads them now."""
+    world = lived()
+    before = {row[0] for row in rows_of(world)}
+    bare = FoldWorld(scope_of(**dict.fromkeys(LIMITS, "none"))).bot
+    world.bot.limits = bare.limits
+    gone = {"message", "content", "counterparty", "execution", "low", "high"}
+    assert before - gone == {row[0] for row in rows_of(world)}
+
+
+def test_first_part_begins_anew_and_no_later_one_does() -> None:
+    """What this gate counted of the agent was before the history that it now takes."""
+    rows: list[Row] = [["position", "EUR/GBP", "5"]]
+    there = lived()
+    there.add(HistoryAwaited, agent="bot", before="g1", epoch=7)
+    fields: dict[str, Any] = {"agent": "bot", "epoch": 7, "history_sha256": DIGEST}
+    there.add(HistoryPart, **fields, part=0, last=False, rows=tuple(rows))
+    bot = there.bot
+    assert ({"EUR/GBP": 5}, {}, 0, 0) == (bot.positions, bot.working, bot.gross, bot.reserved)
+    assert ([], []) == ([*bot.messages], [*bot.executions])
+    there.add(HistoryPart, **fields, part=1, last=True, rows=(["position", "EUR/USD", "6"],))
+    assert {"EUR/GBP": 5, "EUR/USD": 6} == bot.positions
+
+
+def test_taken_orders_reserve_to_the_last_digit_what_they_reserved() -> None:
+    """In all, and by pair and direction."""
+    world = lived()
+    there = taken(copied(rows_of(world))).bot
+    assert (world.bot.reserved, world.bot.reserved_by) == (there.reserved, there.reserved_by)
+
+
+def test_rows_of_baseline_and_beginning_and_of_others_are_taken_or_passed_over() -> None:
+    """What the watch reads is for the watch."""
+    known = {"agent": "bot"}
+    bot = taken([["baseline", known, DIGEST], ["begun", "5", "gen2-"], ["watched", "x"]]).bot
+    assert (DIGEST, Begun(5, "gen2-")) == (bot.baseline_sha256, bot.begun)
+    assert ["begun", "5", "gen2-"] in copied(list(history.rows_of(bot, 0)))
+
+
+def test_every_latch_at_once_is_taken() -> None:
+    """No gate has others."""
+    names = sorted(history.LATCHES)
+    assert history.LATCHES == taken([["latches", "cancel_only", names]]).bot.latches
+
+
+def test_answer_is_read_from_the_row_of_the_id_alone() -> None:
+    """Another row may begin with the same text."""
+    part = HistoryPart(
+        at="", agent="bot", epoch=7, history_sha256=DIGEST, part=0, last=True,
+        rows=(["executed", "used", "E"], history.id_row("used", DIGEST, "permitted", "")),
+    )  # fmt: skip
+    assert ("permitted", "") == history.answered(part, "used")
+
+
+def test_new_order_waits_for_the_day_after_a_history_was_declared_lost() -> None:
+    """Nobody knows what of that day's limits was used: it counts as used up."""
+    world = taken([["begun", "0", ""]])
+    day = world.bot.day
+    world.bot.begun = Begun(day, "")
+    (why,) = world.ask(client_order_id="a", quantity="100").reasons
+    assert (Code.CONTROL_UNAVAILABLE, "") == (why.code, why.limit)
+    assert why.observed.startswith("history was declared lost: nothing new on ")
+    world.bot.begun = Begun(day - 1, "")
+    assert [] == reasons(world.ask(client_order_id="b", quantity="100"))
+
+
+def test_id_that_may_have_been_used_before_the_history_was_lost_is_refused() -> None:
+    """Ids begin anew with a text that no id had."""
+    world = taken([["begun", "0", "gen2-"]])
+    old = world.ask(client_order_id="a", quantity="100")
+    assert [(Code.DUPLICATE_ORDER_ID, "begins with gen2-", "a", "")] == reasons(old)
+    assert [] == reasons(world.ask(client_order_id="gen2-a", quantity="100"))
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ([("hold", "assigned")], True),
+        ([("hold", "lease")], False),
+        ([("hold", "assigned"), ("hold", "assigned")], True),
+        ([("hold", "assigned"), ("hold", "lease")], False),
+        ([("hold", "lease"), ("hold", "assigned")], False),
+        ([("hold", "assigned"), ("good", "assigned")], False),
+        ([("hold", "assigned"), ("revoked", "lease")], False),
+    ],
+)
+def test_agent_has_left_only_while_it_is_held_for_nothing_but_its_move(
+    told: list[tuple[str, str]], left: bool
+) -> None:
+    """What another cause holds does not come back with a move."""
+    world = FoldWorld()
+    for epoch, (status, reason) in enumerate(told, 1):
+        world.add(
+            StatusActed, agent="bot", certificate_sha256=world.bot.certificate_sha256,
+            status=status, reason=reason, epoch=epoch,
+        )  # fmt: skip
+        assert status == world.bot.status
+    assert left is world.bot.left
+
+
+def test_history_of_an_agent_that_is_not_here_has_no_effect() -> None:
+    """Nothing is admitted by it."""
+    world = FoldWorld()
+    fields: dict[str, Any] = {"epoch": 7, "history_sha256": DIGEST, "part": 0, "last": True}
+    world.add(HistoryPart, agent="stranger", rows=(), **fields)
+    assert {"bot"} == set(world.state.agents)

@@ -12,11 +12,13 @@ from sekisho.core.events import (
     GateOpened,
     IncidentOpened,
     RestingUnknown,
+    VenueContradicted,
     VenueLost,
     VenueRearmed,
     VenueReconciled,
 )
 from sekisho.core.gate.venue_checks import withheld
+from sekisho.core.gate.venues import ClockStanding, Outside, VenueStanding
 from sekisho.core.terms import NS, format_instant
 from tests.fold_world import FoldWorld, reasons
 from tests.gate_world import CERTIFICATE, scope_of
@@ -285,6 +287,60 @@ def test_ended_order_is_remembered_until_the_day_after_next(days: int, factor: s
     assert report(world, "trade", "a", last_quantity="1", transact_at=before) == factor
 
 
+@pytest.mark.parametrize("kind", ["new", "replaced"])
+@pytest.mark.parametrize(
+    ("name", "ago", "days", "factor"),
+    [
+        ("a", 0, 2, ""),
+        ("refused", 0, 2, ""),
+        ("a", 0, 1, ""),  # it is remembered: ended, and it lived
+        ("refused", 0, 1, "unpermitted_order"),
+        ("a", -1, 2, "unpermitted_order"),
+        ("never", 0, 2, "unpermitted_order"),
+    ],
+)
+def test_old_report_of_a_forgotten_order_that_it_rested_is_no_break(
+    kind: str, name: str, ago: int, days: int, factor: str
+) -> None:
+    """A gate that was away reads that its order began to rest after it has forgotten its end.
+
+    Only of an id used here, and only of a day of which it remembers nothing.
+    """
+    world = FoldWorld()
+    world.permit(client_order_id="a")
+    assert reasons(world.ask(client_order_id="refused", venue="Z")) != []
+    report(world, "canceled", "a")
+    began = world.now
+    world.later(days * DAY_S)
+    at = format_instant(began - ago * DAY_S * NS)
+    assert report(world, kind, name, transact_at=at) == factor
+    assert world.bot.orphans == (0 if (name, days) == ("a", 1) else 1)
+
+
+def test_fill_told_after_the_end_counts_among_the_executions() -> None:
+    """When it is told says nothing of how often is executed."""
+    rule = {"count_max": 2, "window_s": 60}
+    world = FoldWorld(scope_of(repeated_executions=rule))
+    world.permit(client_order_id="a")
+    report(world, "trade", "a", last_quantity="1")
+    before = format_instant(world.now)
+    report(world, "canceled", "a")
+    assert world.bot.latches == set()
+    report(world, "trade", "a", last_quantity="1", transact_at=before)
+    assert world.bot.latches == {"repeated_executions"}
+
+
+def test_old_report_of_a_forgotten_order_that_it_was_executed_is_a_break() -> None:
+    """What moved a position is not passed over, however old."""
+    world = FoldWorld()
+    world.permit(client_order_id="a")
+    report(world, "canceled", "a")
+    began = format_instant(world.now)
+    world.later(2 * DAY_S)
+    told = report(world, "trade", "a", last_quantity="1", transact_at=began)
+    assert told == "unpermitted_execution"
+
+
 def test_resting_order_that_is_none_of_ours_is_a_break() -> None:
     """Listed by the venue, and no working order here; one that works here is none."""
     world = FoldWorld()
@@ -294,6 +350,35 @@ def test_resting_order_that_is_none_of_ours_is_a_break() -> None:
     world.add(RestingUnknown, venue="PAPER", agent="bot", client_order_id="b")
     assert world.state.outside.due is not None
     assert world.state.outside.due.factor == "resting_unknown"
+
+
+@pytest.mark.parametrize(
+    ("venue", "agent", "name", "factor"),
+    [
+        ("PAPER", "bot", "a", "venue_contradicted"),
+        ("PAPER", "bot", "amended", "venue_contradicted"),
+        ("X", "bot", "a", ""),
+        ("PAPER", "bot", "b", ""),
+        ("PAPER", "stranger", "a", ""),
+    ],
+)
+def test_contradiction_is_a_break_where_it_is_about_a_working_order_there(
+    venue: str, agent: str, name: str, factor: str
+) -> None:
+    """By its id or by that of its pending amendment; what it reserves stays reserved."""
+    world = FoldWorld(scope_of(venues=["PAPER", "X"]))
+    world.permit(client_order_id="a")
+    assert reasons(world.amend("amended", "a", quantity="10")) == []
+    reserved = world.bot.reserved
+    said = {"contradiction": "listed_and_never_seen"}
+    world.add(VenueContradicted, venue=venue, agent=agent, client_order_id=name, **said)
+    due = world.state.outside.due
+    assert ("" if due is None else due.factor) == factor
+    assert (reserved, {"a"}) == (world.bot.reserved, set(world.bot.working))
+    if due is not None:
+        latch(world)
+        assert reasons(world.ask(client_order_id="c")) == LATCHED
+        assert reasons(world.ask(client_order_id="d", venue="X")) == []
 
 
 def test_break_latches_its_venue_alone_until_it_is_rearmed_for_that_incident() -> None:
@@ -335,3 +420,46 @@ def test_permit_is_withheld_for_each_of_the_three() -> None:
     report(world, "trade", "x")
     latch(world)
     assert withheld(world.state, "PAPER") == "venue_latched"
+
+
+def test_old_report_that_a_rejected_order_rested_is_a_break_while_it_is_remembered() -> None:
+    """The venue said that it never lived, whatever day it names."""
+    world = FoldWorld()
+    world.permit(client_order_id="a")
+    report(world, "rejected", "a")
+    at = format_instant(world.now - 3 * DAY_S * NS)
+    assert report(world, "new", "a", transact_at=at) == "execution_after_end"
+
+
+def test_venue_of_which_nothing_is_known_is_neither_reconciled_nor_latched() -> None:
+    """And re-arming it changes nothing."""
+    world = FoldWorld()
+    fields: dict[str, Any] = {"incident": "1" * 32, "seats": ("a", "b"), "commands": ()}
+    world.add(VenueRearmed, venue="NOWHERE", **fields)
+    assert world.state.outside.standing("NOWHERE") == VenueStanding(reconciled=False, incident="")
+
+
+def test_resting_order_of_an_agent_that_is_not_here_is_a_break_of_nobody() -> None:
+    """The credential is this gate's, the order is not."""
+    world = FoldWorld()
+    world.add(RestingUnknown, venue="PAPER", agent="stranger", client_order_id="a")
+    due = world.state.outside.due
+    assert due is not None
+    assert (due.agent, due.certificate_sha256, due.factor) == ("", "", "resting_unknown")
+
+
+@pytest.mark.parametrize(
+    ("difference", "step", "beyond"),
+    [(BOUND, -BOUND, False), (BOUND + 1, 0, True), (0, -BOUND - 1, True)],
+)
+def test_clock_is_beyond_its_bound_when_either_reading_is(
+    difference: int, step: int, beyond: bool
+) -> None:
+    """Exactly the bound is within it; without an agent there is none, unobserved is unsound."""
+    outside = Outside()
+    assert not outside.beyond(difference, step)
+    assert not outside.sound_clock()
+    outside.clock_max_ns = BOUND
+    assert outside.beyond(difference, step) is beyond
+    outside.clock = ClockStanding(difference, step)
+    assert outside.sound_clock() is not beyond

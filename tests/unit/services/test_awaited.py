@@ -88,6 +88,7 @@ def test_what_keeps_an_agent_out_is_said_and_keeps_no_other_waiting(failure: Any
         log=SimpleNamespace(state=SimpleNamespace(agents={})),
         awaited=Awaited(),
         _admit_one=admit_one,
+        _looks_for_successors=lambda: False,
     )
     with pytest.raises(NotAuthorised):
         asyncio.run(GateProcess._admit(process))

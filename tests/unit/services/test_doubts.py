@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from sekisho.compose.gate_watching import Condition
+from sekisho.core.encoding import canonical
 from sekisho.core.errors import OutcomeUnknown, Unavailable
-from sekisho.core.events import VenueLost, VenueReconciled
+from sekisho.core.events import VenueContradicted, VenueLost, VenueRearmed, VenueReconciled
 from sekisho.ports import VenueReport
 from sekisho.services.venuedoubts import AGAIN_S, ASKING_S, Doubts
 from tests.gate_world import GateWorld, codes
@@ -16,6 +17,8 @@ from tests.unit.services.test_outside_world import OddVenue, kinds, odd, run
 
 GAUGE = "sekisho_venue_orders_in_doubt"
 RESERVED = 20_000 * 10**8
+LOST = "venue PAPER is not reconciled"
+LATCHED = "venue PAPER is latched"
 
 
 class Forgetful:
@@ -156,8 +159,8 @@ def test_venue_that_answers_nothing_is_not_reconciled() -> None:
     run(story)
 
 
-def test_order_never_seen_and_listed_as_open_frees_nothing_and_shuts_the_venue() -> None:
-    """Two answers that cannot both be so: the venue is lost until they agree."""
+def test_order_never_seen_and_listed_as_open_frees_nothing_and_latches_the_venue() -> None:
+    """Two answers that cannot both be so: lost until they agree, latched until people re-arm."""
 
     async def story() -> None:
         world, venue = await unknown("a")
@@ -167,10 +170,11 @@ def test_order_never_seen_and_listed_as_open_frees_nothing_and_shuts_the_venue()
         await world.venue_watch.reconcile()
         world.quote()
         refused = await world.ask(client_order_id="c")
-        assert refused.reasons[0].observed == "venue PAPER is not reconciled"
+        assert [LOST, LATCHED] == [one.observed for one in refused.reasons]
         assert "lists it as open" in kinds(world, VenueLost)[-1].detail
+        assert ["listed_and_never_seen"] == contradictions(world)
         assert any("PAPER contradicts itself: a: " in one for one in condition(world).missing())
-        assert "unknown" == phases(world)["a"]
+        assert ("unknown", RESERVED) == (phases(world)["a"], reserved_at_paper(world))
         before = len(kinds(world, VenueLost)), _last_reconciled(world)
         world.clock.advance(1)
         await world.venue_watch.reconcile()
@@ -181,7 +185,126 @@ def test_order_never_seen_and_listed_as_open_frees_nothing_and_shuts_the_venue()
         await world.venue_watch.reconcile()
         assert "a" not in phases(world)
         world.quote()
-        assert codes(await world.ask(client_order_id="e")) == []
+        refused = await world.ask(client_order_id="e")
+        assert [LATCHED] == [one.observed for one in refused.reasons]
+        rearm(world)
+        assert codes(await world.ask(client_order_id="f")) == []
+
+    run(story)
+
+
+def test_venue_that_goes_on_contradicting_itself_is_latched_again_when_it_was_rearmed() -> None:
+    """Once while it is latched; people who re-arm it too early change nothing."""
+
+    async def story() -> None:
+        world, venue = await unknown("a")
+        venue.permits.clear()
+        for _ in range(3):
+            world.clock.advance(AGAIN_S)
+            await world.venue_watch.reconcile()
+        assert 1 == len(contradictions(world))
+        first = rearm(world)
+        world.clock.advance(1)
+        await world.venue_watch.reconcile()
+        assert 2 == len(contradictions(world))
+        assert world.log.state.outside.standing("PAPER").incident not in ("", first)
+
+    run(story)
+
+
+def test_order_acknowledged_and_never_seen_frees_nothing_and_latches_the_venue() -> None:
+    """The venue said that it rests; now list and look-up agree that it never lived."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        await world.ask(client_order_id="a")
+        await world.venue_watch.reconcile()
+        venue.resting.clear()
+        venue.permits.clear()
+        world.clock.advance(AGAIN_S)
+        await world.venue_watch.reconcile()
+        assert ["open_and_never_seen"] == contradictions(world)
+        assert ({"a": "open"}, RESERVED) == (phases(world), reserved_at_paper(world))
+
+    run(story)
+
+
+def test_amendment_that_the_venue_never_saw_is_no_contradiction() -> None:
+    """Of the amendment it has said nothing; the order goes on as it was."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        await world.ask(client_order_id="a")
+        await world.venue_watch.reconcile()
+        venue.away = True
+        body = {
+            "action": "amend", "client_order_id": "b", "orig_client_order_id": "a",
+            "quantity": "10",
+        }  # fmt: skip
+        await world.gate.submit("bot", canonical(body))
+        assert world.log.state.agents["bot"].working["a"].pending is not None
+        world.clock.advance(2)
+        await world.venue_watch.reconcile()
+        assert world.log.state.agents["bot"].working["a"].pending is None
+        assert ([], {"a": "open"}) == (contradictions(world), phases(world))
+
+    run(story)
+
+
+def test_order_called_open_and_not_listed_latches_when_the_venue_says_so_again() -> None:
+    """A list may come late once; five seconds on it is a contradiction, and nothing is freed."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        await world.ask(client_order_id="a")
+        await world.venue_watch.reconcile()
+        venue.resting.clear()
+        world.clock.advance(AGAIN_S)
+        await world.venue_watch.reconcile()
+        (told,) = world.venue_watch.doubts.told()
+        assert ("a", "PAPER calls it open, and does not list it") == (
+            told.client_order_id, told.why,
+        )  # fmt: skip
+        assert [] == contradictions(world)
+        world.clock.advance(AGAIN_S)
+        await world.venue_watch.reconcile()
+        assert ["open_and_not_listed"] == contradictions(world)
+        assert ({"a": "open"}, RESERVED) == (phases(world), reserved_at_paper(world))
+
+    run(story)
+
+
+def test_order_that_is_listed_again_is_in_doubt_no_more() -> None:
+    """And a list that came late twice, with a good one between, is none too many."""
+
+    async def story() -> None:
+        world, venue = await odd()
+        await world.ask(client_order_id="a")
+        await world.venue_watch.reconcile()
+        rests = dict(venue.resting)
+        for listed in ({}, rests, {}):
+            venue.resting = dict(listed)
+            world.clock.advance(AGAIN_S)
+            await world.venue_watch.reconcile()
+            assert (0 if listed else 1) == world.venue_watch.doubts.count("PAPER")
+        assert [] == contradictions(world)
+
+    run(story)
+
+
+def test_order_in_doubt_reserves_again_on_each_new_day() -> None:
+    """Nobody proved that it is gone: what it may still do is counted, whatever the day."""
+
+    async def story() -> None:
+        world, venue = await unknown("a")
+        Forgetful(world, venue, "a")
+        for _ in range(3):
+            world.clock.advance(86_400)
+            await world.venue_watch.reconcile()
+            world.quote()
+            await world.ask(client_order_id=f"n-{world.clock.now_ns()}", venue="NONE")
+            bot = world.log.state.agents["bot"]
+            assert (RESERVED, RESERVED) == (bot.gross, bot.reserved)
 
     run(story)
 
@@ -202,6 +325,25 @@ def test_order_that_rests_no_more_and_cannot_be_asked_after_is_in_doubt() -> Non
         assert {"a": "open"} == phases(world)
 
     run(story)
+
+
+def contradictions(world: GateWorld) -> list[str]:
+    """What is on record of venues that contradict themselves, in order."""
+    return [one.contradiction for one in kinds(world, VenueContradicted)]
+
+
+def reserved_at_paper(world: GateWorld) -> int:
+    """What orders at PAPER reserve."""
+    working = world.log.state.agents["bot"].working.values()
+    return sum(order.reserved for order in working if order.terms.venue == "PAPER")
+
+
+def rearm(world: GateWorld) -> str:
+    """Two people took the latch of PAPER off; which incident's."""
+    incident = world.log.state.outside.standing("PAPER").incident
+    seats = {"seats": ("compliance-1", "risk-1"), "commands": ()}
+    world.log.record(VenueRearmed(at=world.log.at(), venue="PAPER", incident=incident, **seats))
+    return incident
 
 
 def condition(world: GateWorld) -> Condition:

@@ -106,9 +106,9 @@ def test_export_status_answers_agree_with_the_end_of_the_authoritys_log() -> Non
         asked: list[int] = []
 
         class Answers:
-            async def crl(self) -> bytes:
+            async def crl(self, shard: int) -> bytes:
                 asked.append(1)
-                return await authority.crl()
+                return await authority.crl(shard)
 
             async def ocsp(self, digest: str, *, next_update_ns: int) -> bytes:
                 response = await authority.ocsp(digest, next_update_ns=next_update_ns)
@@ -140,8 +140,8 @@ def test_export_certificate_issued_meanwhile_is_in_the_bundle() -> None:
         class Answers:
             asked = 0
 
-            async def crl(self) -> bytes:
-                return await authority.crl()
+            async def crl(self, shard: int) -> bytes:
+                return await authority.crl(shard)
 
             async def ocsp(self, digest: str, *, next_update_ns: int) -> bytes:
                 self.asked += 1
@@ -166,7 +166,7 @@ def test_export_status_that_never_rests_is_unavailable() -> None:
         await world.authority.order("hold")
 
         class Answers:
-            async def crl(self) -> bytes:
+            async def crl(self, shard: int) -> bytes:
                 return old
 
             async def ocsp(self, digest: str, *, next_update_ns: int) -> bytes:
@@ -322,9 +322,9 @@ def test_export_second_writer_in_the_folder_is_told() -> None:
         authority = world.authority.authority
 
         class Answers:
-            async def crl(self) -> bytes:
+            async def crl(self, shard: int) -> bytes:
                 await disk.write_new("summary.json", b"other")
-                return await authority.crl()
+                return await authority.crl(shard)
 
             async def ocsp(self, digest: str, *, next_update_ns: int) -> bytes:
                 return await authority.ocsp(digest, next_update_ns=next_update_ns)

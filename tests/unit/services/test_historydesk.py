@@ -239,3 +239,28 @@ def test_authority_that_keeps_no_histories_takes_none() -> None:
         assert [] == recorded(world, AgentHandedOver)
 
     play(story())
+
+
+@pytest.mark.parametrize("choice", [0, 1])
+def test_history_that_is_on_record_survives_the_loss_of_power(choice: int) -> None:
+    """Its file is whole and named on the disk before any entry says that it is kept."""
+
+    async def story() -> None:
+        world, first, _, _ = await moved()
+        data, chunk = history_of(first, 1)
+        await world.authority.histories.take("g1", chunk)
+        after = await world.again(world.disk.crash(Always(choice)))
+        after.authority.histories.keep_in(after.disk)
+        assert data == unb64((await after.authority.histories.read("g2", AGENT, 0)).data)
+
+    play(story())
+
+
+class Always:
+    """What a crash may do, the same way each time: names lost (0), or content under them (1)."""
+
+    def __init__(self, choice: int) -> None:
+        self._choice = choice
+
+    def randrange(self, start: int, /) -> int:
+        return min(self._choice, start - 1)

@@ -19,7 +19,7 @@ from sekisho.core.governance.policy import policy_from_canonical
 from sekisho.core.governance.resolution import resolve
 from sekisho.core.governance.roster import Roster, Seat, roster_sha256
 from sekisho.core.identity.profile import load, spki
-from sekisho.services.knownroster import KnownRoster
+from sekisho.services.knownroster import KnownRoster, RosterBook
 from sekisho.services.people import sign_approval
 from tests.embedded_world import AGENT, EmbeddedWorld
 from tests.gate_world import GateWorld, P256Signer
@@ -139,19 +139,21 @@ def test_gate_process_neither_reads_nor_keeps_a_foreign_roster() -> None:
             gate=SimpleNamespace(known=book, learn_roster=learn),
             teller=SimpleNamespace(warn=lambda about, detail: told.append(f"{about}: {detail}")),
         )
-        process.disk.files[ROSTER] = canonical(OTHERS["older"])
+        foreign = canonical(RosterBook(first=OTHERS["older"], links=()))
+        process.disk.files[ROSTER] = foreign
         await GateProcess._read_roster(process)
         assert 1 == len(told)
         with pytest.raises(Unavailable):
             _ = book.roster
         with pytest.raises(VerificationFailed):
             await GateProcess._keep_roster(process)
-        assert canonical(OTHERS["older"]) == process.disk.files[ROSTER]
+        assert foreign == process.disk.files[ROSTER]
         await GateProcess._keep_roster(process)
-        assert canonical(OURS) == process.disk.files[ROSTER]
+        kept = canonical(RosterBook(first=OURS, links=()))
+        assert kept == process.disk.files[ROSTER]
         with pytest.raises(VerificationFailed):
             await GateProcess._keep_roster(process)
-        assert canonical(OURS) == process.disk.files[ROSTER]
+        assert kept == process.disk.files[ROSTER]
         assert OURS == book.roster
 
     asyncio.run(story())

@@ -108,6 +108,7 @@ class Draft:
                 "kind": "founded",
                 "at": at(0),
                 "environment": "test",
+                "crl_shards": 1,
                 "root_certificate": b64(der(pki.root)),
                 "issuing_certificate": b64(der(pki.issuing)),
                 "responder_certificate": b64(der(pki.responder)),
@@ -159,6 +160,7 @@ class Draft:
                 "kind": "certificate_issued",
                 "at": at(2),
                 "resolution_sha256": sha(canonical(resolution)),
+                "renews": "",
                 **self._certified(),
             }
         )
@@ -215,6 +217,7 @@ class Draft:
         return {
             "kind": "crl_issued",
             "at": at(30),
+            "shard": 0,
             "number": number,
             "crl_sha256": sha(self.crl.public_bytes(Encoding.DER)),
             "this_update": at(30),

@@ -128,7 +128,8 @@ class LiveDraft(Draft):
         return super().scope_value()
 
     def _issue_and_change(self) -> None:
-        issued = {"resolution_sha256": sha(canonical(self.resolution)), **self._certified()}
+        issued = {"resolution_sha256": sha(canonical(self.resolution)), "renews": ""}
+        issued |= self._certified()
         self.authority.append({"kind": "certificate_issued", "at": on(15, 2), **issued})
         self.authority.append(self._booted(0))
         self.authority.append(self._crl_entry(1) | {"at": on(15, 2)})

@@ -97,5 +97,6 @@ def policy(**scope_changes: Any) -> dict[str, Any]:
             "review_due": "2026-07-31T00:00:00.000000000Z",
             "review_overdue": "refuse",
             "approvals_required": 2,
+            "renewal_overlap_s": 0,
         },
     }

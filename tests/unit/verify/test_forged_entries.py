@@ -79,14 +79,15 @@ UNSEEN_OF_THE_AUTHORITY: dict[str, dict[str, str]] = {
 ELSEWHERE = {
     "gate": "agent_admitted rate_observed decision permit_signed withdrawn execution rearmed"
     " baseline_adopted incident_opened accumulation_restarted resting_unknown venue_rearmed"
-    " history_awaited history_given history_part",
+    " venue_contradicted history_awaited history_given history_part",
     "authority": "founded log_key_certified roster_changed policy_registered approval_given"
     " resolved certificate_issued status_changed incident_recorded alert_sent grace_started"
     " incident_acknowledged incident_closed rearm_authorised venue_rearm_authorised baseline_locked"
-    " agent_handed_over",
+    " agent_handed_over history_lost note_recorded",
 }
 """Kinds that other tests forge: test_bundle_lies, test_bundle_authority, test_procedure,
-test_breaks, test_crossings, test_baseline, test_rates_used, and those of histories."""
+test_breaks, test_outside, test_crossings, test_baseline, test_rates_used, test_notes, those of
+histories."""
 
 
 @pytest.fixture(scope="module")

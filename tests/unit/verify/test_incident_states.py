@@ -24,7 +24,7 @@ def recorded_alone(kind: str = "hold", certificate: str = "a") -> tuple[Procedur
         return SimpleNamespace(index=index, agent=AGENT, status=status, policy=policy)
 
     issued = {"a" * 64: made(1), "b" * 64: made(2)}
-    procedure = Procedure(issued, {}, lambda *_: [])
+    procedure = Procedure(issued, {}, lambda *_: [], lambda _: None)
     told: dict[str, Any] = {
         "incident": "1" * 32,
         "agent": AGENT,

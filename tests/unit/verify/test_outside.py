@@ -9,6 +9,7 @@ import pytest
 
 from sekisho_verify.canonical import SECOND, instant_text
 from sekisho_verify.findings import VerificationFailed
+from sekisho_verify.ownacts import OwnActs
 from tests.unit.verify.build_policy import AGENT
 from tests.unit.verify.small_gate import SmallGate, amend, cancel, new
 
@@ -144,6 +145,91 @@ def test_resting_order_that_works_here_is_no_break() -> None:
     assert "" == factor(gate)
     gate.entry("resting_unknown", venue="PAPER", agent=AGENT, client_order_id="b")
     assert "resting_unknown" == factor(gate)
+
+
+@pytest.mark.parametrize("kind", ["new", "replaced"])
+@pytest.mark.parametrize(
+    ("name", "began", "days", "expected"),
+    [
+        ("a", 0, 2, ""),
+        ("refused", 0, 2, ""),
+        ("a", 0, 1, ""),
+        ("refused", 0, 1, "unpermitted_order"),
+        ("a", 1, 2, "unpermitted_order"),
+        ("never", 0, 2, "unpermitted_order"),
+    ],
+)
+def test_old_report_that_a_forgotten_order_rested_is_no_break(
+    kind: str, name: str, began: int, days: int, expected: str
+) -> None:
+    """Of an id used here, and of a day of which nothing is remembered."""
+    gate = SmallGate()
+    gate.judge(new("a", quantity="100"))
+    assert [] != gate.judge(new("refused", quantity="100", venue="UNLISTED"))
+    gate.report("a", "canceled")
+    at = instant_text(gate.now + began * DAY * SECOND)
+    gate.wait(days * DAY)
+    gate.report(name, kind, transact_at=at)
+    assert expected == factor(gate)
+
+
+CONTRADICTION = {"contradiction": "listed_and_never_seen"}
+
+
+@pytest.mark.parametrize(
+    ("venue", "name", "expected"),
+    [
+        ("PAPER", "a", "venue_contradicted"),
+        ("PAPER", "c", "venue_contradicted"),
+        ("OTHER", "a", ""),
+        ("PAPER", "b", ""),
+    ],
+)
+def test_contradiction_about_an_order_that_works_at_the_venue_is_a_break(
+    venue: str, name: str, expected: str
+) -> None:
+    """By its own id, or by its pending amendment's; nothing is released by it."""
+    gate = SmallGate()
+    gate.judge(new("a", quantity="100"))
+    gate.judge(amend("a", "c", "90"))
+    reserved = gate.agent.open_reserved
+    named = {"venue": venue, "agent": AGENT, "client_order_id": name}
+    gate.entry("venue_contradicted", **named, **CONTRADICTION)
+    assert expected == factor(gate)
+    assert reserved == gate.agent.open_reserved
+    if expected:
+        gate.follow()
+        assert [LATCHED] == gate.judge(new("e", quantity="100"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"client_order_id": "b"}, "names no order that works at its venue"),
+        ({"venue": "OTHER"}, "names no order that works at its venue"),
+        ({"agent": "stranger"}, "names no order that works at its venue"),
+        ({"contradiction": "open_and_never_seen"}, "calls open an order"),
+        ({"contradiction": "open_and_not_listed"}, "calls open an order"),
+    ],
+)
+def test_contradiction_that_cannot_be_is_found(changes: dict[str, str], told: str) -> None:
+    """A gate names one of its working orders there; open is what the venue called so."""
+    gate = SmallGate()
+    gate.judge(new("a", quantity="100"))
+    entry: dict[str, object] = {
+        "kind": "venue_contradicted", "venue": "PAPER", "agent": AGENT, "client_order_id": "a",
+        **CONTRADICTION, **changes,
+    }  # fmt: skip
+    acts = OwnActs(gate.state)
+    if not told:
+        acts.arrives(gate.index, entry)
+        return
+    with pytest.raises(VerificationFailed, match=told):
+        acts.arrives(gate.index, entry)
+    if "contradiction" in changes:
+        gate.report("a", "new")
+        acts.arrives(gate.index, entry)
 
 
 def test_break_without_its_incident_fails() -> None:

@@ -144,6 +144,8 @@ BAD: list[tuple[str, Any]] = [
     ("governance.review_overdue", "ignore"),
     ("governance.approvals_required", 0),
     ("governance.approvals_required", 17),
+    ("governance.renewal_overlap_s", -1),
+    ("governance.renewal_overlap_s", 604_801),
     ("scope.actions", ["amend", "new"]),
     ("scope.markets", ["EUR/USD", "USD/EUR"]),
     ("scope.markets", []),

@@ -100,14 +100,16 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request may have reached the gate, and no answer came: its fate is unknown.
+    """The request may have arrived, and no answer came: its fate is unknown.
 
-    Ask ``orders.get(id)``, or submit the same order again: it is one order, however often it is
-    sent. Never make a new id for it.
+    Of an order: ask ``orders.get(id)``, or submit the same order again: it is one order, however
+    often it is sent. Never make a new id for it. Of what was asked of an authority: look at what
+    there is, or make the same call with this ``idempotency_key``, which makes it one request.
     """
 
     client_order_id: str
     detail: str
+    idempotency_key: str = ""
 
 
 Answer = Permitted | PossiblyIssued | Refused | Withdrawn | Unavailable | Unknown

@@ -59,6 +59,7 @@ class Call(Generic[T]):
         read: the answer out of what came.
         unanswered: the answer when nothing, or nothing certain, is known.
         attempts: how often the same bytes are sent at most, as long as no answer comes.
+        headers: beside those of every request; the same in each attempt.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Call(Generic[T]):
     read: Callable[[Reply], T]
     unanswered: Callable[[NoReply], T]
     attempts: int = 1
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Course(Generic[T]):

@@ -20,6 +20,8 @@ from sekisho_client.failures import ConnectionInvalid
 
 ANSWER_S = 5.0
 CONNECT_S = 1.0
+AUTHORITY_ANSWER_S = 30.0
+_LOOPBACK = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}")
 _SECONDS_MAX = 300.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,256}")
 _TOKEN_BYTES_MAX = 512
@@ -38,6 +40,7 @@ class Endpoint:
         authorization: header for the token; empty without one. Never shown.
         answer_s: seconds until a whole answer is there, connecting included.
         connect_s: seconds of it for connecting.
+        whom: what is reached, in words.
     """
 
     origin: str
@@ -46,6 +49,7 @@ class Endpoint:
     authorization: str = field(repr=False)
     answer_s: float
     connect_s: float
+    whom: str = "the gate"
 
 
 def read_endpoint(
@@ -72,9 +76,7 @@ def read_endpoint(
     Raises:
         ConnectionInvalid: anything missing, superfluous or unreadable.
     """
-    for name, seconds in (("answer_s", answer_s), ("connect_s", connect_s)):
-        if type(seconds) not in {int, float} or not 0 < seconds <= _SECONDS_MAX:
-            raise ConnectionInvalid(f"{name}: above 0, at most {_SECONDS_MAX:g} seconds")
+    _check_seconds(answer_s, connect_s)
     if not isinstance(address, str):
         raise ConnectionInvalid("address: unix:PATH or https://HOST:PORT is wanted")
     if address.startswith("unix:"):
@@ -92,6 +94,56 @@ def read_endpoint(
         raise ConnectionInvalid("over TCP certificate=(file, key file) and ca=file are wanted")
     origin = _origin(address)
     return Endpoint(origin, None, _tls(certificate, ca), "", answer_s, connect_s)
+
+
+def read_authority(
+    address: str,
+    *,
+    key: str | None = None,
+    key_file: File | None = None,
+    ca: File | None = None,
+    answer_s: float = AUTHORITY_ANSWER_S,
+    connect_s: float = CONNECT_S,
+) -> Endpoint:
+    """Read what a program said of an authority's control plane, and of its API key.
+
+    Args:
+        address: ``unix:PATH``, ``https://HOST:PORT``, or ``http://127.0.0.1:PORT`` on this machine.
+        key: ``sk_ID_SECRET``; this or ``key_file``.
+        key_file: a file of mode 0600 or 0400 with the key and perhaps one newline.
+        ca: for https, PEM file of the CA of the authority's certificate; no other is trusted.
+        answer_s: seconds until a whole answer is there; a command waits for gates.
+        connect_s: seconds of it for connecting.
+
+    Raises:
+        ConnectionInvalid: anything missing, superfluous or unreadable.
+    """
+    _check_seconds(answer_s, connect_s)
+    shown = f"Bearer {_token(key, key_file)}"
+    if (ca is not None) != address.startswith("https://"):
+        raise ConnectionInvalid("ca=file goes with https://HOST:PORT, and with nothing else")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_3
+    origin, path = "http://authority", None
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:")
+    elif ca is not None:
+        origin = _origin(address)
+        try:
+            tls.load_verify_locations(cafile=ca)
+        except (OSError, ssl.SSLError) as error:
+            raise ConnectionInvalid(f"CA cannot be used: {error}") from error
+    elif _LOOPBACK.fullmatch(address) is not None:
+        origin = address
+    else:
+        raise ConnectionInvalid("address: unix:PATH, https://HOST:PORT or http://127.0.0.1:PORT")
+    return Endpoint(origin, path, tls, shown, answer_s, connect_s, "the authority")
+
+
+def _check_seconds(answer_s: float, connect_s: float) -> None:
+    for name, seconds in (("answer_s", answer_s), ("connect_s", connect_s)):
+        if type(seconds) not in {int, float} or not 0 < seconds <= _SECONDS_MAX:
+            raise ConnectionInvalid(f"{name}: above 0, at most {_SECONDS_MAX:g} seconds")
 
 
 def _origin(address: str) -> str:

@@ -124,6 +124,7 @@ def _request(endpoint: Endpoint, call: Call[T]) -> dict[str, Any]:
         headers["Authorization"] = endpoint.authorization
     if call.body is not None:
         headers["Content-Type"] = "application/json"
+    headers.update(call.headers)
     connect_s, answer_s = min(endpoint.connect_s, endpoint.answer_s), endpoint.answer_s
     return {
         "method": call.method,
@@ -156,7 +157,7 @@ def _none(error: Exception, endpoint: Endpoint) -> NoReply:
     detail = str(error) or type(error).__name__
     if isinstance(error, _NOT_SENT):
         where = endpoint.socket_path or endpoint.origin
-        return NoReply(sent=False, detail=f"the gate was not reached at {where}: {detail}")
+        return NoReply(sent=False, detail=f"{endpoint.whom} was not reached at {where}: {detail}")
     if isinstance(error, httpcore2.TimeoutException):
         return NoReply(sent=True, detail="no whole answer in time")
     return NoReply(sent=True, detail=f"the connection ended before a whole answer: {detail}")

@@ -69,7 +69,7 @@ class Working:
 
 _BEGUN_ANEW = (
     "gross orders working by_name ended open_reserved reserved_by_side positions legs messages "
-    "contents counterparties prices executions failures orphans unbooked behaviour"
+    "contents counterparties prices executions failures orphans unbooked behaviour begun"
 ).split()
 
 
@@ -178,6 +178,7 @@ class Agent:
         self.left = False  # on hold because it moved away, and for nothing else
         self.awaited = self.history = 0  # epochs of moves: awaited, and taken
         self.awaited_from = ""
+        self.begun: tuple[int, str] | None = None  # day used up, begin of ids: history was lost
         self.taking = Taking()
 
     @property

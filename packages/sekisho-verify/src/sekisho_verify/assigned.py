@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sekisho_verify import canonical
+from sekisho_verify.canonical import instant_text
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
 from sekisho_verify.people import Command
@@ -40,6 +41,18 @@ class Kept:
     taken: tuple[str, int, int] | None = None  # gate, epoch, index
 
 
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """People declared at this time (ns) that an agent's history at a gate is lost."""
+
+    agent: str
+    gate: str
+    at: int
+    seats: tuple[str, ...]
+    positions: str
+    index: int
+
+
 @dataclasses.dataclass
 class _Whole:
     """Which gate has the history of an agent, until which move; digest of what is kept."""
@@ -55,12 +68,14 @@ class Assignments:
 
     Attributes:
         histories: agent and digest → what was handed over under it, the last.
+        losses: histories that were declared lost.
     """
 
     def __init__(self) -> None:
         self._moves: dict[str, list[Move]] = defaultdict(list)
         self._whole: dict[str, _Whole] = {}
         self.histories: dict[tuple[str, str], Kept] = {}
+        self.losses: list[Lost] = []
 
     def present(self, agent: str) -> str:
         """The gate that has the agent now; "" for none."""
@@ -87,6 +102,36 @@ class Assignments:
             self._whole[agent].moved = wanted
         else:
             self._whole[agent] = _Whole(gate)
+
+    def lost(self, entry: Entry, epoch: int, loss: Lost) -> None:
+        """One `history_lost`; its commands and what begins are judged apart.
+
+        Args:
+            entry: of that kind.
+            epoch: of the log before it.
+            loss: what people declared by it.
+
+        Raises:
+            VerificationFailed: it does not follow from what was assigned and handed over before.
+        """
+        agent, gate = loss.agent, str(entry["gate"])
+        before, whole = self.present(agent), self._whole.get(agent)
+        if whole is None:
+            raise VerificationFailed("is of an agent that no gate has")
+        require(entry["before"] == before, f"`before` is not {before}")
+        require(entry["lost"] == whole.gate, f"`lost` is not {whole.gate}")
+        require(whole.kept == "", "declares a history lost that the authority keeps")
+        require(whole.gate != gate, "declares a history lost that this gate has itself")
+        require(entry["epoch"] == epoch + 1, f"`epoch` is not {epoch + 1}")
+        self._moves[agent].append(Move(epoch + 1, gate, before))
+        whole.moved, whole.kept = epoch + 1, str(entry["history_sha256"])
+        self.histories[agent, whole.kept] = Kept(epoch + 1, whole.gate, "", loss.index)
+        self.losses.append(loss)
+
+    def lost_after(self, agent: str, gate: str) -> int | None:
+        """When the agent's history at this gate was first declared lost (ns); None: never."""
+        found = [one.at for one in self.losses if (one.agent, one.gate) == (agent, gate)]
+        return min(found, default=None)
 
     def handed_over(self, entry: Entry) -> None:
         """One `agent_handed_over`. Raises VerificationFailed: it is not lawful."""
@@ -118,7 +163,8 @@ class Assignments:
         return whole
 
     def elsewhere(self, agent: str, entries: Sequence[Entry]) -> list[str]:
-        """A line for each other gate that had the agent: its log is not in this bundle.
+        """A line for each other gate that had the agent, whose log is not in this bundle, and for
+        each history of it that was declared lost.
 
         Args:
             agent: whom the bundle is about.
@@ -126,11 +172,21 @@ class Assignments:
         """
         here = {entry["gate"] for entry in entries if entry["kind"] == "gate_opened"}
         others = sorted({one.gate for one in self._moves[agent]} - here)
-        return [f"NOT WHOLE: {agent} was also at gate {gate}: see its bundle" for gate in others]
+        told = [f"NOT WHOLE: {agent} was also at gate {gate}: see its bundle" for gate in others]
+        return told + [
+            f"HISTORY LOST: {' and '.join(one.seats)} declared on {instant_text(one.at)} that the"
+            f" history of {agent} at gate {one.gate} is lost, positions stated as {one.positions};"
+            " what that gate signed after the last checkpoint that the authority saw of its log,"
+            " and what of it was executed, is not known"
+            for one in self.losses
+            if one.agent == agent
+        ]
 
     def left(self, agent: str, gate: str, epoch: int) -> bool:
         """Whether the agent moved away from the gate at this epoch."""
-        return any(one.epoch == epoch and one.before == gate for one in self._moves[agent])
+        return any(
+            one.epoch == epoch and one.before == gate != one.gate for one in self._moves[agent]
+        )
 
     def moved_to(self, agent: str, gate: str, epoch: int) -> int:
         """The epoch of the agent's last move to the gate, up to this one; 0 if none."""
@@ -153,4 +209,5 @@ class Assignments:
 def allowed(command: Command, entry: Entry) -> bool:
     """Whether a command is the one that this assignment may rest on."""
     ours = command.command == "assign" and command.agent == entry["agent"]
-    return ours and command.gate == canonical.text_of(entry["gate"])
+    as_said = (command.history == "lost") is (entry["kind"] == "history_lost")
+    return ours and as_said and command.gate == canonical.text_of(entry["gate"])

@@ -8,21 +8,22 @@ log, so not judged: the seats of issuer and operator, and the proof of possessio
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from sekisho_verify import assigned, canonical, certificates, people
+from sekisho_verify import assigned, canonical, certificates, lost, people
 from sekisho_verify import policy as policies
 from sekisho_verify.assigned import Assignments
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.certificates import Authority, Certificate
 from sekisho_verify.entries import Entry
 from sekisho_verify.findings import VerificationFailed, require
+from sekisho_verify.governed import Governance, check_due
 from sekisho_verify.issued import Issued, Replays
 from sekisho_verify.people import Command, Roster
 from sekisho_verify.policy import Policy
 from sekisho_verify.procedure import AUTOMATIC, Procedure
+from sekisho_verify.renewed import SUPERSEDED, Renewals
 from sekisho_verify.status import Status
 
 _CAUSES = {
@@ -34,6 +35,7 @@ _CAUSES = {
     "grace_expired": (("hold",), "revoked"),
     "deadline_expired": (("hold",), "revoked"),
     "fault": (("hold",), "revoked"),
+    SUPERSEDED: (("good", "hold"), "revoked"),
 }
 """Cause → from, to (authority.md section 2, incidents.md section 2); there is no other change."""
 
@@ -45,24 +47,17 @@ _REASONS = {
 }
 _ALL = "all:all"
 _BACKDATED_MAX = 60 * SECOND
-
-
-@dataclasses.dataclass(frozen=True)
-class Resolved:
-    """A resolution: over which policy, by whom, and the index of its oldest approval's entry."""
-
-    policy_sha256: str
-    seats: tuple[people.Seat, ...]
-    oldest: int
+_SHARDS_MAX = 256
 
 
 class AuthorityLog:
     """What the authority's log says, entry by entry.
 
     Attributes:
-        rosters: every roster that was ever in force, by digest.
-        registered: policies by digest.
+        governance: policies, limits, approvals, rosters.
         issued: certificates by digest, in order.
+        shards: into how many CRLs certificates are divided by their serial numbers.
+        crls: the newest `crl_issued` of each shard.
         log_certificates: digests of certified log keys.
         epoch: number of status changes and moves to another gate so far.
         assignments: which gate had which agent.
@@ -74,12 +69,11 @@ class AuthorityLog:
     def __init__(self, authority: Authority, responder: Certificate) -> None:
         self.authority = authority
         self.responder = responder
-        self.rosters: dict[str, Roster] = {}
-        self.registered: dict[str, Policy] = {}
-        self.resolved: dict[str, Resolved] = {}
+        self.governance = Governance()
         self.issued: dict[str, Issued] = {}
         self.log_certificates: set[str] = set()
-        self.crls: list[Entry] = []
+        self.shards = 1
+        self.crls: dict[int, Entry] = {}
         self.boots: list[tuple[int, Entry]] = []
         self.boot_ids: set[tuple[str, str]] = set()
         self.epoch = 0
@@ -87,28 +81,35 @@ class AuthorityLog:
         self.agent_epochs: dict[str, int] = defaultdict(int)
         self.approver_keys: dict[bytes, tuple[str, int]] = {}
         self._environment = ""
-        self._present: Roster | None = None
-        self._approvals: dict[bytes, int] = {}  # canonical bytes → index of the entry
         self._killed: dict[str, int] = {}  # agent → index of the last kill
         self._keys = {authority.root.spki, authority.issuing.spki, responder.spki}
         self._replays = Replays()
         self._place = 0  # of the entry among those that are no end of an incident
-        self.procedure = Procedure(self.issued, self.agent_epochs, self._signed_by)
+        self._act: tuple[tuple[str, ...], int, int] = (), -1, 0  # commands, next place, epoch
+        self._renewals = Renewals()
+        self.procedure = Procedure(
+            self.issued, self.agent_epochs, self._signed_by, self._renewals.other
+        )
         self._serials: set[str] = set()
+        self._notes: set[str] = set()
         self._handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
             "founded": self._founded,
             "log_key_certified": self._log_key_certified,
             "roster_changed": self._roster_changed,
             "policy_registered": self._policy_registered,
+            "limits_registered": self._limits_registered,
             "approval_given": self._approval_given,
-            "resolved": self._resolved,
+            "approval_withdrawn": self._approval_withdrawn,
+            "resolved": self.governance.resolve,
             "certificate_issued": self._certificate_issued,
             "status_changed": self._status_changed,
             "crl_issued": self._crl_issued,
+            "note_recorded": self._note_recorded,
             "gate_booted": self._gate_booted,
             "agent_assigned": self._agent_assigned,
             "agent_handed_over": self._handed_over,
             "history_taken": self._history_taken,
+            "history_lost": self._history_lost,
             **self.procedure.handlers,
         }
 
@@ -130,9 +131,17 @@ class AuthorityLog:
     @property
     def roster(self) -> Roster:
         """The roster in force."""
-        if self._present is None:
-            raise VerificationFailed("no roster is in force")
-        return self._present
+        return self.governance.roster
+
+    @property
+    def rosters(self) -> Mapping[str, Roster]:
+        """Every roster that was ever in force, by digest."""
+        return self.governance.rosters
+
+    @property
+    def registered(self) -> dict[str, Policy]:
+        """Policies by digest."""
+        return self.governance.policies
 
     def _founded(self, _index: int, entry: Entry, now: int) -> None:
         ours = (
@@ -145,8 +154,18 @@ class AuthorityLog:
             require(same, f"`{name}` is not that of the bundle")
             certificate.require_valid_at(now, name)
         self._environment = str(entry["environment"])
-        self._present = self._read_roster(entry)
-        self._keys |= {seat.key_der for seat in self._present.seats.values()}
+        self.shards = canonical.integer_of(entry["crl_shards"])
+        require(1 <= self.shards <= _SHARDS_MAX, "`crl_shards` is not 1 to 256")
+        self._take_roster(entry)
+
+    def _note_recorded(self, _index: int, entry: Entry, _now: int) -> None:
+        by, commitment = str(entry["by"]), str(entry["commitment"])
+        if not by.startswith("key:"):
+            seat = self.roster.seats.get(by)
+            known = seat is not None and seat.role in ("compliance", "risk", "operator")
+            require(known, "is brought by nobody who may")
+        require(commitment not in self._notes, "is a note that the log has already")
+        self._notes.add(commitment)
 
     def _gate_booted(self, index: int, entry: Entry, _now: int) -> None:
         name = str(entry["gate"]), str(entry["boot"])
@@ -179,21 +198,31 @@ class AuthorityLog:
         self._check_log(entry)
         self.assignments.taken(entry)
 
+    def _history_lost(self, index: int, entry: Entry, now: int) -> None:
+        agent = str(entry["agent"])
+        found = self._signed_by(entry, now, agent, lambda one: assigned.allowed(one, entry))
+        present = self.agent_epochs[agent]
+        for one in found:
+            require(one.epoch == present, f"rests on a command for epoch {one.epoch}")
+        newest = [one.policy for one in self.issued.values() if one.agent == agent]
+        unlocked = self.procedure.unlock(agent)
+        require(entry["baseline_sha256"] == unlocked, "`baseline_sha256` is not the one locked")
+        loss = lost.judged(entry, found, newest[-1:], index, now)
+        self.assignments.lost(entry, self.epoch, loss)
+        self.epoch += 1
+        self.agent_epochs[agent] = self.epoch
+
     def _check_log(self, entry: Entry) -> None:
         known = {(boot["gate"], boot["origin"]) for _, boot in self.boots}
         require((entry["gate"], entry["origin"]) in known, "names another gate's log")
 
-    def _read_roster(self, entry: Entry) -> Roster:
-        roster = people.roster(entry["roster"])
-        require(
-            entry["roster_sha256"] == roster.sha256, "`roster_sha256` is not that of the roster"
-        )
-        self.rosters[roster.sha256] = roster
-        return roster
+    def _take_roster(self, entry: Entry) -> None:
+        roster = self.governance.begin(entry["roster"], entry["roster_sha256"])
+        self._keys |= {seat.key_der for seat in roster.seats.values()}
 
-    def _roster_changed(self, _index: int, _entry: Entry, _now: int) -> None:
-        # The form of these approvals is not specified yet; what cannot be judged is not accepted.
-        raise VerificationFailed("a change of roster cannot be judged by this version")
+    def _roster_changed(self, _index: int, entry: Entry, now: int) -> None:
+        self.governance.succeed(entry["roster"], entry["approvals"], now)
+        self._take_roster(entry)
 
     def _log_key_certified(self, _index: int, entry: Entry, now: int) -> None:
         leaf = self._take_certificate(entry, now)
@@ -221,24 +250,16 @@ class AuthorityLog:
             raise VerificationFailed("names a policy that is not registered before")
         return policy
 
-    def _approval_given(self, index: int, entry: Entry, now: int) -> None:
-        people.approval(entry["approval"], self._policy(entry), self.roster, now)
-        self._approvals[canonical.encode(entry["approval"])] = index
+    def _limits_registered(self, _index: int, entry: Entry, _now: int) -> None:
+        limits = self.governance.register_limits(entry["limits"], self._environment)
+        require(entry["limits_sha256"] == limits.sha256, "`limits_sha256` is not the limits'")
 
-    def _resolved(self, index: int, entry: Entry, now: int) -> None:
-        resolution = canonical.object_of(entry["resolution"])
-        policy = self._policy(entry)
-        seats = people.resolution(resolution, policy, self.roster)
-        digest = canonical.digest_of(resolution)
-        require(entry["resolution_sha256"] == digest, "`resolution_sha256` is not that of it")
-        require(canonical.instant(resolution["resolved_at"]) <= now, "is resolved in the future")
-        given = [
-            self._approvals.get(canonical.encode(one))
-            for one in canonical.array_of(resolution["approvals"])
-        ]
-        oldest = min((at for at in given if at is not None), default=index)
-        require(None not in given, "rests on an approval that was not given before")
-        self.resolved[digest] = Resolved(policy.sha256, tuple(seats), oldest)
+    def _approval_given(self, index: int, entry: Entry, now: int) -> None:
+        self.governance.approve(index, entry["policy_sha256"], entry["approval"], now)
+
+    def _approval_withdrawn(self, index: int, entry: Entry, now: int) -> None:
+        used = self.governance.withdraw(index, entry["policy_sha256"], entry["withdrawal"], now)
+        self._replays.use_once(*used)
 
     def _certificate_issued(self, index: int, entry: Entry, now: int) -> None:
         policy = self._policy(entry)
@@ -249,14 +270,17 @@ class AuthorityLog:
         require(entry["agent"] == policy.agent, "certifies an agent that the policy is not for")
         require(policy.environment == self._environment, "certifies for another environment")
         require(now < policy.valid_until, "certifies under a policy that has ended")
-        resolved = self.resolved.get(str(entry["resolution_sha256"]))
-        if resolved is None or resolved.policy_sha256 != policy.sha256:
-            raise VerificationFailed("rests on no resolution over this policy")
         killed = self._killed.get(policy.agent, -1)
-        require(resolved.oldest > killed, "rests on approvals from before the agent was killed")
-        for one in self.issued.values():
-            ended = one.status.status == "revoked" or one.certificate.not_after <= now
-            require(one.agent != policy.agent or ended, "is a second active certificate")
+        resolved = self.governance.permitting(policy, entry["resolution_sha256"], killed)
+        active = [
+            one.policy
+            for one in self.issued.values()
+            if one.status.status != "revoked" and now < one.certificate.not_after
+        ]
+        self._renewals.check_issue(entry, policy, self.issued.values(), now)
+        check_due(policy, now)
+        others = [one for one in active if one.agent != policy.agent]
+        self.governance.check_above(policy, others)
         require(leaf.spki not in self._keys, "certifies a key that was used before")
         self._keys.add(leaf.spki)
         self._check_validity(entry, leaf, policy, now)
@@ -265,6 +289,7 @@ class AuthorityLog:
         self.issued[leaf.sha256] = Issued(
             index, policy.agent, leaf, policy, approvers, epoch=self.epoch
         )
+        self._renewals.issued(entry, self.issued, now)
         for seat in resolved.seats:
             self.approver_keys.setdefault(seat.key_der, (seat.name, index))
 
@@ -297,6 +322,8 @@ class AuthorityLog:
         self.agent_epochs[issued.agent] = self.epoch
         issued.status = Status(status, reason)
         issued.history.append((self.epoch, status))
+        if status == "revoked":
+            self._renewals.ended(issued)
         if cause == "kill":
             self._killed[issued.agent] = index
         self.procedure.changed(entry, issued, now)
@@ -304,6 +331,10 @@ class AuthorityLog:
     def _cause(self, entry: Entry, issued: Issued, now: int) -> str:
         """The incident, or the signed commands, that a change rests on; returns its reason."""
         cause = str(entry["cause"])
+        if cause == SUPERSEDED:
+            self.procedure.supersedes(entry)
+            self._renewals.check_end(entry, issued, now)
+            return SUPERSEDED
         if cause in AUTOMATIC:
             self.procedure.automatic(entry, issued, now)
             return AUTOMATIC[cause]
@@ -314,7 +345,11 @@ class AuthorityLog:
 
         subject = issued.certificate.sha256
         found = self._signed_by(entry, now, subject, allowed)
-        present = self.agent_epochs[issued.agent]
+        texts = tuple(one.text for one in found)
+        if (texts, self._place) != self._act[:2]:
+            self._act = texts, self._place, self.agent_epochs[issued.agent]
+        present = self._act[2]  # one release may be of two certificates
+        self._act = texts, self._place + 1, present
         for one in found:
             stale = one.command == "release" and one.epoch != present
             require(not stale, f"rests on a release for epoch {one.epoch}, not {present}")
@@ -335,9 +370,12 @@ class AuthorityLog:
         return found
 
     def _crl_issued(self, _index: int, entry: Entry, _now: int) -> None:
-        before = canonical.integer_of(self.crls[-1]["number"]) if self.crls else 0
+        shard = canonical.integer_of(entry["shard"])
+        require(shard < self.shards, "is of a shard that there is not")
+        known = self.crls.get(shard)
+        before = 0 if known is None else canonical.integer_of(known["number"])
         require(entry["number"] == before + 1, "`number` does not rise by one")
-        self.crls.append(entry)
+        self.crls[shard] = entry
 
 
 def check_agent(authority: Authority, leaf: Certificate, policy: Policy) -> None:

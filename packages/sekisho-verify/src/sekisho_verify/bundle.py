@@ -16,6 +16,7 @@ from sekisho_verify import (
     approvers,
     canonical,
     certificates,
+    crls,
     decisions,
     entries,
     files,
@@ -46,7 +47,6 @@ _ALWAYS = frozenset(
         "verify.sh",
         "oid.cnf",
         "summary.json",
-        "crl/issuing.pem",
         *(f"certificates/{name}.pem" for name in ("root", "issuing", "responder")),
         *(f"certificates/log-{log}.pem" for log in ("gate", "authority")),
         *(f"logs/{log}/checkpoint" for log in ("gate", "authority")),
@@ -259,21 +259,10 @@ class Verification:
     def _status(self) -> str:
         acted = self.gate_log.statuses(self.gate.entries, self.gate.times)
         self.responses = Responses(self.authority)
-        with _at("crl/issuing.pem"):
-            crl = revocation_list(self.found["crl/issuing.pem"], self.authority)
-            require(len(self.word.crls) > 0, "was never issued by the authority's log")
-            last = self.word.crls[-1]
-            recorded = (last["number"], last["crl_sha256"], last["this_update"])
-            here = (crl.number, canonical.sha256(crl.der), canonical.instant_text(crl.this_update))
-            require(recorded == here, "is not the newest of the authority's log")
-            until = canonical.instant_text(crl.next_update)
-            require(last["next_update"] == until, "is not the newest of the authority's log")
-            wanted = {
-                one.certificate.parsed.serial_number: one.status
-                for one in self.word.issued.values()
-                if one.status.status != "good"
-            }
-            require(crl.entries == wanted, "does not agree with the authority's log")
+        for path, shard in crls.paths(self.word, self.ours).items():
+            with _at(path):
+                require(path in self.found, "is missing")
+                crls.check(revocation_list(self.found[path], self.authority), shard, self.word)
         for one in self.ours:
             self._check_response(one.certificate, one.status)
         return f"{self.word.epoch} changes, {acted} acted on by the gate; CRL and OCSP agree"
@@ -318,13 +307,14 @@ class Verification:
         finally:
             self._signatures.finish()  # a bad signature before another fault comes first
         known = _ALWAYS | gate.paths | self.authority_log.paths | self.permits.paths
-        known |= self.agents.keys() | {f"ocsp/{one.certificate.sha256}.der" for one in self.ours}
+        known |= crls.paths(self.word, self.ours).keys() | self.agents.keys()
+        known |= {f"ocsp/{one.certificate.sha256}.der" for one in self.ours}
         for path in self.found:
             require(path in known, "is no file of a bundle", path)
         return f"{self._signatures.count} signatures verified, each for its one permitted decision"
 
     def _baseline(self) -> str:
-        adopted, locked = self.watch.adopted, self.word.procedure.locked
+        adopted, locked = self.watch.adopted, self.word.procedure.locks
         reconciled.baselines(self.watch, locked, self.gate.origin)
         given = [d.scores.risk for d in self.decided.values() if d.scores is not None]
         told = f"{len(given) - given.count(None)} scores re-computed"
@@ -377,7 +367,7 @@ class Verification:
     def _found_of_baseline(self) -> supervisor.Made:
         agent = self.manifest.agent
         decided = [one for one in self.decided.values() if one.agent == agent]
-        locked = self.word.procedure.locked.get(agent)
+        locked = next(reversed(self.word.procedure.locks.get(agent, [])), None)
         opened = [one for one in self.watch.opened.values() if one["agent"] == agent]
         return supervisor.baseline(self.watch.live(agent), locked, decided, opened)
 

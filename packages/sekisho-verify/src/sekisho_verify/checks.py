@@ -107,9 +107,12 @@ def row_7(case: Case) -> Reasons:
 
 
 def row_8(case: Case) -> Reasons:
-    """The id was never used."""
-    if case.order.order_id in case.agent.known_ids:
-        yield Reason("duplicate_order_id", "", case.order.order_id)
+    """The id was never used; after a lost history, it begins as ids do since."""
+    name, begun = case.order.order_id, case.agent.begun
+    if name in case.agent.known_ids:
+        yield Reason("duplicate_order_id", "", name)
+    elif begun is not None and not name.startswith(begun[1]):
+        yield Reason("duplicate_order_id", f"begins with {begun[1]}", name)
 
 
 def row_9(case: Case) -> Reasons:

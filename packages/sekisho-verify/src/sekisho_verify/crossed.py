@@ -32,6 +32,7 @@ BREAKS = (
     "execution_above_permit",
     "execution_after_end",
     "resting_unknown",
+    "venue_contradicted",
 )
 """What a break can be (checks.md section 2.4)."""
 SCORED: dict[str, Form] = {
@@ -57,6 +58,14 @@ OUTSIDE: dict[str, dict[str, Form]] = {
     "venue_reconciled": {"venue": NAME, "open_orders": count, "unknown": count},
     "venue_lost": {"venue": NAME, "detail": TEXT},
     "resting_unknown": {"venue": NAME, "agent": AGENT, "client_order_id": ORDER_ID},
+    "venue_contradicted": {
+        "venue": NAME,
+        "agent": AGENT,
+        "client_order_id": ORDER_ID,
+        "contradiction": closed(
+            "listed_and_never_seen", "open_and_never_seen", "open_and_not_listed"
+        ),
+    },
     "venue_rearmed": {
         "venue": NAME,
         "incident": HEX32,

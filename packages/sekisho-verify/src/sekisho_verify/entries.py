@@ -7,9 +7,10 @@ mean is not judged here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from sekisho_verify import canonical, handed
+from sekisho_verify import canonical, governed, handed
 from sekisho_verify.crossed import BROKEN, CROSSED, FACTORS, OUTSIDE, SCORED
 from sekisho_verify.findings import VerificationFailed
 from sekisho_verify.forms import (
@@ -36,6 +37,7 @@ from sekisho_verify.forms import boolean as _boolean
 from sekisho_verify.forms import closed as _closed
 from sekisho_verify.forms import count as _count
 from sekisho_verify.forms import each as _each
+from sekisho_verify.forms import matching as _matching
 from sekisho_verify.forms import named as _named
 from sekisho_verify.forms import record as _record
 
@@ -55,6 +57,15 @@ def _scores_by_factor(value: object) -> object:
             raise VerificationFailed(f"names no factor: {factor}")
         SCORE(score)
     return value
+
+
+_KEY_ID = _matching(re.compile(r"key:[0-9a-f]{16}", re.ASCII), "key")
+_SUBJECT = _matching(re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII), "subject")
+
+
+def _or_key(value: object) -> object:
+    """A seat, or the key of a program."""
+    return _KEY_ID(value) if str(value).startswith("key:") else NAME(value)
 
 
 _RATE = _record(index=_count, age_ms=canonical.integer_of)
@@ -229,6 +240,7 @@ GATE: dict[str, dict[str, Form]] = {
 AUTHORITY: dict[str, dict[str, Form]] = {
     "founded": {
         "environment": TEXT,
+        "crl_shards": _count,
         "root_certificate": TEXT,
         "issuing_certificate": TEXT,
         "responder_certificate": TEXT,
@@ -236,19 +248,12 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "roster_sha256": DIGEST,
     },
     "log_key_certified": {"origin": TEXT, "certificate": TEXT, "serial_number": SERIAL},
-    "roster_changed": {
-        "roster": OBJECT,
-        "roster_sha256": DIGEST,
-        "approvals": canonical.array_of,
-    },
     "policy_registered": {
         "agent": AGENT,
         "policy": OBJECT,
         "policy_sha256": DIGEST,
         "defaults": _each(_record(path=TEXT, value=lambda value: value, why=TEXT)),
     },
-    "approval_given": {"policy_sha256": DIGEST, "approval": OBJECT},
-    "resolved": {"policy_sha256": DIGEST, "resolution": OBJECT, "resolution_sha256": DIGEST},
     "certificate_issued": {
         "agent": AGENT,
         "serial_number": SERIAL,
@@ -256,6 +261,7 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "certificate_sha256": DIGEST,
         "policy_sha256": DIGEST,
         "resolution_sha256": DIGEST,
+        "renews": _or("", DIGEST),
         "not_before": INSTANT,
         "not_after": INSTANT,
     },
@@ -271,7 +277,14 @@ AUTHORITY: dict[str, dict[str, Form]] = {
         "seats": _each(NAME),
         "commands": TEXTS,
     },
+    "note_recorded": {
+        "by": _or_key,
+        "agent": _or("", AGENT),
+        "subject": _SUBJECT,
+        "commitment": DIGEST,
+    },
     "crl_issued": {
+        "shard": _count,
         "number": _count,
         "crl_sha256": DIGEST,
         "this_update": INSTANT,
@@ -333,7 +346,7 @@ AUTHORITY: dict[str, dict[str, Form]] = {
 
 _KNOWN: dict[str, dict[str, dict[str, Form]]] = {
     "gate": GATE | handed.GATE,
-    "authority": AUTHORITY | handed.AUTHORITY,
+    "authority": AUTHORITY | governed.FORMS | handed.AUTHORITY,
 }
 
 

@@ -77,6 +77,9 @@ class State:
         elif kind == "resting_unknown":
             known = agent is not None and entry["client_order_id"] in agent.by_name
             factor = "" if known else kind
+        elif kind == "venue_contradicted":
+            order = None if agent is None else agent.by_name.get(str(entry["client_order_id"]))
+            factor = kind if order is not None and order.venue == entry["venue"] else ""
         else:
             bounds = [one.policy.clock_difference_max_s for one in self.agents.values()]
             self.outside.apply(entry, bounds)
@@ -249,6 +252,9 @@ def _report_late(agent: Agent, entry: Entry, now: int) -> str:
     """A report that finds no working order: a fill of an ended one is booked."""
     ended = agent.ended.get(str(entry["client_order_id"]))
     trade = entry["exec_type"] == "trade"
+    if ended is None and _beyond_memory(agent, entry):
+        agent.orphans += 1
+        return ""
     if ended is None or ended.asked.get("venue") != entry["venue"]:
         return _report_orphan(agent, entry)
     if trade:
@@ -259,6 +265,14 @@ def _report_late(agent: Agent, entry: Entry, now: int) -> str:
         agent.count_legs(ended, fill)
         _count_execution(agent, now)
     return late(ended, entry)
+
+
+def _beyond_memory(agent: Agent, entry: Entry) -> bool:
+    """Of an id used here: it rested on a day of which ended orders are forgotten (2.4)."""
+    if entry["exec_type"] not in {"new", "replaced"}:
+        return False
+    day = agent.scope.day(canonical.instant(entry["transact_at"]))
+    return entry["client_order_id"] in agent.known_ids and day < agent.day - 1
 
 
 def _report_orphan(agent: Agent, entry: Entry) -> str:

@@ -276,6 +276,7 @@ class GateLog:
         self._check_own(entry, epoch)
         duration = canonical.integer_of(lease["duration_s"])
         require(0 < duration <= self._longest(entry), "has a lease of no proper duration")
+        self._check_lost(entry, granted + duration * SECOND)
         self._check_prefix(lease, index)
         size = canonical.integer_of(lease["tree_size"])
         require(size >= self._seen_size, "has a lease for a shorter log than the one before")
@@ -306,6 +307,15 @@ class GateLog:
             if issued is not None:
                 own = self._authority.assignments.may_answer(issued.agent, self._gate, epoch)
                 require(own, f"has a response for {issued.agent}, which is another gate's")
+
+    def _check_lost(self, entry: Entry, end: int) -> None:
+        """A history is declared lost when no lease of the gate that had it runs any more."""
+        for digest in canonical.object_of(entry["status"]):
+            issued = self._authority.issued.get(digest)
+            if issued is not None:
+                lost = self._authority.assignments.lost_after(issued.agent, self._gate)
+                told = f"has a lease for {issued.agent} that ends after its history was lost"
+                require(lost is None or end <= lost, told)
 
     def _longest(self, entry: Entry) -> int:
         """The longest lease that the policies of the certificates with a response allow."""

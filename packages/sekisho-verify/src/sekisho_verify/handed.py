@@ -12,6 +12,7 @@ from sekisho_verify.forms import (
     DIGEST,
     NAME,
     TEXT,
+    TEXTS,
     Form,
     alone_or,
     boolean,
@@ -57,6 +58,18 @@ _KEPT: dict[str, Form] = {
 AUTHORITY: dict[str, dict[str, Form]] = {
     "agent_handed_over": _KEPT | {"to": NAME, "bytes": count},
     "history_taken": _KEPT,
+    "history_lost": {
+        "agent": AGENT,
+        "gate": NAME,
+        "before": NAME,
+        "lost": NAME,
+        "epoch": count,
+        "baseline_sha256": alone_or("", DIGEST),
+        "history_sha256": DIGEST,
+        "bytes": count,
+        "seats": each(NAME),
+        "commands": TEXTS,
+    },
 }
 _MOVED = record(before=NAME, gate=NAME, epoch=count, history=alone_or("", DIGEST))
 

@@ -51,13 +51,20 @@ def given(agent: Agent, entry: Entry, origin: str, index: int, now: int) -> None
     require(told == (digest.hexdigest(), size, number), "gives another history than this log does")
 
 
+def head_row(head: Head) -> Row:
+    """The first row of a history."""
+    return ["history", SCHEMA, *head]
+
+
 def rows(agent: Agent, head: Head, now: int) -> Iterator[Row]:
     """The rows of an agent's history, in their order."""
-    yield ["history", SCHEMA, *head]
+    yield head_row(head)
     one = agent
     counted = (one.day, one.gross, one.orders, one.failures, one.orphans, one.unbooked)
     yield ["counters", *map(str, counted)]
     yield ["latches", one.shutdown, sorted(one.latches)]
+    if one.begun is not None:
+        yield ["begun", str(one.begun[0]), one.begun[1]]
     for pair, amount in sorted(one.positions.items()):
         if amount:
             yield ["position", pair, str(amount)]
@@ -226,6 +233,11 @@ def _latches(agent: Agent, members: Row) -> None:
     agent.shutdown = max(mode, agent.shutdown, key=MODES.index)
 
 
+def _begun(agent: Agent, members: Row) -> None:
+    day, ids_from = members
+    agent.begun = int(str(day)), canonical.text_of(ids_from)
+
+
 def _position(agent: Agent, members: Row) -> None:
     agent.positions[str(members[0])] = int(str(members[1]))
 
@@ -323,6 +335,7 @@ def _id(agent: Agent, members: Row) -> None:
 _EFFECTS = {
     "counters": _counters,
     "latches": _latches,
+    "begun": _begun,
     "position": _position,
     "leg": _leg,
     "working": _take_working,

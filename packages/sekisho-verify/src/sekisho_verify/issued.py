@@ -44,6 +44,11 @@ class Replays:
     def __init__(self) -> None:
         self._uses: dict[tuple[str, str], tuple[str, int, set[str]]] = {}
 
+    def use_once(self, seat: str, nonce: str) -> None:
+        """One use of a nonce by what is no command: a withdrawal."""
+        require((seat, nonce) not in self._uses, f"repeats a nonce of seat {seat}")
+        self._uses[seat, nonce] = "", -1, set()
+
     def use(self, command: Command, subject: str, place: int) -> None:
         """One use of a command, for one subject.
 

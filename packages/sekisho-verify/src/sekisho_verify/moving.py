@@ -94,17 +94,17 @@ class Moving:
         if kept is None:
             raise VerificationFailed("takes a history that the authority does not keep")
         head = self._heads.get(agent, [])[2:]
-        told = "takes a history of another agent, move or log than the authority kept"
-        require(head == [agent, kept.epoch, kept.origin, kept.index], told)
+        wrong = "takes a history of another agent, move or log than the authority kept"
+        require(head == [agent, kept.epoch, kept.origin, kept.index], wrong)
         mine = kept.taken in {None, (self._gate, epoch, index)}
         require(mine, "takes a history that another entry took")
         moved = self._assignments.moved_to(agent, self._gate, epoch)
         require(moved == epoch, f"takes a history for a move that epoch {epoch} is not")
         self._taken[agent] = max(self._taken[agent], epoch)
-        self.lines.append(
-            f"{agent} began here with its history at gate {kept.gate}, entry {kept.index} of"
-            f" {kept.origin}: {sha256}"
-        )
+        told = f"its history at gate {kept.gate}, entry {kept.index} of {kept.origin}"
+        if not kept.origin:
+            told = f"what people stated when its history at gate {kept.gate} was lost"
+        self.lines.append(f"{agent} began here with {told}: {sha256}")
 
     def _permitted(self, agent: str) -> None:
         moved = self._assignments.moved_to(agent, self._gate, self._epoch)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from sekisho_verify.canonical import day_text
 from sekisho_verify.case import Case
 from sekisho_verify.reason import Reason, Reasons
 
@@ -34,4 +35,8 @@ def row_34(case: Case) -> Reasons:
     """What another gate knows of the agent is here."""
     if case.agent.awaits:
         observed = f"history at gate {case.agent.awaited_from} is not here"
+        yield Reason("control_unavailable", "", observed)
+    elif case.agent.begun is not None and case.agent.day <= case.agent.begun[0]:
+        day = day_text(case.agent.begun[0])
+        observed = f"history was declared lost: nothing new on {day}"
         yield Reason("control_unavailable", "", observed)

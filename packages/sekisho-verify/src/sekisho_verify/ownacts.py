@@ -38,6 +38,7 @@ class OwnActs:
             "decision": lambda entry: self._read(int(str(entry["monotonic"]))),
             "venue_reconciled": self._reconciled,
             "resting_unknown": self._resting,
+            "venue_contradicted": self._contradicted,
             "stop_reported": self._stopped,
             "local_stop": self._stopped_here,
             "outcome_unresolved": self._unresolved,
@@ -128,6 +129,16 @@ class OwnActs:
         agent = self._agent(entry)
         known = agent is not None and entry["client_order_id"] in agent.by_name
         require(not known, "calls unknown an order that works")
+
+    def _contradicted(self, entry: Entry) -> None:
+        """It is about an order that works there; what was open was told to be."""
+        agent = self._agent(entry)
+        order = None if agent is None else agent.by_name.get(str(entry["client_order_id"]))
+        works = order is not None and order.venue == entry["venue"]
+        require(works, "names no order that works at its venue")
+        acknowledged = order is not None and order.phase == "open"
+        was_open = str(entry["contradiction"]).startswith("open_")
+        require(acknowledged or not was_open, "calls open an order that the venue never called so")
 
     def _unresolved(self, entry: Entry) -> None:
         agent, name = self._agent(entry), str(entry["client_order_id"])

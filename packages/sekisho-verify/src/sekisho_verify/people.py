@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -23,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
 from sekisho_verify import canonical
 from sekisho_verify.canonical import SECOND
 from sekisho_verify.findings import VerificationFailed, require
-from sekisho_verify.policy import Policy
 
 ROLES = ("approver", "compliance", "risk", "trader", "developer", "operator", "issuer")
 DUTIES: dict[str, tuple[frozenset[str], bool]] = {
@@ -39,10 +39,15 @@ DUTIES: dict[str, tuple[frozenset[str], bool]] = {
 }
 """Command → roles that may sign it, and whether each of them must."""
 
+LOST = frozenset({"operator", "compliance", "risk"})
+"""Roles that may sign an `assign` that declares a history lost: the operator and another."""
 _SEATS_MAX = 256
 _APPROVAL_LIFE_MAX = 31 * canonical.DAY
 _COMMAND_AGE_MAX = 300 * SECOND
 _COMMAND_EARLY_MAX = 5 * SECOND
+_IDS_FROM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{3,15}")
+_MONEY = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{2}")
+_POSITIONS_MAX = 32
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _SCOPE_KINDS = ("algorithm", "trader", "desk", "operator", "venue", "all")
@@ -52,6 +57,22 @@ _RESOLUTION = frozenset("schema policy_sha256 roster_sha256 required resolved_at
 _COMMAND = frozenset("command reason_code seat roster_sha256 nonce commanded_at".split())
 _NARROWING = ("kill", "hold", "revoke", "shutdown")
 _WIDENING = ("release", "rearm", "go_live", "assign")
+
+
+class Approvable(Protocol):
+    """What approvers sign the digest of: a policy, limits, a roster."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def documented_by(self) -> str: ...
+
+    @property
+    def approvals_required(self) -> int: ...
+
+    @property
+    def approved_by(self) -> tuple[str, ...]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +127,9 @@ class Command:
     baseline_sha256: str
     gate: str
     mode: str
+    history: str
+    positions: str  # canonical JSON
+    ids_from: str
     epoch: int | None
     reason_code: str
     seat: Seat
@@ -155,7 +179,7 @@ def roster(value: object) -> Roster:
     return Roster(canonical.digest_of(given), version, seats)
 
 
-def approval(value: object, policy: Policy, people: Roster, now: int) -> Seat:
+def approval(value: object, policy: Approvable, people: Roster, now: int) -> Seat:
     """The seat of an approval that counts at time now (section 6).
 
     Raises:
@@ -176,7 +200,7 @@ def approval(value: object, policy: Policy, people: Roster, now: int) -> Seat:
     return seat
 
 
-def resolution(value: object, policy: Policy, people: Roster) -> list[Seat]:
+def resolution(value: object, policy: Approvable, people: Roster) -> list[Seat]:
     """The approvers of a resolution that holds (section 6), judged at its `resolved_at`."""
     given = canonical.fields(value, _RESOLUTION, "resolution")
     require(given["schema"] == "sekisho/resolution/v1", "resolution has another schema")
@@ -260,6 +284,9 @@ def command(text: object, people: Roster, now: int) -> Command:
         baseline_sha256=more["baseline_sha256"],
         gate=more["gate"],
         mode=more["mode"],
+        history=more["history"],
+        positions=more["positions"],
+        ids_from=more["ids_from"],
         epoch=epoch,
         reason_code=reason,
         seat=seat,
@@ -291,6 +318,22 @@ def _instant_text(value: object) -> str:
     return str(value)
 
 
+def _positions(value: object) -> str:
+    """Pair → money other than 0, as canonical JSON."""
+    given = canonical.object_of(value)
+    require(len(given) <= _POSITIONS_MAX, "command states too many positions")
+    for pair, amount in given.items():
+        first, _, second = canonical.named(pair, "market").partition("/")
+        require(first < second, "command states a position of no pair")
+        zero = amount in ("0.00", "-0.00")
+        require(_matches(amount, _MONEY) != "" and not zero, "command states a position of 0")
+    return canonical.encode(given).decode()
+
+
+def _begin_of_ids(value: object) -> str:
+    return _matches(value, _IDS_FROM)
+
+
 _MORE: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[object], str]]] = {
     "latch": (("rearm",), ("rearm",), _one_of(*_LATCHES)),
     "incident": (("acknowledge", "release", "rearm"), ("acknowledge",), _hex32),
@@ -302,6 +345,9 @@ _MORE: dict[str, tuple[tuple[str, ...], tuple[str, ...], Callable[[object], str]
     "revoke_at": (("acknowledge",), (), _instant_text),
     "baseline_sha256": (("go_live",), ("go_live",), canonical.digest_text),
     "gate": (("assign",), ("assign",), _gate_name),
+    "history": (("assign",), (), _one_of("lost")),
+    "positions": (("assign",), (), _positions),
+    "ids_from": (("assign",), (), _begin_of_ids),
     "mode": (("shutdown",), ("shutdown",), _one_of("cancel_only", "reduce_only")),
 }
 """Field beyond those of every command → the commands that may have it, that must, and its form."""
@@ -314,6 +360,8 @@ def _more(given: dict[str, object], what: str) -> dict[str, str]:
         require(name not in given or what in may, f"command {what} has a field {name}")
         require(name in given or what not in must, f"command {what} lacks the field {name}")
         found[name] = form(given[name]) if name in given else ""
+    stated = {found[name] != "" for name in ("history", "positions", "ids_from")}
+    require(len(stated) == 1, "command declares a history lost without saying how it begins")
     scheduled = found["revoke_at"] != ""
     require(not scheduled or found["disposition"] == "fault", "command revokes without a fault")
     return found
@@ -335,7 +383,8 @@ def commands(
     require(len({one.content for one in found}) == 1, "has commands that differ")
     require(allowed(found[0]), f"rests on a command {found[0].command} that is not for it")
     require(len({one.nonce for one in found}) == len(found), "has a nonce twice")
-    roles, each = DUTIES[found[0].command]
+    lost = found[0].history != ""
+    roles, each = (LOST, False) if lost else DUTIES[found[0].command]
     seats = [one.seat for one in found]
     require(len({seat.name for seat in seats}) == len(seats), "has a seat twice")
     for seat in seats:
@@ -343,4 +392,8 @@ def commands(
     if each:
         missing = roles - {seat.role for seat in seats}
         require(not missing, f"lacks a signature of role {', '.join(sorted(missing))}")
+    if lost:
+        held = {seat.role for seat in seats}
+        two = "operator" in held and len(held) > 1
+        require(two, "lacks the signatures of an operator and of compliance or risk")
     return found

@@ -19,6 +19,7 @@ from sekisho_verify.scope import read as read_scope
 
 _POLICY_BYTES_MAX = 16_384
 _LIFE_MAX = 731 * DAY
+_OVERLAP_MAX_S = 604_800
 _LEI = re.compile(r"[A-Z0-9]{18}[0-9]{2}")
 _NO_LEI = "0" * 20
 _NOT_STATED = "not_stated"
@@ -51,7 +52,7 @@ _TESTING = frozenset(
 _OVERDUE = ("warn", "block_issuing", "refuse")
 _GOVERNANCE = frozenset(
     "documented_by approved_by last_review next_review review_due review_overdue "
-    "approvals_required".split()
+    "approvals_required renewal_overlap_s".split()
 )
 _IN_CERTIFICATE = ("agent", "environment", "operator", "risk_controls", "scope", "version")
 
@@ -86,6 +87,7 @@ class Policy:
 
     sha256: str
     agent: str
+    version: int
     environment: str
     operator_name: str
     lei: str
@@ -102,6 +104,7 @@ class Policy:
     documented_by: str
     approved_by: tuple[str, ...]
     approvals_required: int
+    renewal_overlap_s: int
     permit_lifetime_s: int
     lease_s: int
     clock_difference_max_s: int
@@ -123,7 +126,7 @@ def read(value: object) -> Policy:
     require(given["schema"] == "sekisho/policy/v1", "policy.schema is not sekisho/policy/v1")
     require(given["environment"] in _ENVIRONMENTS, "policy.environment is unknown")
     production = given["environment"] == "production"
-    field(given, "policy", "version", lambda v: integer(v, 1, 10**9))
+    version = field(given, "policy", "version", lambda v: integer(v, 1, 10**9))
     operator = _operator(given["operator"], production=production)
     valid_from, valid_until = _validity(given)
     scope = read_scope(given["scope"])
@@ -139,6 +142,7 @@ def read(value: object) -> Policy:
     return Policy(
         sha256=canonical.sha256(data),
         agent=field(given, "policy", "agent", lambda v: canonical.named(v, "agent")),
+        version=version,
         environment=str(given["environment"]),
         operator_name=str(operator["name"]),
         lei=str(operator["lei"]),
@@ -155,6 +159,7 @@ def read(value: object) -> Policy:
         documented_by=str(governance["documented_by"]),
         approved_by=tuple(str(seat) for seat in canonical.array_of(governance["approved_by"])),
         approvals_required=canonical.integer_of(governance["approvals_required"]),
+        renewal_overlap_s=canonical.integer_of(governance["renewal_overlap_s"]),
         permit_lifetime_s=lifetime,
         lease_s=lease,
         clock_difference_max_s=difference,
@@ -289,6 +294,7 @@ def _governance(
     due = field(given, "governance", "review_due", canonical.instant)
     require(due == _end_of_day(next_review, scope), "governance.review_due does not follow")
     require(given["review_overdue"] in _OVERDUE, "governance.review_overdue is unknown")
+    field(given, "governance", "renewal_overlap_s", lambda v: integer(v, 0, _OVERLAP_MAX_S))
     required = field(given, "governance", "approvals_required", lambda v: integer(v, 1, 16))
     if production:
         require(required >= 2, "governance.approvals_required is below 2 in production")

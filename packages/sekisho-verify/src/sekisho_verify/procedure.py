@@ -8,7 +8,7 @@ compared in `reconciled`.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 
 from sekisho_verify import canonical
@@ -19,6 +19,7 @@ from sekisho_verify.findings import require as _require
 from sekisho_verify.handled import Acknowledged, Handled, Locked
 from sekisho_verify.issued import Issued
 from sekisho_verify.people import Command
+from sekisho_verify.renewed import SUPERSEDED
 
 AUTOMATIC = {
     "automatic_hold": "certificateHold",
@@ -27,6 +28,9 @@ AUTOMATIC = {
     "fault": "privilegeWithdrawn",
 }
 """Cause of a status that no command stands behind → its reason."""
+
+_OTHER = "the other certificate "
+"""Before a digest: what an incident of one of two certificates still owes the log."""
 
 _ENDS = {
     "release": "released",
@@ -52,20 +56,28 @@ class Procedure:
 
     Attributes:
         incidents: by id, in the order in which they were recorded.
-        locked: by agent.
+        locked: the present ones, by agent.
+        locks: all, by agent.
         rearms: (agent, latch, commands) of each `rearm_authorised`.
         venue_rearms: (venue, incident, commands) of each `venue_rearm_authorised`.
     """
 
     def __init__(
-        self, issued: Mapping[str, Issued], epochs: Mapping[str, int], signed: Signed
+        self,
+        issued: Mapping[str, Issued],
+        epochs: Mapping[str, int],
+        signed: Signed,
+        other: Callable[[Issued], Issued | None],
     ) -> None:
+        """`other` is the second of an agent's two certificates, where it has two."""
+        self._other = other
         self._issued = issued
         self._epochs = epochs
         self._signed = signed
         self._owed: deque[tuple[str, str]] = deque()  # (cause or outcome, incident), in order
         self.incidents: dict[str, Handled] = {}
         self.locked: dict[str, Locked] = {}
+        self.locks: dict[str, list[Locked]] = defaultdict(list)
         self.rearms: set[tuple[str, str, tuple[str, ...]]] = set()
         self.venue_rearms: set[tuple[str, str, tuple[str, ...]]] = set()
         self.handlers: Mapping[str, Callable[[int, Entry, int], None]] = {
@@ -95,14 +107,22 @@ class Procedure:
     @property
     def ending(self) -> set[str]:
         """Ids of incidents that have ended and are not closed."""
-        return {name for what, name in self._owed if what not in AUTOMATIC}
+        return {
+            name
+            for what, name in self._owed
+            if what not in AUTOMATIC and not what.startswith(_OTHER)
+        }
 
     def arrives(self, entry: Entry) -> None:
         """Before an entry is judged: what must follow directly stands before anything else."""
         if not self._owed:
             return
         what, name = self._owed[0]
-        if what in AUTOMATIC:
+        if what.startswith(_OTHER):
+            same = entry["certificate_sha256"] if entry["kind"] == "status_changed" else ""
+            owed = what == f"{_OTHER}{same}" and entry["cause"] == SUPERSEDED
+            told = f"stands where incident {name} must end the agent's other certificate"
+        elif what in AUTOMATIC:
             owed = entry["kind"] == "status_changed" and entry["cause"] == what
             told = f"stands where {what} of incident {name} must follow"
         else:
@@ -128,6 +148,11 @@ class Procedure:
         }
         require(lawful[cause], f"changes the status because of {cause} in state {one.state}")
 
+    def supersedes(self, entry: Entry) -> None:
+        """The end of one of two certificates: with an incident where one calls for it."""
+        require(entry["commands"] == [] and entry["seats"] == [], "has commands or seats")
+        require((entry["incident"] != "") == bool(self._owed), "names an incident that ends it not")
+
     def _ended(self, cause: str, issued: Issued) -> Handled | None:
         """The incident that a change of this certificate's status ends."""
         for one in self.open_of(issued.agent):
@@ -148,7 +173,7 @@ class Procedure:
     def changed(self, entry: Entry, issued: Issued, now: int) -> None:
         """After a change of status: what it does to the incidents of its certificate."""
         cause = str(entry["cause"])
-        if cause in AUTOMATIC and self._owed:
+        if (cause in AUTOMATIC or cause == SUPERSEDED) and self._owed:
             self._owed.popleft()
         ended = self._ended(cause, issued)
         for one in self.open_of(issued.agent):
@@ -196,6 +221,9 @@ class Procedure:
         )
         if hold and status == "good":
             self._owed.append(("automatic_hold", name))
+        second = self._other(issued) if hold and status != "revoked" else None
+        if second is not None:
+            self._owed.append((f"{_OTHER}{second.certificate.sha256}", name))
         if status == "revoked":
             self._end(one, "revoked", "revoked before", {})
         for other in others if status != "revoked" else []:
@@ -350,3 +378,9 @@ class Procedure:
             raise VerificationFailed(failure.what, concern="baseline") from failure
         seats = tuple(one.seat.name for one in found)
         self.locked[agent] = Locked(index, now, agent, str(entry["origin"]), digest, seats)
+        self.locks[agent].append(self.locked[agent])
+
+    def unlock(self, agent: str) -> str:
+        """The agent begins without a baseline; returns the digest of the one locked, or ""."""
+        locked = self.locked.pop(agent, None)
+        return "" if locked is None else locked.baseline_sha256

@@ -27,7 +27,7 @@ _SAME = (
 )
 
 
-def baselines(watch: Watch, locked: Mapping[str, Locked], origin: str) -> None:
+def baselines(watch: Watch, locks: Mapping[str, Sequence[Locked]], origin: str) -> None:
     """Every baseline in force was locked by people, by its digest, before.
 
     Raises:
@@ -35,9 +35,10 @@ def baselines(watch: Watch, locked: Mapping[str, Locked], origin: str) -> None:
     """
     for one in watch.adopted.values():
         place = f"gate log, entry {one.index}"
-        lock = locked.get(one.agent)
-        if lock is None or lock.index != one.authority_index:
+        found = [lock for lock in locks.get(one.agent, ()) if lock.index == one.authority_index]
+        if not found:
             raise VerificationFailed("names no entry that locks the agent's baseline", place)
+        lock = found[0]
         require(lock.origin == origin, "adopts what was locked for another log", place)
         same = lock.baseline_sha256 == one.baseline.sha256
         require(same, "adopts another baseline than was locked", place)
@@ -45,8 +46,8 @@ def baselines(watch: Watch, locked: Mapping[str, Locked], origin: str) -> None:
         latest = one.at + one.clock_difference_max_s * SECOND
         require(lock.at <= latest, "adopts a baseline before it was locked", place)
     for one in watch.brought.values():  # with a history, so of another gate's log
-        lock = locked.get(one.agent)
-        same = lock is not None and lock.baseline_sha256 == one.baseline.sha256
+        digests = {lock.baseline_sha256 for lock in locks.get(one.agent, ())}
+        same = one.baseline.sha256 in digests
         place = f"gate log, entry {one.index}"
         require(same, "brings a baseline that nobody locked for the agent", place)
 

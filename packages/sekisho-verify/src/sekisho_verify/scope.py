@@ -87,6 +87,11 @@ def _money(value: object, *, zero: bool = False) -> int:
     return number
 
 
+def money_or_none(value: object) -> int | None:
+    """Money above 0, or the word `none`."""
+    return None if value == "none" else _money(value)
+
+
 def _count(value: object) -> int:
     return integer(value, 1, _COUNT_MAX)
 

@@ -77,6 +77,7 @@ class RevocationList:
     next_update: int
     der: bytes
     entries: dict[int, Status]
+    place: str  # URL of its issuing distribution point, "" for none
 
 
 def _reason(flag: x509.ReasonFlags | None) -> Status:
@@ -115,9 +116,29 @@ def revocation_list(pem: bytes, authority: Authority) -> RevocationList:
                 seconds_ns(next_update),
                 crl.public_bytes(Encoding.DER),
                 entries,
+                _place(extensions.get(ExtensionOID.ISSUING_DISTRIBUTION_POINT)),
             )
         except _MALFORMED as error:
             raise VerificationFailed(f"is no well-formed CRL ({error})") from error
+
+
+def _place(extension: x509.ExtensionType | None) -> str:
+    if not isinstance(extension, x509.IssuingDistributionPoint):
+        return ""
+    return _only(extension.full_name)
+
+
+def place_of(certificate: Certificate) -> str:
+    """The one URL at which a certificate says its CRL is; empty where it names none, or others."""
+    extension = certificate.extensions.get(ExtensionOID.CRL_DISTRIBUTION_POINTS)
+    points = extension.value if extension is not None else ()
+    if not isinstance(points, x509.CRLDistributionPoints) or len(list(points)) != 1:
+        return ""
+    return _only(points[0].full_name)
+
+
+def _only(names: list[x509.GeneralName] | None) -> str:
+    return str(names[0].value) if names is not None and len(names) == 1 else ""
 
 
 def _partial(extension: x509.ExtensionType) -> bool:

@@ -6,6 +6,7 @@ Secrets are not in it: it names the file of the passphrase.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ import msgspec
 
 from sekisho.adapters.settings_file import read_toml
 from sekisho.core.errors import ConfigurationInvalid
+from sekisho.core.identity.published import CRL_SHARDS_MAX
 from sekisho.core.terms import NAME
 
 FILE = "sekisho.toml"
@@ -24,7 +26,8 @@ _SETTINGS = "correct the file as docs/reference/configuration.md says"
 class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One address at which the authority listens; paths are relative to the home.
 
-    ``mode`` and ``group`` are of a Unix socket, the three files (PEM) of TLS.
+    ``mode`` and ``group`` are of a Unix socket, the three files (PEM) of TLS. ``clients`` ``keys``:
+    an address of people and programs with API keys, who show no certificate; no gate comes there.
     """
 
     address: str
@@ -33,6 +36,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     certificate: str = ""
     key: str = ""
     client_ca: str = ""
+    clients: Literal["peers", "keys"] = "peers"
 
 
 class ServeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,10 +74,32 @@ class PublishSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Where strangers find what the authority publishes (docs/spec/certificate.md section 7).
 
     ``base_url``: ``http://HOST[:PORT]``; certificates name ``/pki/OPERATOR/…`` below it for ever.
-    Empty: certificates name no places.
+    Empty: certificates name no places. ``crl_shards``: into how many CRLs certificates are divided;
+    it is fixed when the authority is founded.
     """
 
     base_url: str = ""
+    crl_shards: int = 1
+
+
+class OwnKeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The authority's own keys by URI (docs/spec/keys.md); empty: a file of the home's ``keys/``.
+
+    ``pkcs11_modules`` are the libraries that may be loaded. Paths in URIs count from the home.
+    """
+
+    root: str = ""
+    issuing: str = ""
+    responder: str = ""
+    authority_log: str = ""
+    gate_log: str = ""
+    pkcs11_modules: tuple[str, ...] = ()
+    awskms_endpoint: str = ""
+    awskms_proxy: str = ""
+
+    def uri(self, name: str) -> str:
+        """Of the key with this name (``authority-log``); empty where it is a file."""
+        return str(getattr(self, name.replace("-", "_"), ""))
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,6 +124,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     serve: ServeSettings = ServeSettings()
     store: StoreSettings = StoreSettings()
     publish: PublishSettings = PublishSettings()
+    keys: OwnKeySettings = OwnKeySettings()
 
 
 def write_config(home: Path, config: Config) -> None:
@@ -121,6 +148,15 @@ def write_config(home: Path, config: Config) -> None:
             for name, value in values["store"].items()
             if value and isinstance(value, str)
         ]
+    if config.publish.base_url:
+        lines += ["", "[publish]", f'base_url = "{config.publish.base_url}"']
+        if config.publish.crl_shards != 1:
+            lines += [f"crl_shards = {config.publish.crl_shards}"]
+    named = msgspec.to_builtins(config.keys)
+    if any(named.values()):
+        # A text of JSON is one of TOML, and so is a list of them.
+        lines += ["", "[keys]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in named.items() if value]
     (home / FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -156,6 +192,13 @@ def _check_publish(path: Path, publish: PublishSettings) -> None:
             str(path),
             _SETTINGS,
         )
+    shards = publish.crl_shards
+    if not 1 <= shards <= CRL_SHARDS_MAX or (shards > 1 and not publish.base_url):
+        raise ConfigurationInvalid(
+            f"{path}: publish.crl_shards: 1 to {CRL_SHARDS_MAX}, above 1 with a base_url",
+            str(path),
+            _SETTINGS,
+        )
 
 
 def _check_store(path: Path, store: StoreSettings) -> None:
@@ -178,15 +221,28 @@ def _check_store(path: Path, store: StoreSettings) -> None:
         )
 
 
+def _keys_faults(one: ListenSettings) -> list[str]:
+    """What is wrong with an address for callers with keys."""
+    if one.address.startswith("unix:"):
+        return [f'{one.address}: clients = "keys" is for HOST:PORT']
+    if one.client_ca or bool(one.certificate) != bool(one.key):
+        return [f"{one.address}: certificate and key, and no client_ca, where clients are keys"]
+    return []
+
+
 def _check_serve(path: Path, serve: ServeSettings) -> None:
     """Raises ConfigurationInvalid: nowhere to listen, half of a TLS setting, an odd gate."""
     faults = [] if serve.listen else ["serve.listen: nothing is named"]
     for one in serve.listen:
         tls = (one.certificate, one.key, one.client_ca)
-        if any(tls) and not all(tls):
+        if one.clients == "keys":
+            faults += _keys_faults(one)
+        elif any(tls) and not all(tls):
             faults.append(f"{one.address}: certificate, key and client_ca go together")
         if one.address.startswith("unix:") and any(tls):
             faults.append(f"{one.address}: TLS is for HOST:PORT")
+    if all(one.clients == "keys" for one in serve.listen) and serve.listen:
+        faults.append("serve.listen: one address at least is for the authority's user and gates")
     for name, who in serve.gates.items():
         uid = isinstance(who, int) and who > 0
         if NAME.fullmatch(name) is None or not (uid or who == "own" or ":" in str(who)):

@@ -113,8 +113,21 @@ class KeptAnswer(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class KeptNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a note says; its commitment is in the operator's log.
+
+    Once it is erased, salt and text are empty and ``erased_at`` is an instant, else ``""``.
+    """
+
+    operator: str
+    commitment: str
+    salt: bytes
+    text: str
+    erased_at: str = ""
+
+
 class ControlTables(Protocol):
-    """API keys and answers to be repeated. They are no part of any log.
+    """API keys, answers to be repeated, what notes say. They are no part of any log.
 
     Any call may raise Unavailable: nothing was changed, or nobody was told that it was; each may
     be made again.
@@ -157,4 +170,16 @@ class ControlTables(Protocol):
 
     async def forget_answers(self, before: str) -> int:
         """Forget what was begun before this instant; returns how many."""
+        ...
+
+    async def add_note(self, note: KeptNote) -> None:
+        """Keep what a note says, durably; the same again changes nothing."""
+        ...
+
+    async def notes(self, operator: str, commitments: Sequence[str]) -> list[KeptNote]:
+        """Those of an operator's notes that are kept, erased or not, in no order."""
+        ...
+
+    async def erase_note(self, operator: str, commitment: str, at: str) -> bool:
+        """Forget salt and text, durably; False: there is no such note. The first instant stays."""
         ...

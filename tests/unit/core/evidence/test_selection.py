@@ -16,6 +16,7 @@ from tests.unit.core.evidence.test_summary import changed, issued
 FOUNDED = Founded(
     at=AT,
     environment="test",
+    crl_shards=1,
     root_certificate=b64(b"root"),
     issuing_certificate=b64(b"issuing"),
     responder_certificate=b64(b"responder"),
@@ -33,7 +34,7 @@ def certified(origin: str) -> LogKeyCertified:
 
 def crl(digest: str) -> CrlIssued:
     """A CRL on record."""
-    return CrlIssued(at=AT, number=1, crl_sha256=digest, this_update=AT, next_update=AT)
+    return CrlIssued(at=AT, shard=0, number=1, crl_sha256=digest, this_update=AT, next_update=AT)
 
 
 def test_authority_certificates_are_found_by_origin() -> None:
@@ -75,10 +76,10 @@ def test_agent_certificates_of_unknown_agent_is_refused() -> None:
 
 def test_crl_shows_the_end_only_if_newest_and_nothing_changed_since() -> None:
     """A CRL from before the last change of status would say less than the log."""
-    assert selection.crl_shows_the_end("x", [crl("w"), changed("01", "hold"), crl("x"), FOUNDED])
-    assert not selection.crl_shows_the_end("x", [crl("x"), crl("y")])
-    assert not selection.crl_shows_the_end("x", [crl("x"), changed("01", "hold")])
-    assert not selection.crl_shows_the_end("x", [FOUNDED])
+    assert selection.crl_shows_the_end("x", 0, [crl("w"), changed("01", "hold"), crl("x"), FOUNDED])
+    assert not selection.crl_shows_the_end("x", 0, [crl("x"), crl("y")])
+    assert not selection.crl_shows_the_end("x", 0, [crl("x"), changed("01", "hold")])
+    assert not selection.crl_shows_the_end("x", 0, [FOUNDED])
 
 
 def test_permits_are_named_by_eight_digits_of_the_decision() -> None:

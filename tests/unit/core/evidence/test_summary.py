@@ -24,6 +24,7 @@ def issued(serial: str, agent: str = AGENT) -> CertificateIssued:
         certificate_sha256=serial * 32,
         policy_sha256="",
         resolution_sha256="",
+        renews="",
         not_before=AT,
         not_after=AT,
     )

@@ -25,6 +25,8 @@ def test_access_nobody_both_proposes_and_approves() -> None:
     """No role may register a policy and approve it."""
     proposers = set(access_of("POST", "policies").roles)
     assert proposers.isdisjoint(access_of("POST", "approvals").roles)
+    assert proposers.isdisjoint(access_of("POST", "withdrawals").roles)
+    assert set(access_of("POST", "limits").roles).isdisjoint(access_of("POST", "approvals").roles)
     assert ("approver",) == access_of("POST", "approvals").roles
 
 

@@ -310,6 +310,7 @@ EXPECTED = {
     "issue": {"issuer"},
     "operate": {"operator"},
     "assign": {"operator"},
+    "assign_lost": set(),
 }
 """Act → roles that may do it alone."""
 

@@ -79,6 +79,7 @@ MOVES: list[tuple[str, Any, str]] = [
     ("testing.scenario_testing", "monthly", "narrows"),
     ("governance.review_overdue", "block_issuing", "widens"),
     ("governance.approvals_required", "3", "narrows"),
+    ("governance.renewal_overlap_s", "3600", "widens"),
     ("governance.documented_by", "other", "changes"),
     ("governance.last_review", "none", "changes"),
 ]
@@ -158,8 +159,7 @@ def test_difference_of_a_measure_leaves_no_direction() -> None:
     ]
     hours = changed("scope.trading_hours.start", "07:00", changed("scope.time_zone", "UTC", FULL))
     moved = {
-        one.path: one.effect
-        for one in difference(register(FULL).policy, register(hours).policy)
+        one.path: one.effect for one in difference(register(FULL).policy, register(hours).policy)
     }
     assert "changes" == moved["scope.trading_hours.start"]
 

@@ -209,6 +209,7 @@ DEFAULTS = {
     "governance.next_review": "2026-08-13",
     "governance.review_overdue": "refuse",
     "governance.approvals_required": "2",
+    "governance.renewal_overlap_s": "0",
 }
 """What stands in the smallest document's policy, beside what it states (registered at NOW)."""
 
@@ -573,20 +574,6 @@ def test_notes_are_silent_at_their_bounds() -> None:
     notes = "\n".join(register(document).notes)
     assert "above" not in notes
     assert "in the future" not in notes
-
-
-def test_notes_of_time_begin_at_their_instant() -> None:
-    """A review is over, and a test is, at the very instant."""
-    due = parse_instant("2026-08-01T22:00:00.000000000Z")
-    document = changed("testing.fitness_test_due", "2026-08-02")
-    document = changed("valid_from", "2026-05-15T09:15:00Z", document)
-    for moment, expected in ((due - 1, False), (due, True)):
-        notes = register(document, now=moment).notes
-        assert expected == any("next_review 2026-08-01 is over" in note for note in notes)
-    test = parse_instant("2026-08-02T22:00:00.000000000Z")
-    for moment, expected in ((test - 1, False), (test, True)):
-        notes = register(document, now=moment).notes
-        assert expected == any("fitness_test_due 2026-08-02 is over" in one for one in notes)
 
 
 def test_notes_tell_an_lei_of_zeros() -> None:

@@ -166,6 +166,8 @@ def fault(document: dict[str, Any]) -> str:
         ("desk", "a desk"),
         ("governance.approvals_required", "0"),
         ("governance.approvals_required", "17"),
+        ("governance.renewal_overlap_s", "-1"),
+        ("governance.renewal_overlap_s", "604801"),
     ],
 )
 def test_policy_with_a_value_outside_its_bounds_is_refused(path: str, value: Any) -> None:

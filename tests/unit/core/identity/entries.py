@@ -31,6 +31,8 @@ ROSTER = {
 }
 POLICY = {
     "agent": "bot",
+    "governance": {"review_due": "2030-01-01T00:00:00.000000000Z", "review_overdue": "refuse"},
+    "testing": {"fitness_due": "2030-01-01T00:00:00.000000000Z", "overdue": "refuse"},
     "risk_controls": {"grace_period_s": 300, "acknowledgement_deadline_s": 3600},
 }
 
@@ -53,6 +55,7 @@ def founded(**other: Any) -> Founded:
     fields: dict[str, Any] = {
         "at": at(0),
         "environment": "test",
+        "crl_shards": 1,
         "root_certificate": b64(b"root"),
         "issuing_certificate": b64(b"issuing"),
         "responder_certificate": b64(b"responder"),
@@ -89,6 +92,7 @@ def resolved(*approvals: dict[str, Any], **other: Any) -> Resolved:
     resolution = {
         "policy_sha256": POLICY_SHA,
         "roster_sha256": ROSTER_SHA,
+        "required": 1,
         "approvals": list(approvals or [approval()]),
     } | other
     return Resolved(
@@ -113,6 +117,7 @@ def issued(number: int = 1, **other: Any) -> CertificateIssued:
         "certificate_sha256": sha256_hex(der),
         "policy_sha256": POLICY_SHA,
         "resolution_sha256": RESOLUTION_SHA,
+        "renews": "",
         "not_before": at(1),
         "not_after": at(1000),
     }
@@ -169,6 +174,7 @@ def crl(number: int = 1, **other: Any) -> CrlIssued:
     """A CRL by its number."""
     fields: dict[str, Any] = {
         "at": at(1),
+        "shard": 0,
         "number": number,
         "crl_sha256": "0" * 64,
         "this_update": at(1),

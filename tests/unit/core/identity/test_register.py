@@ -67,7 +67,7 @@ def test_register_whole_life_is_folded() -> None:
     assert (state.epoch, state.agent_epoch("bot"), state.agent_epoch("other")) == (3, 3, 0)
     assert [record.serial_number for record in state.not_good()] == ["01"]
     assert ("risk", f"{30:032x}") in state.used_nonces
-    assert (state.crl_number, state.log_keys) == (1, {"gate": b"log"})
+    assert (state.crl_numbers, state.log_keys) == ({0: 1}, {"gate": b"log"})
     gate = state.gates["g1"]
     assert (gate.boot, gate.tree_size, gate.earlier) == ("b2", 5, {"b1"})
     assert (state.size, state.at) == (13, START + NS)
@@ -229,11 +229,11 @@ SAYS = {
     "certificate digest": "the digest is not the certificate's",
     "issued expired": "the certificate has expired or is never valid",
     "never valid": "the certificate has expired or is never valid",
-    "second active": "the agent has an active certificate",
-    "second active while held": "the agent has an active certificate",
+    "second active": "'bot' has the certificate 01 (good)",
+    "second active while held": "'bot' has the certificate 01 (hold)",
     "serial twice": "the serial number was used before",
     "serial of a log certificate": "the serial number was used before",
-    "issued after kill": "the agent was killed after this resolution: the policy must be approve",
+    "issued after kill": "'bot' was killed after policy",
     "resolved after kill by old approvals": "the resolution has an approval that was not given",
     "status of nothing": "this certificate was never issued",
     "status with another serial": "agent or serial number is not the certificate's",

@@ -12,7 +12,7 @@ from sekisho.core.errors import VerificationFailed
 from sekisho.core.events import AuthorityEntry, VenueRearmAuthorised
 from sekisho.core.identity.commanded import ROLES_MIN
 from sekisho.core.identity.lawful import LAWFUL
-from sekisho.core.incidents.lawful import AUTOMATIC
+from sekisho.core.incidents.lawful import AUTOMATIC, SUPERSEDED
 from tests.unit.core.identity.entries import CERTIFIED as BARE
 from tests.unit.core.identity.entries import at, changed, command, fold
 from tests.unit.core.incidents.procedures import (
@@ -64,9 +64,9 @@ def test_register_close_of_an_incident_stands_between_changes_of_one_act() -> No
 
 
 def test_register_causes_rest_on_people_or_on_an_incident() -> None:
-    """Every cause is one or the other; the two folds mean the same ones."""
+    """Every cause is one or the other, or a renewal's; the two folds mean the same ones."""
     causes = {cause for cause, _, _ in LAWFUL}
-    assert causes - set(ROLES_MIN) == AUTOMATIC
+    assert causes - set(ROLES_MIN) == AUTOMATIC | {SUPERSEDED}
 
 
 TWO_OF_ONE = tuple(

@@ -87,7 +87,7 @@ def test_book_deadline_is_that_of_the_first_answer_and_later_ones_run_beside_it(
 def test_book_hold_owes_its_change_before_anything_else() -> None:
     """Recorded for a good certificate: what must come next is its hold, also after a crash."""
     folds = BothFolds([*CERTIFIED, recorded()])
-    assert folds.book.owed == (OwedChange(FIRST, "automatic_hold"),)
+    assert folds.book.owed == (OwedChange(FIRST, "automatic_hold", certificate()),)
     with pytest.raises(VerificationFailed, match=r"'automatic_hold' of incident 1+ is due first"):
         folds.add(crl(at=at(10)))
     folds.add(automatic("automatic_hold", 1))
@@ -115,7 +115,7 @@ def test_book_hold_supersedes_a_breaker() -> None:
     """First the hold takes effect, then the breaker's incident is closed."""
     folds = BothFolds([*STORIES["latched"], recorded(SECOND)])
     assert folds.book.owed == (
-        OwedChange(SECOND, "automatic_hold"),
+        OwedChange(SECOND, "automatic_hold", certificate()),
         OwedClose(FIRST, "superseded"),
     )
     folds.pay()
@@ -146,7 +146,7 @@ def test_book_late_hold_of_an_older_certificate_holds_it_and_is_closed() -> None
     folds.pay()
     folds.add(recorded(SECOND))
     assert folds.book.owed == (
-        OwedChange(SECOND, "automatic_hold"),
+        OwedChange(SECOND, "automatic_hold", certificate()),
         OwedClose(SECOND, "superseded"),
     )
     folds.pay()

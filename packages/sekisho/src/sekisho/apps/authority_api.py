@@ -27,8 +27,10 @@ from sekisho.ports import IncidentReport, LeaseRequest
 from sekisho.services import authoritywire as wire
 from sekisho.services.authority import Authority
 from sekisho.services.gatereports import check_go_live, check_incident
+from sekisho.services.governancedesk import GovernanceDesk
 from sekisho.services.peopledesk import PeopleDesk
 from sekisho.services.remotegates import RemoteGates
+from sekisho.services.rosterdesk import RosterWanted
 from sekisho.services.status import TakenBefore
 from sekisho.services.stopping import StopOutcome
 
@@ -57,6 +59,7 @@ class AuthorityApi:
         self._authority = authority
         self._gates = gates
         self._desk = desk
+        self._governance = GovernanceDesk(authority)
         self._callers = callers
 
     def routes(self, prefix: str = "/v1") -> list[Route]:
@@ -75,12 +78,18 @@ class AuthorityApi:
             ("POST", "/v1/gates/{gate}/histories/taken", self._history_taken),
             ("GET", "/v1/gates/{gate}/events", self._events),
             ("POST", "/v1/gates/{gate}/stops/{push}", self._stopped),
+            ("GET", "/v1/gates/{gate}/roster", self._gates_roster),
+            ("GET", "/v1/gates/{gate}/agents/{agent}", self._gates_agent),
             ("GET", "/v1/roster", self._roster),
             ("POST", "/v1/commands", self._command),
             ("GET", "/v1/agents/{agent}", self._agent),
             ("GET", "/v1/incidents", self._incidents),
             ("GET", "/v1/policies/{digest}", self._policy),
+            ("GET", "/v1/roster/after/{digest}", self._roster_after),
+            ("POST", "/v1/roster", self._change_roster),
+            ("GET", "/v1/limits/{digest}", self._limits),
             ("POST", "/v1/approvals", self._approve),
+            ("POST", "/v1/withdrawals", self._withdraw),
             ("POST", "/v1/certificates", self._issue),
             ("POST", "/v1/logs", self._certify_log),
         ]
@@ -178,10 +187,33 @@ class AuthorityApi:
         self._gates.reported(gate, str(request.path_params["push"]), outcome)
         return Response(status_code=204)
 
+    async def _gates_roster(self, request: Request) -> Response:
+        self._gate(request)
+        return await self._roster(request)
+
+    async def _gates_agent(self, request: Request) -> Response:
+        self._gate(request)
+        return await self._agent(request)
+
     # -- people --------------------------------------------------------------------------------
 
     async def _roster(self, _request: Request) -> Response:
         return _json(self._authority.roster)
+
+    async def _roster_after(self, request: Request) -> Response:
+        found = self._governance.roster_after(str(request.path_params["digest"]))
+        return Response(status_code=404) if found is None else _json(found)
+
+    async def _change_roster(self, request: Request) -> Response:
+        wanted = wire.read(await _body(request), RosterWanted)
+        return _json(await self._governance.change_roster(wanted))
+
+    async def _limits(self, request: Request) -> Response:
+        found = self._governance.limits_of(str(request.path_params["digest"]))
+        return Response(status_code=404) if found is None else _json(found)
+
+    async def _withdraw(self, request: Request) -> Response:
+        return _json(await self._governance.withdraw(await _body(request)))
 
     async def _command(self, request: Request) -> Response:
         return _json(await self._desk.command(await _commands(request)))

@@ -98,7 +98,7 @@ async def _hold(work: Callable[[], CeremonyRecord]) -> int:
 @click.option("--root", "root_file", type=FILE, required=True, help="root.pem of the ceremony.")
 @click.option("--issuing", "issuing_file", type=FILE, required=True, help="issuing.pem of it.")
 def found(home: Path, policy: Path, root_file: Path, issuing_file: Path) -> None:
-    """Found the authority of a home made by init --offline-root, under a ceremony's certificates."""
+    """Found the authority of an init --offline-root, under a ceremony's certificates."""
     from sekisho.apps.embedded import found_home
 
     run(found_home(home, policy, root_file, issuing_file))

@@ -14,6 +14,10 @@ import click
 from sekisho.apps.ceremony_command import CEREMONY_COMMANDS
 from sekisho.apps.explain import explain
 from sekisho.apps.gate_command import gate
+from sekisho.apps.governance_commands import GOVERNANCE_COMMANDS
+from sekisho.apps.keys_command import keys
+from sekisho.apps.notes_command import notes
+from sekisho.apps.operators_command import operators
 from sekisho.apps.people_commands import COMMANDS, HOME
 from sekisho.apps.running import run
 from sekisho.apps.serve_command import SERVE_COMMANDS
@@ -55,16 +59,39 @@ def register(home: Path, policy: Path) -> None:
 
 
 @cli.command()
-@HOME
+@click.option("--home", type=click.Path(path_type=Path), help="Folder of the home.")
+@click.option("--at", "address", default="", help="Another's authority: https://HOST:PORT.")
+@click.option("--tls-certificate", type=FILE, default=None, help="With --at: what you show.")
+@click.option("--tls-key", type=FILE, default=None, help="With --at: its key.")
+@click.option("--tls-ca", type=FILE, default=None, help="With --at: who certifies the server.")
+@click.option("--passphrase-file", type=FILE, default=None, help="With --at: opens the key.")
 @click.option("--policy", "policy_sha256", required=True, help="Digest of the registered policy.")
 @click.option("--seat", required=True, help="Who approves.")
 @click.option("--key", type=FILE, required=True, help="The approver's key file.")
 @click.option("--yes", is_flag=True, help="Sign without asking.")
-def approve(home: Path, policy_sha256: str, seat: str, key: Path, yes: bool) -> None:
+def approve(
+    home: Path | None,
+    address: str,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_ca: Path | None,
+    passphrase_file: Path | None,
+    policy_sha256: str,
+    seat: str,
+    key: Path,
+    *,
+    yes: bool,
+) -> None:
     """Show a policy from the bytes whose digest is signed, and sign it."""
+    from sekisho.apps.distant_approval import approve_at
     from sekisho.apps.embedded import approve_policy
 
-    run(approve_policy(home, policy_sha256, seat, key, asked=not yes))
+    if (home is None) == (not address):
+        raise click.UsageError("name --home DIR, or --at ADDRESS")
+    if home is not None:
+        run(approve_policy(home, policy_sha256, seat, key, asked=not yes))
+    tls = (tls_certificate, tls_key, tls_ca)
+    run(approve_at(address, tls, policy_sha256, seat, key, passphrase_file, asked=not yes))
 
 
 @cli.command()
@@ -143,8 +170,11 @@ def rehearse(
 
 cli.add_command(explain)
 cli.add_command(gate)
+cli.add_command(keys)
+cli.add_command(notes)
+cli.add_command(operators)
 cli.add_command(paper_venue)
-for command in (*COMMANDS, *SERVE_COMMANDS, *CEREMONY_COMMANDS):
+for command in (*COMMANDS, *GOVERNANCE_COMMANDS, *SERVE_COMMANDS, *CEREMONY_COMMANDS):
     cli.add_command(command)
 
 

@@ -25,6 +25,8 @@ from sekisho.core.terms import NAME
 from sekisho.ports import Entropy
 from sekisho.services.apikeys import ApiKeys, role_of
 from sekisho.services.controldesk import ControlDesk
+from sekisho.services.governancedesk import GovernanceDesk, LimitsTaken
+from sekisho.services.notes import NoteDesk
 from sekisho.services.peopledesk import PeopleDesk
 from sekisho.services.publicdesk import PublicDesk
 from sekisho.services.repeatable import KEY, ControlAnswer, Repeatable, Repeated
@@ -53,8 +55,22 @@ class Hosted(Protocol):
         """What it publishes for strangers."""
         ...
 
+    @property
+    def governance(self) -> GovernanceDesk:
+        """Its limits, differences, withdrawals, rosters."""
+        ...
+
+    @property
+    def notes(self) -> NoteDesk:
+        """What people and programs noted of it."""
+        ...
+
     async def register(self, document: bytes, media_type: str) -> str:
         """Register a policy document; its digest. Raises MalformedInput, NotAuthorised."""
+        ...
+
+    async def register_limits(self, document: bytes, media_type: str) -> LimitsTaken:
+        """Register a document of limits. Raises MalformedInput, NotAuthorised."""
         ...
 
 
@@ -228,7 +244,9 @@ class ControlApi:
         if found.why == "other":
             raise Refused("key-used", "this Idempotency-Key was used for another request")
         if found.why == "running":
-            raise Refused("conflict", "this request is being carried out; ask again")
+            raise Refused(
+                "conflict", "this request is being carried out; ask again", effect="running"
+            )
         raise Refused(
             "conflict",
             "whether this was done is not known: read what is there, then use another key",

@@ -135,7 +135,7 @@ def _forms() -> list[type]:
             found[answer.row] = None
         elif isinstance(answer, type):
             found[answer] = None
-        elif isinstance(answer, tuple) and not isinstance(answer, Bytes):
+        elif isinstance(answer, tuple):
             found.update(dict.fromkeys(answer))
         if one.body is not None:
             found[one.body] = None
@@ -197,12 +197,12 @@ def _operation(
 
 
 def _tag(row: Access) -> str:
-    if row.path.startswith("/v1/"):
+    if row.path.startswith("/v1/") and "keys" not in row.path:
         return "server"
-    first = row.path.partition("/")[0]
+    first = row.path.removeprefix("/v1/").partition("/")[0]
     if first in ("keys", "log"):
         return first
-    if row.path.startswith("/"):
+    if row.path.startswith("/pki/"):
         return "public"
     inside = ("agents", "certificates", "incidents", "register.csv")
     return "agents" if first in inside else "governance"
@@ -216,7 +216,7 @@ def _answers(
     statuses = {400, 401, 413, 503}
     if not public:
         statuses.add(403)
-    if not row.path.startswith("/v1/"):
+    if _parts(row.path) or not row.path.startswith("/v1/"):
         statuses.add(404)
     if serves.media:
         statuses.add(415)
@@ -237,7 +237,8 @@ def _answers(
 
 def _success(described: Described, schema_of: dict[type, Any]) -> dict[str, Any]:
     answer = described.answer
-    media, schema = JSON, {}
+    media = JSON
+    schema: dict[str, Any] = {}
     if isinstance(answer, Bytes):
         media = answer.media_type
     elif isinstance(answer, Paged):
@@ -249,12 +250,10 @@ def _success(described: Described, schema_of: dict[type, Any]) -> dict[str, Any]
                 "next": {"type": "string", "description": 'The next cursor, or "".'},
             },
         }
-    elif isinstance(answer, tuple):
+    elif isinstance(answer, tuple):  # of forms, of which it is one
         schema = {"anyOf": [schema_of[one] for one in answer]}
-    elif isinstance(answer, dict):
-        schema = answer
     else:
-        schema = schema_of[answer]
+        schema = answer if isinstance(answer, dict) else schema_of[answer]
     says = f"{answer.says}." if isinstance(answer, Bytes) else "Done."
     return {
         "description": says[0].upper() + says[1:],
@@ -311,7 +310,7 @@ _PROBLEM_SCHEMA: Final = {
         "errors": {"type": "array", "items": {"type": "string"}},
         "where": {"type": "string"},
         "do": {"type": "string"},
-        "effect": {"const": "unknown"},
+        "effect": {"enum": ["unknown", "running"]},
     },
 }
 

@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from sekisho.apps.control_answers import JSON, Refused, told
 from sekisho.apps.control_api import Asker, ControlApi, ControlRequest, Serves
+from sekisho.apps.control_governance import served_to_governance
+from sekisho.apps.control_notes import served_to_noters
 from sekisho.apps.control_public import served_to_strangers
 from sekisho.core.governance.access import ACCESS, PEOPLE
 from sekisho.core.governance.commands import SignedCommand
@@ -338,11 +340,15 @@ def served(server: ServerHandlers) -> dict[tuple[str, str], Serves]:
         ("GET", "/v1/ready"): Serves(server.ready),
         ("GET", "/v1/openapi.json"): Serves(server.openapi),
         ("GET", "/v1/operators"): Serves(server.operators),
-        ("POST", "keys"): Serves(
-            server.make_key, media=(JSON,), creates=True, shown=_without_secret
-        ),
-        ("GET", "keys"): Serves(server.keys, PAGED),
-        ("POST", "keys/{id}/end"): Serves(server.end_key),
+        **{
+            row: serves
+            for at in ("/v1/keys", "keys")
+            for row, serves in (
+                (("POST", at), Serves(server.make_key, (), (JSON,), True, _without_secret)),
+                (("GET", at), Serves(server.keys, PAGED)),
+                (("POST", f"{at}/{{id}}/end"), Serves(server.end_key)),
+            )
+        },
         ("POST", "policies"): Serves(register_policy, media=(JSON, YAML), creates=True),
         ("GET", "policies"): Serves(policies, ("agent", *PAGED)),
         ("GET", "policies/{digest}"): Serves(policy),
@@ -359,6 +365,8 @@ def served(server: ServerHandlers) -> dict[tuple[str, str], Serves]:
         ("GET", "log/checkpoint"): Serves(checkpoint),
         ("GET", "log/entries"): Serves(entries, PAGED),
         ("GET", "log/proofs/{index}"): Serves(proof),
+        **served_to_governance(),
+        **served_to_noters(),
         **served_to_strangers(),
     }
 

@@ -7,6 +7,7 @@ without a row here makes ``control_document.document`` fail, and with it a test.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from sekisho.apps.control_routes import KeyMade, KeySheet, Registered
 from sekisho.core.governance.access import KEY_ROLES
 from sekisho.core.governance.resolution import Approval
 from sekisho.core.governance.roster import Roster
+from sekisho.core.governance.withdrawal import Withdrawal
 from sekisho.services.apikeys import DAYS_MAX
 from sekisho.services.assigning import AssignOutcome
 from sekisho.services.authoritywire import SignedCommands
@@ -28,8 +30,17 @@ from sekisho.services.controldesk import (
     PolicyShown,
     ProofSheet,
 )
+from sekisho.services.governancedesk import (
+    DifferenceSheet,
+    LimitsRow,
+    LimitsShown,
+    LimitsTaken,
+)
+from sekisho.services.notes import NoteRow
 from sekisho.services.pages import LIMIT_DEFAULT, LIMIT_MAX
 from sekisho.services.peopledesk import AcknowledgedAs, ApprovalTaken, CertificateWanted
+from sekisho.services.policydesk import WithdrawalTaken
+from sekisho.services.rosterdesk import RosterTaken, RosterWanted
 from sekisho.services.status import KillReport, StatusOutcome
 
 
@@ -39,6 +50,14 @@ class KeyAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     role: str
     seat: str
     days: int
+
+
+class NoteAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A note: ``agent`` is empty where it is about none, ``subject`` a code, ``text`` free."""
+
+    agent: str
+    subject: str
+    text: str
 
 
 class ServerAlive(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,14 +79,16 @@ class OperatorNames(msgspec.Struct, frozen=True, kw_only=True):
     operators: tuple[str, ...]
 
 
-class Bytes(NamedTuple):
+@dataclass(frozen=True)
+class Bytes:
     """An answer that is no JSON."""
 
     media_type: str
     says: str
 
 
-class Paged(NamedTuple):
+@dataclass(frozen=True)
+class Paged:
     """A list: ``items`` of this kind, and ``next``."""
 
     row: type
@@ -110,6 +131,11 @@ TABLE: Final[dict[tuple[str, str], Described]] = {
     ("GET", "/v1/operators"): Described(
         "listOperators", "Operators of this server.", OperatorNames
     ),
+    ("POST", "/v1/keys"): Described(
+        "makeIssuerKey", "Make a key of the issuer's own.", KeyMade, 201, KeyAsked
+    ),
+    ("GET", "/v1/keys"): Described("listIssuerKeys", "Keys of the issuer.", Paged(KeySheet)),
+    ("POST", "/v1/keys/{id}/end"): Described("endIssuerKey", "End one of them.", KeySheet),
     ("POST", "keys"): Described(
         "makeKey", "Make an API key; its secret is in this answer alone.", KeyMade, 201, KeyAsked
     ),
@@ -121,6 +147,25 @@ TABLE: Final[dict[tuple[str, str], Described]] = {
     ("GET", "policies"): Described("listPolicies", "Registered policies.", Paged(PolicyRow)),
     ("GET", "policies/{digest}"): Described(
         "getPolicy", "A policy as approvers are shown it.", PolicyShown
+    ),
+    ("GET", "policies/{digest}/diff/{other}"): Described(
+        "comparePolicies", "What changes from one policy to another.", DifferenceSheet
+    ),
+    ("POST", "limits"): Described(
+        "registerLimits", "Register limits above agents.", LimitsTaken, 201
+    ),
+    ("GET", "limits"): Described("listLimits", "Registered limits.", Paged(LimitsRow)),
+    ("GET", "limits/{digest}"): Described(
+        "getLimits", "Limits as approvers are shown them, with what is taken up.", LimitsShown
+    ),
+    ("POST", "withdrawals"): Described(
+        "withdrawApproval", "Bring a signed withdrawal.", WithdrawalTaken, body=Withdrawal
+    ),
+    ("POST", "roster"): Described(
+        "changeRoster",
+        "Bring a new roster with the approvals of it.",
+        RosterTaken,
+        body=RosterWanted,
     ),
     ("POST", "approvals"): Described(
         "approvePolicy", "Bring a signed approval.", ApprovalTaken, body=Approval
@@ -164,6 +209,13 @@ TABLE: Final[dict[tuple[str, str], Described]] = {
     ("GET", "log/proofs/{index}"): Described(
         "proveEntry", "That an entry is in the published log.", ProofSheet
     ),
+    ("POST", "log/notes"): Described(
+        "appendNote", "Note something: committed in the log.", NoteRow, 201, NoteAsked
+    ),
+    ("GET", "log/notes"): Described("listNotes", "Notes, the newest last.", Paged(NoteRow)),
+    ("POST", "log/notes/{index}/erase"): Described(
+        "eraseNote", "Forget what a note says; its entry stays.", NoteRow
+    ),
     ("GET", "/pki/{operator}/root.crt"): Described("getRoot", "The root.", _DER),
     ("GET", "/pki/{operator}/root.pem"): Described("getRootText", "The root.", _PEM),
     ("GET", "/pki/{operator}/issuing.crt"): Described("getIssuing", "The issuing CA.", _DER),
@@ -204,6 +256,11 @@ NARROWED: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "KeyAsked": {
         "role": {"enum": list(KEY_ROLES)},
         "days": {"minimum": 1, "maximum": DAYS_MAX},
+    },
+    "NoteAsked": {
+        "agent": {"pattern": "^([a-z][a-z0-9_-]{0,62})?$"},
+        "subject": {"pattern": "^[a-z][a-z0-9_]{0,47}$"},
+        "text": {"minLength": 1},
     },
     "SignedCommands": {"commands": {"minItems": 1}},
     "ServerAlive": {"status": {"const": "alive"}},

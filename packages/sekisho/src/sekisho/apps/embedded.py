@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sekisho.apps import served_commands
+from sekisho.apps.governance_acts import show_what_is_signed
 from sekisho.apps.mistakes import (
     bundle_folder,
     check_agent,
@@ -41,7 +43,7 @@ from sekisho.core.errors import (
     NotAuthorised,
     SekishoError,
 )
-from sekisho.core.governance.document import Registration, describe
+from sekisho.core.governance.document import Registration
 from sekisho.core.governance.roster import Roster
 from sekisho.core.terms import parse_instant
 from sekisho.services.founding import CeremonyCertificates
@@ -75,35 +77,39 @@ async def make_home(
             click.echo(f"  {program()} ceremony issuing --request {REQUEST} --root … --out …")
             click.echo(f"  {program()} found --home {path} --policy {policy} --root … --issuing …")
             return 0
-        roster = await _found(path, around, registration, None)
-    _show_next(path, registration, roster)
+        roster = await found_anew(await Home.open(path, around), registration, None)
+    show_next(path, registration, roster)
     return 0
 
 
 async def found_home(path: Path, policy: Path, root: Path, issuing: Path) -> int:
     """``sekisho found``: under the certificates of a ceremony. May be run again if it failed."""
-    around = Surroundings()
-    registration = register_document(policy, around.clock.now_ns())
     given = ceremony_certificates(root, issuing)
-    roster = await _found(path, around, registration, given)
-    _show_next(path, registration, roster)
+    home = await open_to_command(path, "found")
+    if home.journals["authority"].size:
+        await home.close()
+        raise ConfigurationInvalid(
+            f"{path}: its authority is founded already",
+            str(path),
+            "make another home with init --offline-root, or go on with this one",
+        )
+    registration = register_document(policy, home.around.clock.now_ns())
+    roster = await found_anew(home, registration, given)
+    show_next(path, registration, roster)
     return 0
 
 
-async def _found(
-    path: Path,
-    around: Surroundings,
-    registration: Registration,
-    given: CeremonyCertificates | None,
+async def found_anew(
+    home: Home, registration: Registration, given: CeremonyCertificates | None
 ) -> Roster:
-    home = await Home.open(path, around)
+    """Found the authority of an opened home with new people, register the policy, close it."""
+    people = home.path / "people"
     try:
-        people = path / "people"
         roster = make_people(people, home.passphrase(), registration.policy)
         try:
             authority = await home.found(roster, given)
         except SekishoError:
-            shutil.rmtree(people)  # nothing was founded with them
+            shutil.rmtree(people)  # made just now, and seats of nothing
             raise
         await authority.register_policy(registration)
     finally:
@@ -111,7 +117,8 @@ async def _found(
     return roster
 
 
-def _show_next(path: Path, registration: Registration, roster: Roster) -> None:
+def show_next(path: Path, registration: Registration, roster: Roster) -> None:
+    """Say what people do next about a new home's policy."""
     _show_defaults(registration)
     click.echo(f"registered: {registration.policy.agent}, policy {registration.sha256}")
     click.echo("next, once for each approver:")
@@ -163,13 +170,11 @@ async def approve_policy(path: Path, digest: str, seat: str, key: Path, *, asked
     """``sekisho approve``: shows the policy from the very bytes whose digest is signed."""
     running = await running_authority(path)
     if running is not None:
-        return await _approve_there(running, digest, seat, key, asked=asked)
+        return await approve_there(running, digest, seat, key, asked=asked)
     home = await open_to_command(path, "approve")
     try:
         authority = home.authority
-        registered = home.registration(digest)
-        for name, value in describe(registered):
-            click.echo(f"{name}: {value}")
+        await show_what_is_signed(home, digest)
         if asked and not click.confirm(f"sign this policy as {seat}?"):
             click.echo("not signed")
             return 1
@@ -217,13 +222,12 @@ async def issue_certificate(
     return 0
 
 
-async def _approve_there(
+async def approve_there(
     running: RunningAuthority, digest: str, seat: str, key: Path, *, asked: bool
 ) -> int:
     """The same in the process that serves the home: shown from the bytes, signed here."""
     try:
-        for name, value in describe(await running.registration(digest)):
-            click.echo(f"{name}: {value}")
+        await show_what_is_signed(running, digest)
         if asked and not click.confirm(f"sign this policy as {seat}?"):
             click.echo("not signed")
             return 1
@@ -250,7 +254,12 @@ async def _issue_there(running: RunningAuthority, asked: IssueRequest) -> int:
 
 
 async def assign_agent(
-    path: Path, agent: str, gate: str, people: list[tuple[str, str]], reason_code: str
+    path: Path,
+    agent: str,
+    gate: str,
+    people: list[tuple[str, str]],
+    reason_code: str,
+    **history: Any,
 ) -> int:
     """``sekisho assign``: exit code 0 only when the new gate may begin now."""
     running = await running_authority(path)
@@ -261,10 +270,15 @@ async def assign_agent(
             f"start the authority: {program()} serve --home {path}",
         )
     try:
-        outcome = await served_commands.assign(running, agent, gate, people, reason_code)
+        outcome = await served_commands.assign(running, agent, gate, people, reason_code, **history)
     finally:
         await running.close()
     click.echo(f"assigned: {agent} from gate {outcome.before} to gate {outcome.gate}")
+    if outcome.lost:
+        click.echo(
+            f"HISTORY LOST: what gate {outcome.lost} knew of {agent} is not known here; nothing new"
+            " before the next policy day, all latches are on"
+        )
     for failure in outcome.failures:
         click.echo(f"FAILED: {failure}")
     if outcome.free_at:

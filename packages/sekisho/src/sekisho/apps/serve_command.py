@@ -7,6 +7,7 @@ Thin: each names its options and hands over. What a server needs is imported whe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,12 +29,48 @@ def serve(home: Path) -> None:
 @HOME
 @AGENT
 @click.option("--gate", required=True, help="Name of the gate that gets the agent.")
+@click.option(
+    "--history-lost",
+    "lost",
+    is_flag=True,
+    help="The gate before is gone for good: an operator and compliance or risk.",
+)
+@click.option(
+    "--position",
+    "positions",
+    multiple=True,
+    metavar="PAIR=MONEY",
+    help="With --history-lost: EUR/USD=-1200.00, what the agent holds; once for each pair.",
+)
+@click.option("--flat", is_flag=True, help="With --history-lost: the agent holds nothing.")
+@click.option("--ids-from", help="With --history-lost: how each new client_order_id begins.")
 @signed_options
-def assign(home: Path, agent: str, gate: str, seat: str, key: str, reason_code: str) -> None:
+def assign(home: Path, agent: str, gate: str, seat: str, key: str, **more: Any) -> None:
     """Move an agent to another gate: an operator; the one before is stopped first."""
     from sekisho.apps.embedded import assign_agent
 
-    run(assign_agent(home, agent, gate, people(seat, key), reason_code))
+    reason_code = more.pop("reason_code")
+    said = _history(**more)
+    run(assign_agent(home, agent, gate, people(seat, key), reason_code, **said))
+
+
+def _history(
+    *, lost: bool, positions: tuple[str, ...], flat: bool, ids_from: str | None
+) -> dict[str, Any]:
+    """What people state of a history that is lost; nothing where it is not. Raises UsageError."""
+    if not lost:
+        if positions or flat or ids_from is not None:
+            raise click.UsageError("--position, --flat and --ids-from go with --history-lost")
+        return {}
+    if ids_from is None:
+        raise click.UsageError("--history-lost needs --ids-from: which ids were used is not known")
+    if flat == bool(positions):
+        raise click.UsageError("--history-lost needs what the agent holds: --position, or --flat")
+    stated = [one.partition("=") for one in positions]
+    found = {pair: amount for pair, _, amount in stated}
+    if len(found) < len(stated):
+        raise click.UsageError("--position: a pair stands twice")
+    return {"history": "lost", "positions": found, "ids_from": ids_from}
 
 
 @click.command()

@@ -52,11 +52,11 @@ async def change_status(
 
 
 async def assign(
-    home: RunningAuthority, agent: str, gate: str, people: People, reason: str
+    home: RunningAuthority, agent: str, gate: str, people: People, reason: str, **history: Any
 ) -> AssignOutcome:
-    """Move an agent to another gate."""
+    """Move an agent to another gate; ``history`` is what a command says that declares one lost."""
     await home.look_up(agent)
-    signed = signed_by(home, "assign", agent, people, reason, gate=gate)
+    signed = signed_by(home, "assign", agent, people, reason, gate=gate, **history)
     return await home.command(signed, AssignOutcome)
 
 

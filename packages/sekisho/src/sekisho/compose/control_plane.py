@@ -9,12 +9,12 @@ database of the settings; the log is no part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from sekisho.adapters.json_log import Teller
 from sekisho.adapters.stores.control import DatabaseControl
 from sekisho.adapters.stores.sqlite import SqliteStore
-from sekisho.compose.documents import read_registration
+from sekisho.compose.documents import read_limits, read_registration
 from sekisho.compose.home import Home
 from sekisho.compose.home_store import Store
 from sekisho.core.errors import ConfigurationInvalid
@@ -22,10 +22,13 @@ from sekisho.core.governance.roster import Roster
 from sekisho.services.apikeys import ApiKeys
 from sekisho.services.authority import Authority
 from sekisho.services.controldesk import ControlDesk
+from sekisho.services.governancedesk import GovernanceDesk, LimitsTaken
+from sekisho.services.notes import NoteDesk
 from sekisho.services.peopledesk import PeopleDesk
 from sekisho.services.publicdesk import PublicDesk
 from sekisho.services.remotegates import RemoteGates
 from sekisho.services.repeatable import Repeatable
+from sekisho.storeports import ControlTables
 
 CONTROL = "control.db"
 FORGET_S = 600.0
@@ -55,10 +58,17 @@ class Linked(NamedTuple):
 class HostedHome:
     """A home as the control plane sees an operator."""
 
-    def __init__(self, home: Home, people: PeopleDesk) -> None:
+    def __init__(self, home: Home, people: PeopleDesk, tables: ControlTables) -> None:
         self._home = home
+        self.notes = NoteDesk(home.authority.log, tables, home.around.entropy, home.config.operator)
         self.people = people
         self.desk = ControlDesk(home.authority, home.registration)
+        self.governance = GovernanceDesk(home.authority)
+
+    async def register_limits(self, document: bytes, media_type: str) -> LimitsTaken:
+        """Register a document of limits. Raises MalformedInput, NotAuthorised."""
+        form: Literal["json", "yaml"] = "json" if media_type == "application/json" else "yaml"
+        return await self.governance.register_limits(read_limits(document, form))
 
     async def register(self, document: bytes, media_type: str) -> str:
         """Register a document as of now; its digest. Raises MalformedInput, NotAuthorised."""
@@ -89,7 +99,7 @@ class ControlPlane:
 
     def __init__(self, store: Store, own: SqliteStore | None, home: Home) -> None:
         clock, entropy = home.around.clock, home.around.entropy
-        tables = DatabaseControl(store.fetch)
+        tables = self.tables = DatabaseControl(store.fetch)
         self._own = own
         self._clock = clock
         self._operators: dict[str, HostedHome] = {}

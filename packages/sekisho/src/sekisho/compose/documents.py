@@ -18,6 +18,7 @@ from sekisho.core.errors import ConfigurationInvalid, MalformedInput, StorageFai
 from sekisho.core.events import decode_authority_entry, decode_gate_entry
 from sekisho.core.evidence.chronicle import Chronicle
 from sekisho.core.governance.document import Registration, read_policy
+from sekisho.core.governance.operator_limits import RegisteredAs, read_limits_document
 from sekisho.core.identity.oids import openssl_names
 from sekisho.ports import Signer
 from sekisho.services.evidence import Export
@@ -33,18 +34,23 @@ def register_document(path: Path, now_ns: int) -> Registration:
         ConfigurationInvalid: the file cannot be read.
         MalformedInput: all faults of the policy, with their places.
     """
-    try:
-        document, _ = read_regular(path)
-    except OSError as error:
-        raise ConfigurationInvalid(
-            f"{path}: cannot be read ({error.strerror})", str(path), "name the policy's file"
-        ) from error
+    document = read_document(path)
     try:
         return read_registration(document, "json" if path.suffix == ".json" else "yaml", now_ns)
     except MalformedInput as error:
         error.where = ", ".join(filter(None, (str(path), error.where)))
         error.do = "correct the file as docs/spec/policy.md says and run the command again"
         raise
+
+
+def read_document(path: Path) -> bytes:
+    """A file that somebody wrote. Raises ConfigurationInvalid: it cannot be read."""
+    try:
+        return read_regular(path)[0]
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"{path}: cannot be read ({error.strerror})", str(path), "name the document's file"
+        ) from error
 
 
 def read_registration(document: bytes, form: Literal["json", "yaml"], now_ns: int) -> Registration:
@@ -56,6 +62,11 @@ def read_registration(document: bytes, form: Literal["json", "yaml"], now_ns: in
         zone_offsets=zone_offsets,
         read_yaml=read_yaml,
     )
+
+
+def read_limits(document: bytes, form: Literal["json", "yaml"]) -> RegisteredAs:
+    """Read a document of limits. Raises MalformedInput: all faults, with their places."""
+    return read_limits_document(document, form=form, read_yaml=read_yaml)
 
 
 def builtin_policy() -> Path:

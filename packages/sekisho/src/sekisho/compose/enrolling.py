@@ -35,7 +35,7 @@ from sekisho.compose.enrolled_settings import (
 from sekisho.compose.home import ROOT, Home
 from sekisho.compose.paper_home import SOCKET, add_gate, venue_of_home
 from sekisho.compose.running_authority import RunningAuthority
-from sekisho.config import read_config
+from sekisho.config import Config, read_config
 from sekisho.core.encoding import b64url, sha256_hex
 from sekisho.core.errors import (
     ConfigurationInvalid,
@@ -50,6 +50,7 @@ from sekisho.ports import Entropy
 
 GATE_FILE = "gate.toml"
 _ORIGIN_END = ".sekisho.invalid/log"
+"""Of the gates of a home's own operator; those of a further one have its name in it."""
 
 
 class Enrolled(NamedTuple):
@@ -68,14 +69,20 @@ class Enrolled(NamedTuple):
     paper: Path | None
 
 
-def log_origin(gate: str) -> str:
+def origin_end(config: Config) -> str:
+    """How the names of the logs of a home's gates end: as that of the home's own gate."""
+    end = config.gate_origin.removeprefix(config.gate)
+    return end if end != config.gate_origin and end.startswith(".") else _ORIGIN_END
+
+
+def log_origin(gate: str, end: str = _ORIGIN_END) -> str:
     """The name of the log of a gate that is enrolled here."""
-    return f"{gate}{_ORIGIN_END}"
+    return f"{gate}{end}"
 
 
-def gate_of_origin(origin: str) -> str:
+def gate_of_origin(origin: str, end: str = _ORIGIN_END) -> str:
     """Inverse of :func:`log_origin`; empty for a name of another form."""
-    name = origin.removesuffix(_ORIGIN_END)
+    name = origin.removesuffix(end)
     return name if name != origin and NAME.fullmatch(name) is not None else ""
 
 
@@ -115,7 +122,7 @@ async def enroll_gate(
         (folder / "keys").chmod(0o700)
         _secret(folder / "keys" / "passphrase", passphrase + b"\n")
         log_key = software.generate(folder / "keys" / "gate-log.key", passphrase, "Ed25519")
-        trusted = await home.certify_log(log_origin(name), log_key.public_key)
+        trusted = await home.certify_log(_origin(home, name), log_key.public_key)
     for file, der in zip((ROOT, "issuing.pem", "responder.pem"), trusted, strict=True):
         (folder / file).write_bytes(pem(der))
     for path in (one for paths in keys.values() for one in paths):
@@ -141,12 +148,19 @@ async def enroll_gate(
     )
 
 
+def _origin(home: Home | RunningAuthority, name: str) -> str:
+    """The name of the log of a gate that is enrolled at this home."""
+    return log_origin(name, origin_end(read_config(home.path)))
+
+
 def _own_lines(
     home: Home | RunningAuthority, name: str, folder: Path, digests: dict[str, str]
 ) -> list[str]:
     """The settings of the gate itself, bound to its log and to the authority's roster."""
-    bound = Bound(origin=log_origin(name), roster_sha256=roster_sha256(home.authority.roster))
-    return gate_lines(read_config(home.path), name, bound, home.path, folder, digests)
+    config = read_config(home.path)
+    digest = roster_sha256(home.authority.roster)
+    bound = Bound(origin=_origin(home, name), roster_sha256=digest)
+    return gate_lines(config, name, bound, home.path, folder, digests)
 
 
 def _new_token(entropy: Entropy, path: Path) -> str:

@@ -16,6 +16,7 @@ from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.ocsp import verify_ocsp
 from sekisho.core.identity.oids import Arc
 from sekisho.core.identity.profile import load, spki
+from sekisho.core.identity.renewal import SUPERSEDED
 from sekisho.core.identity.status import Status
 from sekisho.ports import AuthorityLink, Clock, Entropy, RateSource, Signer, Venue
 from sekisho.services.admission import Admission, Admissions
@@ -34,6 +35,7 @@ from sekisho.services.leasing import Leasing
 from sekisho.services.localcommands import LocalAuthority, LocalCommands
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
+from sekisho.services.rosterdesk import RosterLink
 from sekisho.services.signoff import BaselineLock
 from sekisho.services.status import StatusPush
 from sekisho.services.stopping import StopOutcome, Stopping
@@ -47,6 +49,10 @@ class GateAuthority(AuthorityLink, IncidentLink, LocalAuthority, HistoryLink, Pr
 
     async def fetch_roster(self) -> Roster:
         """What the authority says is the roster. Raises Unavailable."""
+        ...
+
+    async def roster_after(self, sha256: str) -> RosterLink | None:
+        """What it says took the place of a roster; None: nothing. Raises Unavailable."""
         ...
 
     async def admission(self, agent: str) -> Admission:
@@ -146,13 +152,22 @@ class Gate:
         parts.keep(self._reconcile())
 
     async def learn_roster(self) -> bool:
-        """Ask the authority for the roster; whether none was known before.
+        """Ask the authority for the roster, and follow those in between; whether one is new.
 
         Raises:
             Unavailable: the authority does not answer.
-            VerificationFailed: its answer is not the roster of the enrolment.
+            VerificationFailed: its answer is neither the roster of the enrolment nor one that took
+                its place.
         """
-        return self.known.take(await self._parts.authority.fetch_roster())
+        authority, followed = self._parts.authority, False
+        roster = await authority.fetch_roster()
+        while not self.known.knows(roster):
+            link = await authority.roster_after(self.known.sha256)
+            if link is None:
+                break
+            self.known.follow(link)
+            followed = True
+        return self.known.take(roster) or followed
 
     async def adopt_locked(self) -> None:
         """Take into force what the authority locked and an earlier process had no time to adopt.
@@ -193,7 +208,12 @@ class Gate:
         if push.cause == ASSIGNED:
             self.histories.expect()
         return await self.stopping.stop(
-            push.agent, push.certificate_sha256, push.status, push.cause, push.epoch
+            push.agent,
+            push.certificate_sha256,
+            push.status,
+            push.cause,
+            push.epoch,
+            superseded=push.reason == SUPERSEDED,
         )
 
 
@@ -221,6 +241,9 @@ class _HomeAuthority:
 
     async def fetch_roster(self) -> Roster:
         return self._authority.roster
+
+    async def roster_after(self, sha256: str) -> RosterLink | None:
+        return self._authority.rosters.after(sha256)
 
     async def give_history(self, chunk: HistoryChunk) -> HistoryNext:
         return await self._authority.histories.take(self._gate, chunk)

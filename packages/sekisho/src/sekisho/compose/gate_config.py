@@ -184,6 +184,7 @@ class GateConfig(Section, frozen=True):
     responder: str = "responder.pem"
     oid_arc: str = "1.3.6.1.4.1.32473"
     authority: str = "unix:authority.sock"
+    authority_operator: str = ""
     authority_tls: AuthorityTls | None = None
     venue_silent_s: int = 30
     api: ApiSettings = ApiSettings(socket="gate.sock")
@@ -255,8 +256,9 @@ def read_gate_config(path: Path) -> Located:
 
 
 def _faults(config: GateConfig) -> Iterator[str]:
-    for name in ("gate", "region"):
-        if NAME.fullmatch(getattr(config, name)) is None:
+    for name in ("gate", "region", "authority_operator"):
+        given = getattr(config, name)
+        if NAME.fullmatch(given) is None and (given or name != "authority_operator"):
             yield f"{name}: not a name"
     if _SHA256.fullmatch(config.roster_sha256) is None:
         yield "roster_sha256: 64 lower-case hexadecimal digits, of the authority's roster"

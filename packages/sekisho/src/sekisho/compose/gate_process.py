@@ -42,8 +42,8 @@ from sekisho.core.errors import (
     VerificationFailed,
 )
 from sekisho.core.events import Decision, GateEntry
-from sekisho.core.governance.roster import Roster
 from sekisho.core.identity.oids import Arc
+from sekisho.core.terms import NS
 from sekisho.ports import Clock
 from sekisho.services.admissionbudget import BudgetLimits
 from sekisho.services.advice import Advice
@@ -57,12 +57,15 @@ from sekisho.services.gatekeeper import Answer
 from sekisho.services.inquiry import Inquiry
 from sekisho.services.intake import Intake, Room
 from sekisho.services.journal import Journal
+from sekisho.services.knownroster import RosterBook
 from sekisho.services.snapshots import Snapshots
 
 ROSTER = "roster.json"
 """In the log's folder: who may command, as the authority said last."""
 ASK_EVERY_S = 1.0
 """How often the lease is looked at, and the authority asked for what is missing."""
+SUCCESSORS_EVERY_S = 60
+"""So often it is asked whether a certificate that is good has a successor."""
 
 
 class GateProcess:
@@ -78,6 +81,7 @@ class GateProcess:
         """Set when something that must run beside the gate has ended of a defect."""
         self.callers = Callers(located.callers())
         self.awaited = Awaited()
+        self._looked_at = clock.monotonic_ns()
 
     @classmethod
     async def open(cls, located: Located, stack: AsyncExitStack) -> GateProcess:
@@ -130,7 +134,7 @@ class GateProcess:
                 self.located.file(tls.ca),
             ),
         )
-        self.client = AuthorityClient(link, config.gate)
+        self.client = AuthorityClient(link, config.gate, config.authority_operator)
         self._stack.push_async_callback(self.client.close)
         self.sessions = FolderDisk(self.located.file(f"{config.log}-sessions"))
         self._stack.callback(self.sessions.close)
@@ -265,9 +269,10 @@ class GateProcess:
     async def _admit(self) -> None:
         """Admit each configured agent under the certificate that it has now."""
         refused: list[str] = []
+        looks = self._looks_for_successors()
         for one in self.located.config.agents:
             held = self.log.state.agents.get(one.name)
-            if held is not None and held.status == "good":
+            if held is not None and held.status == "good" and not looks:
                 continue
             try:
                 await self._admit_one(one.name)
@@ -277,10 +282,19 @@ class GateProcess:
                 Unavailable,
                 VerificationFailed,
             ) as error:
-                self.awaited.failed(one.name, str(error))
+                if held is None or held.status != "good":  # else it goes on as it is
+                    self.awaited.failed(one.name, str(error))
                 refused.append(f"{one.name}: {error}")  # the others do not wait for this one
         if refused:
             raise NotAuthorised("; ".join(refused))
+
+    def _looks_for_successors(self) -> bool:
+        """Whether it is time to ask for the successors of certificates that are good."""
+        now = self.clock.monotonic_ns()
+        due = now - self._looked_at >= SUCCESSORS_EVERY_S * NS
+        if due:
+            self._looked_at = now
+        return due
 
     async def _admit_one(self, name: str) -> None:
         """Admit an agent that is new here, or whose certificate was replaced."""
@@ -296,17 +310,17 @@ class GateProcess:
         """The roster of the last run: people can stop an agent here while the authority is away."""
         try:
             plain = parse_plain(await self.disk.read(ROSTER))
-            self.gate.known.take(msgspec.convert(plain, Roster))
+            self.gate.known.read(msgspec.convert(plain, RosterBook))
         except FileNotFoundError:
             return
         except (MalformedInput, VerificationFailed, msgspec.ValidationError) as error:
             self.teller.warn("roster", detail=f"{ROSTER} is not used: {error}")
 
     async def _keep_roster(self) -> None:
-        """Fetch the roster, and keep the first that is believed for the next start."""
+        """Fetch the roster, and keep what is believed for the next start."""
         if await self.gate.learn_roster():
             # A crash leaves the old one or the new one, whole.
-            await self.disk.replace(ROSTER, canonical(self.gate.known.roster))
+            await self.disk.replace(ROSTER, canonical(self.gate.known.book))
 
     def _highest_epoch(self) -> int:
         state = self.log.state

@@ -114,7 +114,7 @@ class Condition:
             if (count := self._gate.release.unreadable(name))
         ]
         found += [
-            f"venue {name} contradicts itself: {against}"
+            f"venue {name} contradicts itself: {against.why}"
             for name in self._gate.venues
             if (against := self._gate.venue_watch.doubts.contradiction(name))
         ]

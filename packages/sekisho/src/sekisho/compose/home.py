@@ -13,6 +13,7 @@ import asyncio
 import os
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +22,10 @@ from sekisho.adapters.disk import FolderDisk
 from sekisho.adapters.entropy import SystemEntropy
 from sekisho.adapters.notifiers.alert_file import AlertFile
 from sekisho.adapters.signers import software
-from sekisho.adapters.signers.opening import open_signer, read_passphrase
+from sekisho.adapters.signers.opening import read_passphrase
 from sekisho.adapters.signers.x509_key import SignerKey
 from sekisho.compose.home_store import Store, open_log, open_store, replica_name
+from sekisho.compose.own_keys import is_distant, own_signer
 from sekisho.config import Config, read_config
 from sekisho.core.encoding import canonical, sha256_hex
 from sekisho.core.errors import (
@@ -47,6 +49,7 @@ from sekisho.services.authority import Authority, AuthorityKeys
 from sekisho.services.certification import IssuedCertificate, possession_message
 from sekisho.services.founding import CeremonyCertificates
 from sekisho.services.journal import Journal
+from sekisho.services.peopledesk import NAMED_MAX
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.storejournal import StoreJournal
 
@@ -91,7 +94,9 @@ class Home:
         names = Names(
             issuer_name=config.issuer_name, base_uri=config.base_uri, arc=Arc(config.oid_arc)
         )
-        self.names = placed(names, config.publish.base_url, config.operator)
+        self.names = placed(
+            names, config.publish.base_url, config.operator, config.publish.crl_shards
+        )
         self.uid = os.getuid()
         self.store: Store | None = None
         self._follows = False
@@ -185,7 +190,7 @@ class Home:
         """
         known = self.authority.state.policies.get(digest)
         if known is None:
-            registered = ", ".join(self.authority.state.policies) or "none"
+            registered = ", ".join(islice(self.authority.state.policies, NAMED_MAX)) or "none"
             raise ConfigurationInvalid(
                 f"no policy {digest} is registered here",
                 str(self.path),
@@ -264,8 +269,7 @@ class Home:
 
     def signer(self, name: str) -> Signer:
         """One of the home's own keys."""
-        uri = f"file:{self.path / 'keys' / name}.key"
-        return open_signer(uri, passphrase_file=self.path / self.config.passphrase_file)
+        return own_signer(self.path, self.config, name)
 
     def passphrase(self) -> bytes:
         """The passphrase of the home's keys."""
@@ -347,10 +351,17 @@ class Home:
         return (AlertFile(self.path / ALERTS), *self.around.notifiers)
 
     def _authority_keys(self) -> AuthorityKeys:
-        keys = {name: self.signer(name) for name in ONLINE_KEYS}
-        if (self.path / "keys" / "root.key").exists():  # else its root is offline
-            keys["root"] = self.signer("root")
-        return AuthorityKeys(x509_key=SignerKey, **keys)
+        named, root = self.config.keys, None
+        if named.root or (self.path / "keys" / "root.key").exists():  # else its root is offline
+            root = self.signer("root")
+        issuing, responder = (self.signer(name) for name in ONLINE_KEYS)
+        return AuthorityKeys(
+            x509_key=SignerKey,
+            issuing=issuing,
+            responder=responder,
+            root=root,
+            distant=is_distant(named.issuing) or is_distant(named.responder),
+        )
 
     async def gate_journal(self) -> Journal:
         """The gate's log, opened once."""

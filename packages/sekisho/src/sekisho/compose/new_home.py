@@ -9,6 +9,7 @@ from pathlib import Path
 from sekisho.adapters.signers import software
 from sekisho.adapters.signers.x509_key import SignerKey
 from sekisho.compose.home import AUTHORITY_KEYS, LOG_KEYS, ONLINE_KEYS, ROOT
+from sekisho.compose.own_keys import named_elsewhere, own_signer
 from sekisho.config import Config, write_config
 from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.identity.requests import make_request, request_pem
@@ -51,7 +52,8 @@ def init_home(home: Path, config: Config, entropy: Entropy, *, offline_root: boo
     A crash in here leaves what ``unfinished`` knows.
 
     Raises:
-        ConfigurationInvalid: something lies there.
+        ConfigurationInvalid: something lies there, or a key that the configuration names cannot be
+            used; KeyDisabled, Unavailable: its custody.
     """
     check_new_home(home)
     keys = home / "keys"
@@ -60,13 +62,14 @@ def init_home(home: Path, config: Config, entropy: Entropy, *, offline_root: boo
     path = home / config.passphrase_file
     path.touch(mode=0o600)
     path.write_bytes(passphrase + b"\n")
-    made = {
-        name: software.generate(keys / f"{name}.key", passphrase)
-        for name in (ONLINE_KEYS if offline_root else AUTHORITY_KEYS)
-    }
-    if offline_root:
-        request = make_request(SignerKey(made["issuing"]), "Sekisho Issuing CA")
-        (home / REQUEST).write_bytes(request_pem(request))
-    for name in LOG_KEYS:
+    elsewhere = set(named_elsewhere(config))
+    for name in {*(ONLINE_KEYS if offline_root else AUTHORITY_KEYS)} - elsewhere:
+        software.generate(keys / f"{name}.key", passphrase)
+    for name in {*LOG_KEYS} - elsewhere:
         software.generate(keys / f"{name}.key", passphrase, "Ed25519")
+    for name in elsewhere:
+        own_signer(home, config, name)  # one that cannot be used is found before all else
+    if offline_root:
+        request = make_request(SignerKey(own_signer(home, config, "issuing")), "Sekisho Issuing CA")
+        (home / REQUEST).write_bytes(request_pem(request))
     write_config(home, config)

@@ -208,9 +208,7 @@ def rehearsal_policy(registration: Registration, begins_ns: int) -> Registration
     plain["valid_from"] = format_instant(begins_ns)
     plain["valid_until"] = format_instant(begins_ns + VALID_DAYS * DAY_S * NS)
     plain["testing"].update(fitness_test_due=last_day, overdue="warn")
-    plain["governance"].update(
-        last_review="none", next_review=last_day, review_overdue="warn"
-    )
+    plain["governance"].update(last_review="none", next_review=last_day, review_overdue="warn")
     # These are written by registration, from the dates; a document never has them.
     del plain["governance"]["review_due"], plain["testing"]["fitness_due"]
     del plain["scope"]["zone_offsets"]

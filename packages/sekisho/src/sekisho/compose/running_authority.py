@@ -16,14 +16,22 @@ from sekisho.adapters.signers.opening import read_passphrase
 from sekisho.compose.home import Surroundings, TrustedCertificates
 from sekisho.config import read_config
 from sekisho.core.encoding import b64, sha256_hex, unb64
-from sekisho.core.errors import MalformedInput, OutcomeUnknown, Unavailable, VerificationFailed
+from sekisho.core.errors import (
+    MalformedInput,
+    NotAuthorised,
+    OutcomeUnknown,
+    Unavailable,
+    VerificationFailed,
+)
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.governance.document import Registration
 from sekisho.core.governance.policy import Policy, policy_from_canonical
 from sekisho.core.governance.resolution import Approval
 from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.shape import AppliedDefault
+from sekisho.core.governance.withdrawal import Withdrawal
 from sekisho.services import authoritywire as wire
+from sekisho.services.governancedesk import LimitsShown
 from sekisho.services.peopledesk import (
     ApprovalTaken,
     IncidentPage,
@@ -34,6 +42,8 @@ from sekisho.services.peopledesk import (
     LogRequest,
     PolicySheet,
 )
+from sekisho.services.policydesk import WithdrawalTaken
+from sekisho.services.rosterdesk import RosterTaken, RosterWanted
 
 THERE_WAIT_S = 1.0
 ACT_WAIT_S = 20.0
@@ -112,6 +122,31 @@ class RunningAuthority:
     async def approve(self, approval: Approval) -> ApprovalTaken:
         """Give an approval. Raises OutcomeUnknown: no answer."""
         return _answer(await self._act("approvals", wire.write(approval)), ApprovalTaken)
+
+    async def withdraw(self, withdrawal: Withdrawal) -> WithdrawalTaken:
+        """Take an approval back. Raises OutcomeUnknown: no answer."""
+        return _answer(await self._act("withdrawals", wire.write(withdrawal)), WithdrawalTaken)
+
+    async def change_roster(self, wanted: RosterWanted) -> RosterTaken:
+        """Replace the roster. Raises OutcomeUnknown: no answer."""
+        return _answer(await self._act("roster", wire.write(wanted)), RosterTaken)
+
+    async def limits_of(self, digest: str) -> LimitsShown | None:
+        """Registered limits; None: not registered there."""
+        path = f"/v1/limits/{digest}"
+        status, data = await self._link.ask("GET", path, b"", wait_s=THERE_WAIT_S)
+        if status == 404:
+            return None
+        if status != 200:
+            raise wire.failure_of(status, data)
+        return _answer(data, LimitsShown)
+
+    async def certified_under(self, agent: str) -> str:
+        """Digest of the policy under which an agent was certified last; empty if it never was."""
+        try:
+            return (await self.look_up(agent)).policy_sha256
+        except NotAuthorised:
+            return ""
 
     async def issue(self, asked: IssueRequest) -> IssueAnswer:
         """Have an agent certified. Raises OutcomeUnknown: no answer."""

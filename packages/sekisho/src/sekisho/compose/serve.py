@@ -21,9 +21,11 @@ from sekisho.adapters.web.listening import Listener, Tls
 from sekisho.adapters.web.peers import peer_in, subject_uris
 from sekisho.adapters.web.serving import Bounds, Serving, serve
 from sekisho.compose.control_plane import ControlPlane, HostedHome, Linked
-from sekisho.compose.enrolling import gate_of_origin
+from sekisho.compose.enrolling import gate_of_origin, origin_end
 from sekisho.compose.handing_on import HandingOn
 from sekisho.compose.home import Home, Surroundings
+from sekisho.compose.keys_only import KeysOnly
+from sekisho.compose.operators import close_further, open_further
 from sekisho.compose.replicated import BelievingReplicas, Peers, Replica, Switch, WriterLink
 from sekisho.config import Config, ListenSettings, read_config
 from sekisho.core.errors import SekishoError, StorageFailed
@@ -35,6 +37,8 @@ from sekisho.services.replicas import OtherReplicas
 from sekisho.services.storejournal import StoreJournal
 
 FAILED_LOOK_S = 0.1
+FURTHER_BOUNDS = Bounds(connections=256, of_one=192)
+"""Of the sockets of a further operator; on the server's own it has the server's."""
 CERTIFICATES = "certificates"
 """Folder of a home with the agents' certificates, PEM: public, for venues and counterparties."""
 
@@ -73,7 +77,9 @@ class ConnectionCallers:
     def _enrolled(self) -> frozenset[str]:
         """The home's own gate, and each whose log key is certified under a name made for it."""
         origins = {one for one in self._origins() if one != self._config.authority_origin}
-        return frozenset({self._config.gate, *map(gate_of_origin, origins)} - {""})
+        end = origin_end(self._config)
+        found = {gate_of_origin(one, end) for one in origins}
+        return frozenset({self._config.gate, *found} - {""})
 
     def owner(self, scope: Mapping[str, Any]) -> bool:
         """Whether this is the user under whom the authority itself runs."""
@@ -97,6 +103,9 @@ class ServedAuthority:
         self._make_app = make_app
         self._switch = Switch(None)
         self._link: WriterLink | None = None
+        self.further: dict[str, Home] = {}
+        self._further_linked: dict[str, Linked] = {}
+        self._more_serving: list[Serving] = []
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates: RemoteGates
         self.control: ControlPlane
@@ -115,18 +124,29 @@ class ServedAuthority:
         """
         follows = read_config(path).store.url.startswith("postgresql:")
         home = await Home.open(path, around, follows=follows)
+        served = cls(home, make_app)
         try:
-            served = cls(home, make_app)
             served.control = await ControlPlane.open(home)
+            served.further = await open_further(path, around)
+            served._further_linked = {
+                name: served._linked(one) for name, one in served.further.items()
+            }
             home.keep(served.control.run())
             served._assemble(writes=not follows)
             if follows:
                 home.keep(served._replicate())
             listeners = [listener(path, one) for one in home.config.serve.listen]
             bounds = Bounds(connections=1024, of_one=768)  # gates, each with a few
-            secure_descriptors(len(listeners) * bounds.connections)
-            served.serving = await serve(served._switch, listeners, bounds)
+            places = len(listeners) * bounds.connections
+            places += len(served.further) * FURTHER_BOUNDS.connections
+            secure_descriptors(places)
+            served.serving = await serve(served._switch, of_peers(listeners), bounds)
+            await served._serve_keys(served._switch, listeners, bounds)
+            await served._serve_further()
         except BaseException:
+            for one in served._all_serving():
+                await one.close()
+            await close_further(served.further)
             await home.close()
             raise
         return served
@@ -137,20 +157,65 @@ class ServedAuthority:
         write_certificates(home)
         if hasattr(self, "gates"):
             self.gates.close()
-        self.gates = RemoteGates(home.authority, around.clock, around.entropy)
-        own = Linked(
-            home.authority,
-            self.gates,
-            PeopleDesk(home.authority, home.registration, self._issue),
-            ConnectionCallers(home.config, lambda: home.authority.state.log_keys),
+        own = self._linked(home)
+        self.gates = own.gates
+        linked = {home.config.operator: own, **self._further_linked}
+        homes = {home.config.operator: home, **self.further}
+        self.control.hosts(
+            {
+                name: HostedHome(homes[name], one.desk, self.control.tables)
+                for name, one in linked.items()
+            },
+            own.callers.owner,
         )
-        self.control.hosts({home.config.operator: HostedHome(home, own.desk)}, own.callers.owner)
         others = OtherReplicas(home.authority, around.clock) if writes else None
         peers = Peers(home)
-        app = self._make_app(
-            own, {home.config.operator: own}, self.control, others, peers.is_replica
-        )
+        app = self._make_app(own, linked, self.control, others, peers.is_replica)
         self._switch.app = BelievingReplicas(app, peers)
+
+    def _linked(self, home: Home) -> Linked:
+        """What the link of one operator's gates is made of: nothing in it is another's."""
+
+        async def issue(asked: IssueRequest) -> IssuedCertificate:
+            issued = await home.issue(
+                asked.agent,
+                asked.policy_sha256,
+                issuer_seat=asked.issuer_seat,
+                operator_seat=asked.operator_seat,
+            )
+            write_certificates(home, (asked.agent,))
+            return issued
+
+        return Linked(
+            home.authority,
+            RemoteGates(home.authority, home.around.clock, home.around.entropy),
+            PeopleDesk(home.authority, home.registration, issue),
+            ConnectionCallers(home.config, lambda: home.authority.state.log_keys),
+        )
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address at which it listens, those of further operators last."""
+        return [address for one in self._all_serving() for address in one.addresses]
+
+    def _all_serving(self) -> list[Serving]:
+        own = [self.serving] if hasattr(self, "serving") else []
+        return [*own, *self._more_serving]
+
+    async def _serve_further(self) -> None:
+        """Listen where the homes of further operators say: without a prefix, theirs is meant."""
+        for name, home in self.further.items():
+            write_certificates(home)
+            one = self._further_linked[name]
+            app = self._make_app(one, {name: one}, self.control, None, lambda _: False)
+            listeners = [listener(home.path, place) for place in home.config.serve.listen]
+            self._more_serving.append(await serve(app, of_peers(listeners), FURTHER_BOUNDS))
+            await self._serve_keys(app, listeners, FURTHER_BOUNDS)
+
+    async def _serve_keys(self, app: Any, listeners: list[Listener], bounds: Bounds) -> None:
+        """Serve the addresses where callers have keys and no identity."""
+        if with_keys := [one for one in listeners if one.keys]:
+            self._more_serving.append(await serve(KeysOnly(app), with_keys, bounds))
 
     async def _replicate(self) -> None:
         """Follow the log, then write it, until that fails."""
@@ -173,22 +238,16 @@ class ServedAuthority:
             if not self.ended.done():
                 self.ended.set_exception(error)
 
-    async def _issue(self, asked: IssueRequest) -> IssuedCertificate:
-        issued = await self.home.issue(
-            asked.agent,
-            asked.policy_sha256,
-            issuer_seat=asked.issuer_seat,
-            operator_seat=asked.operator_seat,
-        )
-        write_certificates(self.home)
-        return issued
-
     async def close(self) -> None:
         """End streams and requests, publish the log, let go of the home."""
         self.gates.close()
-        await self.serving.close()
+        for one in self._further_linked.values():
+            one.gates.close()
+        for serving in self._all_serving():
+            await serving.close()
         if self._link is not None:
             await self._link.close()
+        await close_further(self.further)
         await self.home.close()
         await self.control.close()
         if self.ended.done():
@@ -202,18 +261,27 @@ def listener(home: Path, settings: ListenSettings) -> Listener:
         address = f"unix:{home / address.removeprefix('unix:')}"
     tls = None
     if settings.certificate:
-        tls = Tls(home / settings.certificate, home / settings.key, home / settings.client_ca)
-    return Listener(address, int(settings.mode, 8), settings.group, tls)
+        ca = home / settings.client_ca if settings.client_ca else None
+        tls = Tls(home / settings.certificate, home / settings.key, ca)
+    keys = settings.clients == "keys"
+    return Listener(address, int(settings.mode, 8), settings.group, tls, keys)
 
 
-def write_certificates(home: Home) -> None:
-    """Write each agent's certificates as PEM, numbered in the order of issue.
+def of_peers(listeners: list[Listener]) -> list[Listener]:
+    """Those where it matters who connects."""
+    return [one for one in listeners if not one.keys]
+
+
+def write_certificates(home: Home, agents: Iterable[str] | None = None) -> None:
+    """Write certificates of these agents, or of all, as PEM, numbered in the order of issue.
 
     They are made anew from the log: a crash in here leaves fewer of them until the next start.
     """
     folder = home.path / CERTIFICATES
     folder.mkdir(exist_ok=True)
-    for agent, records in home.authority.state.agents.items():
+    known = home.authority.state.agents
+    for agent in known if agents is None else agents:
+        records = known[agent]
         for number, record in enumerate(records, 1):
             path = folder / f"{agent}-{number}.pem"
             if not path.exists():
@@ -249,7 +317,7 @@ async def run_authority(
     gc.collect()
     gc.freeze()  # what is here stays: the collector must not look through it while a stop waits
     try:
-        told(served.serving.addresses)
+        told(served.addresses)
         waiting: asyncio.Future[Any] = asyncio.ensure_future(ended.wait())
         await asyncio.wait([waiting, served.ended], return_when=asyncio.FIRST_COMPLETED)
         if served.ended.done():

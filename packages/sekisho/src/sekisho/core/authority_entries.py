@@ -11,9 +11,13 @@ from sekisho.core.gate_entries import Entry, Latch
 
 
 class Founded(Entry, frozen=True, tag="founded"):
-    """The first entry of an authority: its certificates (base64 of DER) and the genesis roster."""
+    """The first entry of an authority: its certificates (base64 of DER) and the genesis roster.
+
+    ``crl_shards``: into how many CRLs its certificates are divided by their serial numbers.
+    """
 
     environment: str
+    crl_shards: int
     root_certificate: str
     issuing_certificate: str
     responder_certificate: str
@@ -48,15 +52,30 @@ class PolicyRegistered(Entry, frozen=True, tag="policy_registered"):
     defaults: tuple[dict[str, str], ...]
 
 
+class LimitsRegistered(Entry, frozen=True, tag="limits_registered"):
+    """Limits above agents in their canonical form; they come into force by their resolution."""
+
+    limits: dict[str, Any]
+    limits_sha256: str
+    defaults: tuple[dict[str, str], ...]
+
+
 class ApprovalGiven(Entry, frozen=True, tag="approval_given"):
-    """One approver's signature over one policy digest."""
+    """One approver's signature over the digest of one policy, or of limits."""
 
     policy_sha256: str
     approval: dict[str, Any]
 
 
+class ApprovalWithdrawn(Entry, frozen=True, tag="approval_withdrawn"):
+    """An approver took back what it had approved of this digest so far."""
+
+    policy_sha256: str
+    withdrawal: dict[str, Any]
+
+
 class Resolved(Entry, frozen=True, tag="resolved"):
-    """The quorum over one policy digest was reached."""
+    """The quorum over the digest of one policy, or of limits, was reached."""
 
     policy_sha256: str
     resolution: dict[str, Any]
@@ -64,7 +83,10 @@ class Resolved(Entry, frozen=True, tag="resolved"):
 
 
 class CertificateIssued(Entry, frozen=True, tag="certificate_issued"):
-    """An order-signing certificate. The entry is durable before anyone receives the certificate."""
+    """An order-signing certificate. The entry is durable before anyone receives the certificate.
+
+    ``renews``: digest of the agent's certificate that this one succeeds, empty for none.
+    """
 
     agent: str
     serial_number: str
@@ -72,6 +94,7 @@ class CertificateIssued(Entry, frozen=True, tag="certificate_issued"):
     certificate_sha256: str
     policy_sha256: str
     resolution_sha256: str
+    renews: str
     not_before: str
     not_after: str
 
@@ -94,8 +117,9 @@ class StatusChanged(Entry, frozen=True, tag="status_changed"):
 
 
 class CrlIssued(Entry, frozen=True, tag="crl_issued"):
-    """A certificate revocation list was signed."""
+    """A certificate revocation list was signed: of one shard, with numbers of its own."""
 
+    shard: int
     number: int
     crl_sha256: str
     this_update: str
@@ -143,6 +167,25 @@ class AgentHandedOver(Entry, frozen=True, tag="agent_handed_over"):
     index: int
 
 
+class HistoryLost(Entry, frozen=True, tag="history_lost"):
+    """People declared the agent's history lost: it begins at ``gate`` with what they stated.
+
+    ``before``: the gate that had the agent, perhaps ``gate`` itself; ``lost``: the gate whose log
+    has the history. ``baseline_sha256``: of the agent's baseline that was locked last, or empty.
+    """
+
+    agent: str
+    gate: str
+    before: str
+    lost: str
+    epoch: int
+    baseline_sha256: str
+    history_sha256: str
+    bytes: int
+    seats: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
 class HistoryTaken(Entry, frozen=True, tag="history_taken"):
     """The gate that has the agent has its history: from here on leases answer for it.
 
@@ -155,6 +198,18 @@ class HistoryTaken(Entry, frozen=True, tag="history_taken"):
     history_sha256: str
     origin: str
     index: int
+
+
+class NoteRecorded(Entry, frozen=True, tag="note_recorded"):
+    """Somebody (a seat, or ``key:ID`` of a program) noted something, about an agent or ``""``.
+
+    What it says is kept beside the log; ``commitment`` is its salted digest.
+    """
+
+    by: str
+    agent: str
+    subject: str
+    commitment: str
 
 
 class IncidentRecorded(Entry, frozen=True, tag="incident_recorded"):

@@ -16,17 +16,21 @@ from sekisho.core.authority_entries import (
     AgentHandedOver,
     AlertSent,
     ApprovalGiven,
+    ApprovalWithdrawn,
     BaselineLocked,
     CertificateIssued,
     CrlIssued,
     Founded,
     GateBooted,
     GraceStarted,
+    HistoryLost,
     HistoryTaken,
     IncidentAcknowledged,
     IncidentClosed,
     IncidentRecorded,
+    LimitsRegistered,
     LogKeyCertified,
+    NoteRecorded,
     PolicyRegistered,
     RearmAuthorised,
     Resolved,
@@ -68,6 +72,7 @@ from sekisho.core.gate_entries import (
     SnapshotTaken,
     StatusActed,
     StopReported,
+    VenueContradicted,
     VenueLost,
     VenueRearmed,
     VenueReconciled,
@@ -83,6 +88,7 @@ __all__ = [
     "AgentHandedOver",
     "AlertSent",
     "ApprovalGiven",
+    "ApprovalWithdrawn",
     "AuthorityEntry",
     "BaselineAdopted",
     "BaselineLocked",
@@ -102,6 +108,7 @@ __all__ = [
     "GraceStarted",
     "HistoryAwaited",
     "HistoryGiven",
+    "HistoryLost",
     "HistoryPart",
     "HistoryTaken",
     "IncidentAcknowledged",
@@ -110,8 +117,10 @@ __all__ = [
     "IncidentRecorded",
     "Latch",
     "LeaseHeld",
+    "LimitsRegistered",
     "LocalStop",
     "LogKeyCertified",
+    "NoteRecorded",
     "OutcomeUnresolved",
     "PermitSigned",
     "PolicyRegistered",
@@ -132,6 +141,7 @@ __all__ = [
     "StatusActed",
     "StatusChanged",
     "StopReported",
+    "VenueContradicted",
     "VenueLost",
     "VenueRearmAuthorised",
     "VenueRearmed",
@@ -162,6 +172,7 @@ GateEntry = (
     | VenueReconciled
     | VenueLost
     | RestingUnknown
+    | VenueContradicted
     | VenueRearmed
     | ClockObserved
     | ShutdownOrdered
@@ -179,9 +190,12 @@ GateEntry = (
 AuthorityEntry = (
     Founded
     | LogKeyCertified
+    | NoteRecorded
     | RosterChanged
     | PolicyRegistered
+    | LimitsRegistered
     | ApprovalGiven
+    | ApprovalWithdrawn
     | Resolved
     | CertificateIssued
     | StatusChanged
@@ -189,6 +203,7 @@ AuthorityEntry = (
     | GateBooted
     | AgentAssigned
     | AgentHandedOver
+    | HistoryLost
     | HistoryTaken
     | IncidentRecorded
     | AlertSent

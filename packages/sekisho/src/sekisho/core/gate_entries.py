@@ -333,10 +333,8 @@ class Shed(Entry, frozen=True, tag="shed"):
 
 
 class VenueReconciled(Entry, frozen=True, tag="venue_reconciled"):
-    """The venue's drop copy and its open orders were read: orders for it may be permitted.
-
-    ``open_orders``: what rests there of the gate's agents; ``unknown``: working orders for it that
-    it has not answered for.
+    """The venue's drop copy and its open orders were read: orders for it may be permitted. Of the
+    gate's agents ``open_orders`` rest there; of ``unknown`` working orders it has not told.
     """
 
     venue: str
@@ -357,6 +355,15 @@ class RestingUnknown(Entry, frozen=True, tag="resting_unknown"):
     venue: str
     agent: str
     client_order_id: str
+
+
+class VenueContradicted(Entry, frozen=True, tag="venue_contradicted"):
+    """The venue says two things of a working order that cannot both be so: neither is believed."""
+
+    venue: str
+    agent: str
+    client_order_id: str
+    contradiction: Literal["listed_and_never_seen", "open_and_never_seen", "open_and_not_listed"]
 
 
 class VenueRearmed(Entry, frozen=True, tag="venue_rearmed"):

@@ -62,6 +62,16 @@ class Head(NamedTuple):
     entry: int
 
 
+class Begun(NamedTuple):
+    """Where a history was declared lost: the day that counts as used up, and how ids begin."""
+
+    day: int
+    ids_from: str
+
+
+NOT_BEGUN: Final = Begun(-1, "")
+
+
 def head_row(head: Head) -> Row:
     """The first row of a history."""
     return ["history", SCHEMA, *head]

@@ -32,7 +32,8 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     """What an authority hands to a gate about one agent. Certificates are DER.
 
     ``moved`` is the epoch of the move after which the gate lacks the agent's history, 0 for none;
-    ``moved_from`` the gate that owes it.
+    ``moved_from`` the gate that owes it. ``renews`` is the digest of the agent's other certificate,
+    where this one succeeds it and it has not ended yet.
     """
 
     agent: str
@@ -45,6 +46,7 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     authority_index: int
     moved_from: str = ""
     moved: int = 0
+    renews: str = ""
 
 
 class Admissions:
@@ -68,7 +70,8 @@ class Admissions:
 
         Raises:
             VerificationFailed: something does not hold; nothing was recorded.
-            NotAuthorised: the certificate is for another environment than the gate's.
+            NotAuthorised: the certificate is for another environment than the gate's, or succeeds
+                one that is stopped here.
         """
         now = self._log.clocks().now
         found = parse_agent_certificate(admission.certificate, self._arc)
@@ -84,6 +87,7 @@ class Admissions:
             raise NotAuthorised(
                 f"the policy is for {policy.environment}, not for {self._log.state.environment}"
             )
+        self._check_stopped(admission)
         self._check_roster(admission.roster)
         check_resolution(admission.resolution, policy, admission.roster)
         if signer.public_key != found.public_key:
@@ -115,6 +119,14 @@ class Admissions:
         # two entries it may leave the first: no lease answers for the agent before the second.
         await self._log.durable(index)
         return found.sha256
+
+    def _check_stopped(self, admission: Admission) -> None:
+        """A successor lifts no stop: the authority may not have heard of it yet."""
+        held = self._log.state.agents.get(admission.agent)
+        if held is None or held.certificate_sha256 != admission.renews:
+            return
+        if held.status != "good":
+            raise NotAuthorised(f"{admission.agent!r} is stopped here ({held.status})")
 
     @staticmethod
     def _policy(admission: Admission, digest: str, certified: bytes) -> Policy:

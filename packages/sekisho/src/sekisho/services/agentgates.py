@@ -37,13 +37,17 @@ class Outstanding:
         self._until: dict[str, dict[str, int]] = {}
         self._named: dict[str, set[str]] = {}
         """Certificate → gates that were ever granted a lease with it; few, whatever the fleet."""
+        self._ends: dict[str, int] = {}
 
     def opened(self, gate: str, seconds: int) -> None:
         """What an earlier process granted is not known: any certificate, for so long."""
         self._any[gate] = self._clock.monotonic_ns() + seconds * NS
 
-    def granted(self, gate: str, certificates: frozenset[str], until: int) -> None:
-        """A lease that answers for these leaves, good until ``until`` (ns) at the latest."""
+    def granted(self, gate: str, certificates: frozenset[str], until: int, end: int = 0) -> None:
+        """A lease that answers for these leaves, good until ``until`` (ns) at the latest; ``end``:
+        what it says itself (ns UTC).
+        """
+        self._ends[gate] = max(end, self._ends.get(gate, 0))
         now, before = self._clock.monotonic_ns(), self._until.get(gate, {})
         kept = {name: end for name, end in before.items() if end > now}
         for name in certificates:
@@ -58,6 +62,10 @@ class Outstanding:
             self._any.clear()
         known = set(self._any).union(*(self._named.get(name, ()) for name in certificates))
         return frozenset(gate for gate in known if self.left(gate, certificates) > 0)
+
+    def end(self, gate: str) -> int:
+        """The latest end (ns UTC) that a lease of this gate says, of those known here; 0: none."""
+        return self._ends.get(gate, 0)
 
     def left(self, gate: str, certificates: frozenset[str]) -> int:
         """For how many ns the gate may still hold a lease with one of these; 0 for none."""
@@ -125,6 +133,16 @@ class AgentGates:
         """The end of the last lease that the gate may hold with one of these; ``""`` for none."""
         left = self.outstanding.left(gate, certificates)
         return format_instant(self._log.now() + left) if left else ""
+
+    def unfenced(self, gate: str, certificates: frozenset[str]) -> str:
+        """Until when the gate may act on a lease with one of these, by both clocks; ``""``: no
+        more.
+
+        By the wall clock too: a stranger has nothing else to compare a lease's end with.
+        """
+        now = self._log.now()
+        until = max(now + self.outstanding.left(gate, certificates), self.outstanding.end(gate))
+        return format_instant(until) if until > now else ""
 
     def fence(self, gate: str, agent: str) -> int:
         """For how many ns another gate that had the agent may still sign for it."""

@@ -13,8 +13,13 @@ from typing import Any
 import msgspec
 
 from sekisho.core.encoding import canonical, sha256_hex
+from sekisho.core.governance.operator_limits import (
+    OperatorLimits,
+    limits_from_canonical,
+    subject_of_limits,
+)
 from sekisho.core.governance.policy import Policy, policy_from_canonical
-from sekisho.core.governance.resolution import Resolution, check_resolution
+from sekisho.core.governance.resolution import Resolution, Subject, check_resolution
 from sekisho.core.governance.roster import Roster, roster_sha256
 from sekisho.core.identity.records import RegisteredPolicy
 
@@ -31,6 +36,16 @@ class ApprovedPolicies:
     def policy(self, registered: RegisteredPolicy) -> Policy:
         """A registered policy as it was read. Raises MalformedInput."""
         return self._read(registered)[0]
+
+    def subject(self, registered: RegisteredPolicy) -> Policy | Subject:
+        """What is approved: a policy, or limits above agents. Raises MalformedInput."""
+        if registered.agent:
+            return self.policy(registered)
+        return subject_of_limits(self.limits(registered))
+
+    def limits(self, registered: RegisteredPolicy) -> OperatorLimits:
+        """Registered limits as they were read. Raises MalformedInput."""
+        return limits_from_canonical(canonical(registered.policy))
 
     def approved(self, registered: RegisteredPolicy, roster: Roster) -> Policy:
         """The policy, if its resolution is what its approvals make under this roster.

@@ -14,13 +14,14 @@ from collections.abc import Callable
 import msgspec
 
 from sekisho.core.errors import NotAuthorised, VerificationFailed
-from sekisho.core.events import AgentAssigned
+from sekisho.core.events import AgentAssigned, HistoryLost
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.terms import NAME, format_instant
 from sekisho.services.agentgates import AgentGates
 from sekisho.services.announcing import ANSWER_WAIT_S, Announcer
 from sekisho.services.commanding import Commanding
 from sekisho.services.historydesk import HistoryDesk
+from sekisho.services.losing import Losing
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.stopping import StopOutcome
 from sekisho.services.waiting import settle
@@ -39,6 +40,7 @@ class AssignOutcome(msgspec.Struct, frozen=True, kw_only=True):
         handed_over: the agent's history has arrived here. Until it has, the new gate permits
             nothing for the agent.
         complete: recorded, nothing failed, and the new gate may begin now.
+        lost: the gate whose history of the agent was declared lost, ``""`` for none.
     """
 
     agent: str
@@ -51,6 +53,7 @@ class AssignOutcome(msgspec.Struct, frozen=True, kw_only=True):
     handed_over: bool
     failures: tuple[str, ...]
     complete: bool
+    lost: str = ""
 
 
 class Assigning:
@@ -71,10 +74,12 @@ class Assigning:
         self._gates = gates
         self._announcer = announcer
         self._commanding = commanding
+        self._losing = Losing(log, gates, announcer)
         self._catch_up = catch_up
 
     async def assign(self, signed: tuple[SignedCommand, ...]) -> AssignOutcome:
-        """Move an agent to another gate on the word of an operator.
+        """Move an agent to another gate on the word of an operator; with ``history`` lost, of two
+        people.
 
         Once recorded it holds, whoever waits for the outcome.
 
@@ -87,12 +92,16 @@ class Assigning:
         agent, gate = self._commanding.agent(taken.command), taken.command.gate
         self._commanding.check_epoch(taken.command, agent)
         held = self._log.state.assigned.get(agent)
+        if isinstance(gate, str) and NAME.fullmatch(gate) and taken.command.history == "lost":
+            entry, index = self._losing.declare(taken, agent, gate)
+            self._commanding.used(taken)
+            return await asyncio.shield(asyncio.ensure_future(self._lost(entry, index)))
         if not isinstance(gate, str) or NAME.fullmatch(gate) is None:
             raise NotAuthorised("assign: it names no gate")
         if held is None or held.gate == gate:
             has = "no gate has it yet; the first that asks gets it"
             raise NotAuthorised(f"assign: {has if held is None else f'{gate!r} has it already'}")
-        entry = AgentAssigned(
+        moved = AgentAssigned(
             at=format_instant(taken.now),
             agent=agent,
             gate=gate,
@@ -102,11 +111,27 @@ class Assigning:
             commands=taken.texts,
         )
         try:
-            index = self._log.record(entry)
+            index = self._log.record(moved)
         except VerificationFailed as error:
             raise NotAuthorised(f"assign: {error}") from error
         self._commanding.used(taken)
-        return await asyncio.shield(asyncio.ensure_future(self._carry_out(entry, index)))
+        return await asyncio.shield(asyncio.ensure_future(self._carry_out(moved, index)))
+
+    async def _lost(self, entry: HistoryLost, index: int) -> AssignOutcome:
+        failures = await self._losing.carry_out(entry, index)
+        return AssignOutcome(
+            agent=entry.agent,
+            gate=entry.gate,
+            before=entry.before,
+            epoch=entry.epoch,
+            recorded=not failures,
+            reports=(),
+            free_at="",
+            failures=failures,
+            handed_over=not failures,
+            complete=not failures,
+            lost=entry.lost,
+        )
 
     async def _carry_out(self, entry: AgentAssigned, index: int) -> AssignOutcome:
         """From its entry on the gate before gets no lease; what it holds is bounded or stopped.

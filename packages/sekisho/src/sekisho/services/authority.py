@@ -64,6 +64,7 @@ from sekisho.services.policydesk import PolicyDesk
 from sekisho.services.publicdesk import PublicDesk
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
+from sekisho.services.rosterdesk import RosterDesk
 from sekisho.services.signoff import BaselineLock, RearmAuthorisation, SignOff
 from sekisho.services.status import StatusListener, StatusOutcome
 from sekisho.services.statusacts import StatusActs
@@ -86,23 +87,23 @@ class Authority:
     ) -> None:
         self.log = log
         state = log.state
-        self._roster = msgspec.convert(state.roster, Roster)
-        issuing_key = keys.x509_key(keys.issuing)
+        self.rosters = RosterDesk(log)
+        issuing_key = keys.work_with(keys.issuing, clock)
         self.announcer = Announcer(clock)
         self._revocation = RevocationStatus(
             log,
             issuing_key=issuing_key,
-            responder_key=keys.x509_key(keys.responder),
-            crl_url=names.crl_url,
+            responder_key=keys.work_with(keys.responder, clock),
+            names=names,
         )
         self.public = PublicDesk(log, self._revocation)
-        self._policies = PolicyDesk(log, lambda: self._roster)
+        self.policies = PolicyDesk(log, lambda: self.roster)
         self._certification = Certification(
             log,
             names=names,
             issuing_key=issuing_key,
             entropy=entropy,
-            approved=self._policies.approved,
+            approved=self.policies.approved,
             own_keys=frozenset(
                 spki(load(der))
                 for der in (
@@ -113,7 +114,7 @@ class Authority:
             ),
         )
         alerting = Alerting(log, clock)
-        commanding = Commanding(log, lambda: self._roster)
+        commanding = Commanding(log, lambda: self.roster)
         self._gates = AgentGates(log, clock)
         self.histories = HistoryDesk(log)
         self._leases = Leases(log, self._revocation, keys.responder, clock, self._gates)
@@ -162,6 +163,7 @@ class Authority:
         entry = Founded(
             at=log.at(),
             environment=environment,
+            crl_shards=names.crl_shards,
             root_certificate=b64(root),
             issuing_certificate=b64(issuing),
             responder_certificate=b64(responder),
@@ -221,8 +223,12 @@ class Authority:
         ):
             if spki(load(der)) != signer.public_key:
                 raise ConfigurationInvalid(f"{signer.uri} is not the key that this log certifies")
+        if state.crl_shards != names.crl_shards:
+            raise ConfigurationInvalid(
+                f"this authority's CRL has {state.crl_shards} shards: put publish.crl_shards back"
+            )
         for der in islice(state.log_keys.values(), 1):
-            check_places(der, names.crl_url)
+            check_places(der, names)
         return cls(log, keys, names, clock, entropy, notifiers)
 
     @property
@@ -233,33 +239,26 @@ class Authority:
     @property
     def roster(self) -> Roster:
         """The roster in force."""
-        return self._roster
+        return self.rosters.roster
 
     # -- policies and approvals ----------------------------------------------------------------
 
     async def register_policy(self, registration: Registration) -> str:
         """Record a policy; returns its digest; see :meth:`PolicyDesk.register_policy`."""
-        return await self._policies.register_policy(registration)
+        return await self.policies.register_policy(registration)
 
     async def give_approval(self, approval: Approval) -> Resolution | None:
         """Record one approval; see :meth:`PolicyDesk.give_approval`."""
-        return await self._policies.give_approval(approval)
+        return await self.policies.give_approval(approval)
 
     def missing(self, policy_sha256: str) -> str:
         """Why a policy has no resolution yet; empty when it has; see :meth:`PolicyDesk.missing`."""
-        return self._policies.missing(policy_sha256)
+        return self.policies.missing(policy_sha256)
 
     # -- certificates --------------------------------------------------------------------------
 
     async def certify_log(self, origin: str, public_key_spki: bytes) -> bytes:
-        """Bind a log's Ed25519 key (DER) to its origin; the certificate, DER.
-
-        The same key again gets the same certificate.
-
-        Raises:
-            MalformedInput: not an Ed25519 key, or an origin that notes do not allow.
-            NotAuthorised: the origin has a certificate for another key.
-        """
+        """Bind a log's Ed25519 key (DER) to its origin; see :meth:`Certification.certify_log`."""
         return await self._certification.certify_log(origin, public_key_spki)
 
     async def issue(
@@ -273,8 +272,9 @@ class Authority:
         operator_seat: str,
     ) -> IssuedCertificate:
         """Issue an agent's order-signing certificate; see :meth:`Certification.issue`."""
-        return await self._certification.issue(
-            self._roster,
+        self._incidents.catch_up()
+        issued = await self._certification.issue(
+            lambda: self.roster,
             agent,
             policy_sha256,
             public_key_spki,
@@ -282,11 +282,14 @@ class Authority:
             issuer_seat=issuer_seat,
             operator_seat=operator_seat,
         )
+        self._incidents.look()  # what it renews has an end now
+        return issued
 
     def certificates(self, agent: str | None = None) -> tuple[RegisteredCertificate, ...]:
         """Every certificate ever issued (of one agent), in the order of issue; to be read."""
-        records = self.state.certificates.values()
-        return tuple(one for one in records if agent is None or one.agent == agent)
+        if agent is not None:
+            return tuple(self.state.agents.get(agent, ()))
+        return tuple(self.state.certificates.values())
 
     def admission(self, agent: str) -> Admission:
         """What a gate needs to admit the agent under its active certificate.
@@ -295,7 +298,7 @@ class Authority:
             NotAuthorised: the agent has no active certificate.
             Unavailable: its entry is not durable yet.
         """
-        return admission_of(self.log, self.roster, agent)
+        return admission_of(self.log, self.rosters.of, agent)
 
     # -- status --------------------------------------------------------------------------------
 
@@ -308,16 +311,16 @@ class Authority:
         """Hold, release, revoke or kill on the word of people; see :meth:`StatusDesk.command`."""
         return await self._desk.command(signed_commands)
 
-    async def crl(self) -> bytes:
-        """The CRL as of now, DER; see :meth:`RevocationStatus.crl`."""
-        return await self._revocation.crl()
+    async def crl(self, shard: int = 0) -> bytes:
+        """A shard of the CRL as of now, DER; see :meth:`RevocationStatus.crl`."""
+        return await self._revocation.crl(shard)
 
     async def ocsp(self, certificate_sha256: str, *, next_update_ns: int) -> bytes:
         """A status response as of now, DER; see :meth:`RevocationStatus.ocsp`."""
         return await self._revocation.ocsp(certificate_sha256, next_update_ns=next_update_ns)
 
     def active(self, agent: str) -> RegisteredCertificate | None:
-        """The agent's certificate that is neither revoked nor expired (it may be held)."""
+        """The agent's certificate that is neither revoked nor expired; see ``Records.active``."""
         return self.state.active(agent, self.log.now())
 
     # -- incidents -----------------------------------------------------------------------------

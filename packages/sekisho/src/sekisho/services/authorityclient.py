@@ -18,6 +18,7 @@ from sekisho.core.governance.roster import Roster
 from sekisho.ports import IncidentReport, LeaseGranted, LeaseRequest
 from sekisho.services import authoritywire as wire
 from sekisho.services.admission import Admission
+from sekisho.services.rosterdesk import RosterLink
 from sekisho.services.signoff import BaselineLock, RearmAuthorisation
 from sekisho.services.status import StatusPush, TakenBefore
 from sekisho.services.stopping import StopOutcome
@@ -56,9 +57,12 @@ class AuthorityConnection(Protocol):
 class AuthorityClient:
     """What one gate asks of its authority."""
 
-    def __init__(self, connection: AuthorityConnection, gate: str) -> None:
+    def __init__(self, connection: AuthorityConnection, gate: str, operator: str = "") -> None:
+        """``operator``: whose authority it is, where the server has several; empty: its own."""
         self._connection = connection
         self.gate = gate
+        self._below = f"/v1/operators/{operator}/" if operator else "/v1/"
+        self._asked = f"gates/{gate}/" if operator else ""
 
     # -- AuthorityLink -------------------------------------------------------------------------
 
@@ -144,11 +148,16 @@ class AuthorityClient:
 
     async def look_up(self, agent: str) -> wire.AgentSheet:
         """Epoch, gate and open incident of an agent. Raises NotAuthorised, Unavailable."""
-        return _answer(await self._call("GET", f"agents/{agent}"), wire.AgentSheet)
+        return _answer(await self._call("GET", f"{self._asked}agents/{agent}"), wire.AgentSheet)
 
     async def fetch_roster(self) -> Roster:
         """What it says is the roster; believed by ``KnownRoster`` alone. Raises Unavailable."""
-        return _answer(await self._call("GET", "roster"), Roster)
+        return _answer(await self._call("GET", f"{self._asked}roster"), Roster)
+
+    async def roster_after(self, sha256: str) -> RosterLink | None:
+        """What it says took the place of a roster; None: nothing. Raises Unavailable."""
+        status, data = await self._ask("GET", f"roster/after/{sha256}", b"", CALL_WAIT_S)
+        return None if status == 404 else _answer(_body(status, data), RosterLink)
 
     # -- events --------------------------------------------------------------------------------
 
@@ -158,7 +167,7 @@ class AuthorityClient:
         Raises:
             Unavailable: refused, cut, or silent for SILENCE_S.
         """
-        path = f"/v1/gates/{self.gate}/events?after={after}"
+        path = f"{self._below}gates/{self.gate}/events?after={after}"
         async for event, _, data in self._connection.events(path, silence_s=SILENCE_S):
             if event == "open":
                 yield None
@@ -182,7 +191,7 @@ class AuthorityClient:
         return _body(*await self._ask(method, path, body, wait_s))
 
     async def _ask(self, method: str, path: str, body: bytes, wait_s: float) -> tuple[int, bytes]:
-        return await self._connection.ask(method, f"/v1/{path}", body, wait_s=wait_s)
+        return await self._connection.ask(method, f"{self._below}{path}", body, wait_s=wait_s)
 
 
 def _body(status: int, data: bytes) -> bytes:

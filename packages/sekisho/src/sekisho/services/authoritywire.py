@@ -55,6 +55,7 @@ class AdmissionSheet(msgspec.Struct, frozen=True, kw_only=True):
     authority_index: int
     moved_from: str
     moved: int
+    renews: str
 
 
 class SignedCommands(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +187,7 @@ def admission_sheet(admission: Admission) -> AdmissionSheet:
         authority_index=admission.authority_index,
         moved_from=admission.moved_from,
         moved=admission.moved,
+        renews=admission.renews,
     )
 
 
@@ -202,6 +204,7 @@ def admission_of(sheet: AdmissionSheet) -> Admission:
         authority_index=sheet.authority_index,
         moved_from=sheet.moved_from,
         moved=sheet.moved,
+        renews=sheet.renews,
     )
 
 

@@ -8,18 +8,20 @@ a crash before that leaves no certificate, or one on record that nobody holds.
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sekisho.core.encoding import b64, canonical, sha256_hex
+from sekisho.core.encoding import b64, canonical, sha256, sha256_hex
 from sekisho.core.errors import MalformedInput, NotAuthorised, VerificationFailed
 from sekisho.core.events import CertificateIssued, LogKeyCertified
 from sekisho.core.governance.duties import authorise, check_separation
 from sekisho.core.governance.policy import Policy
 from sekisho.core.governance.roster import Roster
 from sekisho.core.governance.signatures import read_public_key, verify_signature
+from sekisho.core.identity.above import obstacles
+from sekisho.core.identity.approvals import lapsed
 from sekisho.core.identity.chain import verify_chain
 from sekisho.core.identity.profile import (
     AgentCertificate,
@@ -35,11 +37,13 @@ from sekisho.core.identity.profile import (
     spki,
 )
 from sekisho.core.identity.records import RegisteredPolicy
+from sekisho.core.identity.renewal import renewed
 from sekisho.core.identity.scope_extension import scope_json
 from sekisho.core.ledger.note import VerifierKey
 from sekisho.core.terms import NS, format_instant, parse_instant
 from sekisho.ports import Entropy
 from sekisho.services.approved import ApprovedPolicies
+from sekisho.services.presigned import IssuingKey
 from sekisho.services.registerlog import RegisterLog
 
 POSSESSION_CONTEXT = b"sekisho/possession/v1\n"
@@ -81,7 +85,7 @@ class Certification:
         log: RegisterLog,
         *,
         names: Names,
-        issuing_key: ec.EllipticCurvePrivateKey,
+        issuing_key: IssuingKey,
         entropy: Entropy,
         own_keys: frozenset[bytes],
         approved: ApprovedPolicies,
@@ -92,8 +96,6 @@ class Certification:
         self._entropy = entropy
         self._own_keys = own_keys
         self._approved_policies = approved
-        self._used_keys: set[bytes] = set()
-        self._looked_at = 0
 
     async def certify_log(self, origin: str, public_key_spki: bytes) -> bytes:
         """Bind a log's Ed25519 key to its origin; the same key again gets the same certificate.
@@ -105,7 +107,10 @@ class Certification:
         VerifierKey.from_spki(origin, public_key_spki)
         known = self._log.state.log_keys.get(origin)
         if known is None:
-            known = self._issue_log(origin, public_key_spki)
+            serial, now = self._serial(), self._log.now()
+            known = await self._issuing_key.run(
+                lambda: self._issue_log(origin, public_key_spki, serial, now)
+            )
         elif spki(load(known)) != public_key_spki:
             raise NotAuthorised(
                 f"the log {origin!r} has a certificate for another key",
@@ -115,14 +120,15 @@ class Certification:
         await self._log.all_durable()
         return known
 
-    def _issue_log(self, origin: str, public_key_spki: bytes) -> bytes:
-        serial = self._serial()
+    def _issue_log(self, origin: str, public_key_spki: bytes, serial: int, now: int) -> bytes:
+        known = self._log.state.log_keys.get(origin)
+        if known is not None and spki(load(known)) == public_key_spki:
+            return known  # certified while the key signed
         issuing = self._log.state.issuing_certificate
-        now = self._log.now()
         der = log_certificate(
             names=self._names,
             issuing=issuing,
-            issuing_key=self._issuing_key,
+            issuing_key=self._issuing_key.key,
             serial=serial,
             origin=origin,
             public_key=public_key_spki,
@@ -148,7 +154,7 @@ class Certification:
 
     async def issue(
         self,
-        roster: Roster,
+        roster: Callable[[], Roster],
         agent: str,
         policy_sha256: str,
         public_key_spki: bytes,
@@ -160,7 +166,7 @@ class Certification:
         """Issue an agent's order-signing certificate under an approved policy.
 
         Args:
-            roster: in force now.
+            roster: gives the one in force.
             agent: whom the policy is for.
             policy_sha256: the policy's digest.
             public_key_spki: a P-256 key, DER, that was never certified before.
@@ -169,14 +175,27 @@ class Certification:
             operator_seat: who runs the gate; a role ``operator`` of the roster.
 
         Raises:
-            NotAuthorised: no resolution in force, a kill since, an active certificate, duties, a
-                key used before.
+            NotAuthorised: no resolution in force, a kill since, an active certificate that the
+                policy does not let be renewed, duties, a key used before.
             MalformedInput: not a P-256 key.
             VerificationFailed: the proof does not hold, or the certificate failed its own reading.
             StorageFailed, OutcomeUnknown: the log; nobody received a certificate.
         """
-        index = self._issue(
-            roster, agent, policy_sha256, public_key_spki, proof, issuer_seat, operator_seat
+        # Judged, built and recorded in one go, with the serial number and the begin of the first
+        # attempt: what the key signed meanwhile counts only if all of it still holds.
+        serial, begins = self._serial(), self._log.now() // NS * NS
+        index = await self._issuing_key.run(
+            lambda: self._issue(
+                roster(),
+                agent,
+                policy_sha256,
+                public_key_spki,
+                proof,
+                issuer_seat,
+                operator_seat,
+                serial,
+                begins,
+            )
         )
         await self._log.durable(index)
         record = next(one for one in self._log.state.agents[agent] if one.index == index)
@@ -201,19 +220,20 @@ class Certification:
         proof: bytes,
         issuer_seat: str,
         operator_seat: str,
+        serial: int,
+        begins: int,
     ) -> int:
         self._log.require_sound()
         registered, policy = self._approved(roster, agent, policy_sha256)
         self._check_people(roster, registered, policy, issuer_seat, operator_seat)
         self._check_key(roster, policy, policy_sha256, public_key_spki, proof)
-        active = self._log.state.active(agent, self._log.now())
-        if active is not None:
-            raise NotAuthorised(
-                f"{agent!r} has the certificate {active.serial_number} ({active.status}); revoke it"
-                " before another one is issued"
-            )
-        serial = self._serial()
-        der, found = self._build(registered, policy, public_key_spki, serial)
+        before, cause = renewed(self._log.state, registered, self._log.now())
+        if cause:
+            raise NotAuthorised(cause)
+        causes = obstacles(self._log.state, registered, self._log.now())
+        if causes:
+            raise NotAuthorised("\n".join([f"{agent!r} gets no certificate:", *causes]))
+        der, found = self._build(registered, policy, public_key_spki, serial, begins)
         return self._log.record(
             CertificateIssued(
                 at=self._log.at(),
@@ -223,17 +243,11 @@ class Certification:
                 certificate_sha256=sha256_hex(der),
                 policy_sha256=policy_sha256,
                 resolution_sha256=registered.resolution_sha256,
+                renews="" if before is None else before.sha256,
                 not_before=format_instant(found.not_before_ns),
                 not_after=format_instant(found.not_after_ns),
             )
         )
-
-    def _keys(self) -> set[bytes]:
-        """Every key that had a certificate here; an authority that follows learns of more."""
-        for record in islice(self._log.state.certificates.values(), self._looked_at, None):
-            self._used_keys.add(spki(load(record.certificate)))
-            self._looked_at += 1
-        return self._used_keys
 
     # -- conditions ----------------------------------------------------------------------------
 
@@ -245,13 +259,9 @@ class Certification:
         registered = state.policies.get(policy_sha256)
         if registered is None or registered.agent != agent:
             raise NotAuthorised(f"{agent!r} has no registered policy {policy_sha256[:64]}")
-        if registered.resolution is None:
-            raise NotAuthorised(f"policy {policy_sha256} has not been approved by its quorum")
-        if state.killed_after(agent, registered.resolved_at_index):
-            raise NotAuthorised(
-                f"{agent!r} was killed after policy {policy_sha256} was approved: the policy, or a"
-                " new one, must be approved again"
-            )
+        gone = lapsed(state, registered)
+        if gone:
+            raise NotAuthorised(gone)
         policy = self._approved_policies.approved(registered, roster)
         if now >= parse_instant(policy.valid_until):
             raise NotAuthorised(f"policy {policy_sha256} ended at {policy.valid_until}")
@@ -290,7 +300,7 @@ class Certification:
         key = read_public_key(public_key_spki)
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise MalformedInput("an agent's key is P-256", "public_key")
-        if public_key_spki in self._keys():
+        if sha256(public_key_spki) in self._log.used_keys:
             raise NotAuthorised("this key had a certificate before; make a new one")
         text = b64(public_key_spki)
         if public_key_spki in self._own_keys or any(row.public_key == text for row in roster.seats):
@@ -313,10 +323,15 @@ class Certification:
                 return serial
 
     def _build(
-        self, registered: RegisteredPolicy, policy: Policy, public_key_spki: bytes, serial: int
+        self,
+        registered: RegisteredPolicy,
+        policy: Policy,
+        public_key_spki: bytes,
+        serial: int,
+        now: int,
     ) -> tuple[bytes, AgentCertificate]:
         """The certificate, DER, read back and compared before it counts; and what was read."""
-        state, now = self._log.state, self._log.now() // NS * NS
+        state = self._log.state
         begins = max(now, parse_instant(policy.valid_from))
         ends = min(
             parse_instant(policy.valid_until),
@@ -327,7 +342,7 @@ class Certification:
             names=self._names,
             holder=Holder(operator_name=policy.operator.name, operator_lei=policy.operator.lei),
             issuing=state.issuing_certificate,
-            issuing_key=self._issuing_key,
+            issuing_key=self._issuing_key.key,
             serial=serial,
             agent=policy.agent,
             public_key=public_key_spki,

@@ -56,7 +56,7 @@ class Commanding:
         if command.command not in acts:
             raise NotAuthorised(f"{command.command}: this is not a matter of {' or '.join(acts)}")
         nonces = frozenset((one.command.seat, one.command.nonce) for one in signed)
-        if nonces & (self._log.state.used_nonces | self._seen):
+        if nonces & self._log.state.used_nonces or nonces & self._seen:
             raise NotAuthorised(f"{command.command}: this command was used before; sign a new one")
         return Taken(
             now=now,

@@ -18,8 +18,11 @@ from sekisho.core.identity.records import RegisteredCertificate, RegisteredPolic
 from sekisho.core.incidents.cases import IncidentCase
 from sekisho.core.terms import format_instant
 from sekisho.services.authority import Authority
-from sekisho.services.pages import Cursor, GrowingRows, Page, cut
+from sekisho.services.governancedesk import DeadlineRow, deadline_rows
+from sekisho.services.pages import Cursor, GrowingRows, Page, cut, of_walk
 from sekisho.services.registercsv import RegisterSheet, register_sheet
+
+STOPPED = ("hold", "revoked")
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,16 +30,21 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyRow(Sheet, frozen=True, kw_only=True):
-    """A registered policy. ``missing``: why it has no resolution in force, ``""`` where it has."""
+    """A registered policy. ``missing``: why it has no resolution in force, ``""`` where it has.
+
+    ``warnings``: what of it is due or overdue; ``desk`` is ``none`` where it is of none.
+    """
 
     policy_sha256: str
     agent: str
+    desk: str
     version: int
     valid_from: str
     valid_until: str
     approvers: tuple[str, ...]
     resolution_sha256: str
     missing: str
+    warnings: tuple[DeadlineRow, ...]
     index: int
 
 
@@ -148,9 +156,11 @@ class ControlDesk:
 
     def policies(self, cursor: Cursor, limit: int, agent: str) -> Page[PolicyRow]:
         """Registered policies (of one agent, where ``agent`` is not empty)."""
-        page = self._policies.page(
-            self._authority.state.policies, cursor, limit, lambda one: agent in ("", one.agent)
-        )
+        state = self._authority.state
+        if agent:
+            page = of_walk(state.policies_of.get(agent, ()), lambda one: one.index, cursor, limit)
+        else:
+            page = self._policies.page(state.policies, cursor, limit)
         return Page([self._policy_row(one) for one in page.rows], page.next)
 
     def policy(self, digest: str) -> PolicyShown | None:
@@ -174,12 +184,14 @@ class ControlDesk:
         return PolicyRow(
             policy_sha256=known.sha256,
             agent=known.agent,
+            desk=str(known.policy["desk"]),
             version=int(known.policy["version"]),
             valid_from=str(known.policy["valid_from"]),
             valid_until=str(known.policy["valid_until"]),
             approvers=tuple(sorted({str(one["seat"]) for one in approvals})),
             resolution_sha256=known.resolution_sha256,
             missing=self._authority.missing(known.sha256),
+            warnings=deadline_rows(known.policy, self._authority.log.now()),
             index=known.index,
         )
 
@@ -187,12 +199,16 @@ class ControlDesk:
 
     def agents(self, cursor: Cursor, limit: int, status: str) -> Page[AgentRow]:
         """Agents that were ever certified (whose newest certificate has this status)."""
-        page = self._agents.page(
-            self._authority.state.agents,
-            cursor,
-            limit,
-            lambda one: status in ("", one[-1].status),
-        )
+        state = self._authority.state
+        if status in STOPPED:
+            # As few as are stopped, and not all that there are, are looked at.
+            agents = {one.agent: state.agents[one.agent] for one in state.stopped.values()}
+            found = [rows for rows in agents.values() if rows[-1].status == status]
+            page = of_walk(found, lambda one: one[0].index, cursor, limit)
+        else:
+            page = self._agents.page(
+                state.agents, cursor, limit, lambda one: status in ("", one[-1].status)
+            )
         return Page([self._agent_row(one) for one in page.rows], page.next)
 
     def agent(self, agent: str) -> AgentRow | None:
@@ -223,12 +239,15 @@ class ControlDesk:
         self, cursor: Cursor, limit: int, agent: str, status: str
     ) -> Page[CertificateRow]:
         """Certificates in the order of issue (of one agent, of one status)."""
-        page = self._certificates.page(
-            self._authority.state.certificates,
-            cursor,
-            limit,
-            lambda one: agent in ("", one.agent) and status in ("", one.status),
-        )
+        state = self._authority.state
+        if agent or status in STOPPED:
+            own = state.agents.get(agent, ()) if agent else state.not_good()
+            found = [one for one in own if status in ("", one.status)]
+            page = of_walk(found, lambda one: one.index, cursor, limit)
+        else:
+            page = self._certificates.page(
+                state.certificates, cursor, limit, lambda one: status in ("", one.status)
+            )
         return Page([certificate_row(one) for one in page.rows], page.next)
 
     def certificate(self, digest: str) -> CertificateSheet | None:

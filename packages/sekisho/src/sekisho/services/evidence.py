@@ -56,7 +56,7 @@ _PACKAGE_FILES = resources.files("sekisho.services") / "bundle_files"
 class StatusAnswers(Protocol):
     """What the authority is asked at export."""
 
-    async def crl(self) -> bytes: ...
+    async def crl(self, shard: int) -> bytes: ...
 
     async def ocsp(self, certificate_sha256: str, *, next_update_ns: int) -> bytes: ...
 
@@ -96,7 +96,7 @@ class _Snapshot:
     gate_entries: tuple[GateEntry, ...]
     authority_entries: tuple[AuthorityEntry, ...]
     certificates: tuple[HeldCertificate, ...]
-    crl: bytes
+    crls: Mapping[str, bytes]
     responses: Mapping[str, bytes]
 
 
@@ -195,10 +195,11 @@ class Export:
     async def _snapshot(self, agent: str, next_update_ns: int) -> _Snapshot:
         """Both logs published, with status answers as of the end of the authority's."""
         for _ in range(ATTEMPTS):
-            # A CRL may be a new entry of the authority's log: it is asked for before publishing.
-            crl = await self._answers.crl()
             known = [decode_authority_entry(data) for _, data in self._authority.entries()]
             certificates = tuple(selection.agent_certificates(agent, known))
+            # A CRL may be a new entry of the authority's log: it is asked for before publishing.
+            shards = selection.crl_files(known, [one.serial_number for one in certificates])
+            crls = {path: await self._answers.crl(shard) for path, shard in shards.items()}
             responses = {
                 one.status_path: await self._answers.ocsp(
                     one.certificate_sha256, next_update_ns=next_update_ns
@@ -210,7 +211,10 @@ class Export:
             authority = await _published(self._authority)
             entries = tuple(decode_authority_entry(data) for data in authority.entries)
             if (
-                selection.crl_shows_the_end(sha256_hex(crl), entries)
+                all(
+                    selection.crl_shows_the_end(sha256_hex(crls[path]), shard, entries)
+                    for path, shard in shards.items()
+                )
                 and tuple(selection.agent_certificates(agent, entries)) == certificates
             ):
                 return _Snapshot(
@@ -219,7 +223,7 @@ class Export:
                     gate_entries=tuple(decode_gate_entry(data) for data in gate.entries),
                     authority_entries=entries,
                     certificates=certificates,
-                    crl=crl,
+                    crls=crls,
                     responses=responses,
                 )
         raise Unavailable("statuses changed all the time while exporting; try again")
@@ -268,7 +272,8 @@ def _files(agent: str, found: _Snapshot) -> dict[str, bytes]:
     )
     files = {path: pem(der) for path, der in own.items()}
     files |= {one.path: pem(one.der) for one in found.certificates}
-    files |= {selection.CRL: crl_pem(found.crl), **found.responses}
+    files |= {path: crl_pem(crl) for path, crl in found.crls.items()}
+    files |= found.responses
     files |= _log_files("logs/gate", found.gate) | _log_files("logs/authority", found.authority)
     for path, jws in selection.permits(agent, found.gate_entries).items():
         files[f"{path}.input"], files[f"{path}.sig"] = split(jws)

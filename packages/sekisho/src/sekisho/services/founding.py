@@ -27,7 +27,8 @@ from sekisho.core.identity.profile import (
     spki,
 )
 from sekisho.core.terms import DAY_S, NS
-from sekisho.ports import Entropy, Signer
+from sekisho.ports import Clock, Entropy, Signer
+from sekisho.services.presigned import AwaitedKey, IssuingKey
 
 ROOT_LIFETIME_S = 10 * 365 * DAY_S
 ISSUING_LIFETIME_S = 5 * 365 * DAY_S
@@ -48,12 +49,19 @@ class AuthorityKeys:
         issuing: signs certificates and CRLs.
         responder: signs status responses and leases.
         x509_key: how the library that builds certificates reaches a signer.
+        distant: they are in a token or a service: their signatures are awaited.
     """
 
     issuing: Signer
     responder: Signer
     x509_key: MakesKey
     root: Signer | None = None
+    distant: bool = False
+
+    def work_with(self, signer: Signer, clock: Clock) -> IssuingKey:
+        """One of the two as what certificates, CRLs and responses are made with."""
+        key = self.x509_key(signer)
+        return AwaitedKey(key, signer, clock) if self.distant else IssuingKey(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.leasing import Leasing
 from sekisho.services.ratewatch import RateWatch
 from sekisho.services.release import Release
-from sekisho.services.signing import SIGN_S, signature_of
+from sekisho.services.signing import longest_wait, signature_of
 from sekisho.services.venuewatch import VenueWatch
 
 BEHAVIOURAL = frozenset({Code.ANOMALOUS_ORDER, Code.CIRCUIT_BREAKER_ACTIVE, Code.RISK_SCORE_STALE})
@@ -199,7 +199,7 @@ class Gatekeeper:
                     self._clock,
                     self._signers[entry.certificate_sha256],
                     message,
-                    seconds=_longest_wait(permit),
+                    seconds=longest_wait(permit),
                     late=lambda signing: self._destroy(agent, index, signing),
                 )
                 self._check_own(held, message, signature)
@@ -376,12 +376,6 @@ class Gatekeeper:
             permit=jws,
             order_state="closed" if working is None else working.phase,
         )
-
-
-def _longest_wait(permit: permits.Permit) -> float:
-    """How long a key may take, seconds: its permit is worth nothing afterwards."""
-    lifetime = parse_instant(permit.expires_at) - parse_instant(permit.issued_at)
-    return min(SIGN_S, max(0, lifetime) / NS)
 
 
 def _refused(index: int, reasons: tuple[Reason, ...]) -> Answer:

@@ -139,6 +139,9 @@ class HistoryDesk:
         except FileExistsError:
             if await self._disk.read(sha256) != data:
                 raise StorageFailed(f"the file of the history {sha256} is damaged") from None
+        # Content and name, before any entry says that it is kept: nobody gives it a second time.
+        await self._disk.sync(sha256)
+        await self._disk.sync_folder("")
 
     async def read(self, gate: str, agent: str, offset: int) -> HistoryPiece:
         """A stretch of the history that is kept for this gate.
@@ -153,6 +156,8 @@ class HistoryDesk:
             raise NotAuthorised(f"gate {gate!r} does not have agent {agent[:64]!r}")
         if offset < 0:
             raise MalformedInput("a history begins at 0", "offset")
+        if held.begun:
+            return await self._begun(held, offset)
         if not held.kept or self._disk is None:
             raise Unavailable(f"gate {held.whole!r} has not handed over the history of {agent!r}")
         try:
@@ -161,6 +166,15 @@ class HistoryDesk:
         except (StorageFailed, OutcomeUnknown, FileNotFoundError) as error:
             raise Unavailable(f"the history cannot be read: {error}") from error
         return HistoryPiece(size=held.kept_bytes, data=b64(piece))
+
+    async def _begun(self, held: AgentGate, offset: int) -> HistoryPiece:
+        """A stretch of a history that people declared to begin: it follows from the log."""
+        begun = held.begun
+        try:
+            await self._log.all_durable()
+        except (StorageFailed, OutcomeUnknown) as error:
+            raise Unavailable(f"the history is not recorded: {error}") from error
+        return HistoryPiece(size=len(begun), data=b64(begun[offset : offset + PIECE_BYTES]))
 
     async def taken(self, gate: str, report: HistoryReport) -> None:
         """A gate has the history in its log: leases answer for the agent from here on. Idempotent.

@@ -24,9 +24,11 @@ from sekisho.core.errors import (
     StorageFailed,
     VerificationFailed,
 )
-from sekisho.core.events import IncidentAcknowledged, IncidentRecorded
+from sekisho.core.events import IncidentAcknowledged
 from sekisho.core.governance.commands import SignedCommand
 from sekisho.core.identity.lawful import HOLD_REASON
+from sekisho.core.identity.records import Renewal
+from sekisho.core.identity.renewal import SUPERSEDED, other_of
 from sekisho.core.identity.status import Status
 from sekisho.core.incidents.book import IncidentBook
 from sekisho.core.incidents.cases import IncidentCase, OwedClose
@@ -38,6 +40,7 @@ from sekisho.core.terms import NS, format_instant, parse_instant
 from sekisho.ports import Clock, IncidentReport, Notifier
 from sekisho.services.alertrounds import AlertRounds
 from sekisho.services.commanding import Commanding, Taken
+from sekisho.services.incidentreports import check_same, entry_of
 from sekisho.services.registerlog import RegisterLog
 from sekisho.services.revocation import RevocationStatus
 from sekisho.services.status import Act, StatusAct, StatusOutcome
@@ -51,6 +54,7 @@ _ACTS: Final[dict[str, tuple[Act, Status, str]]] = {
     "grace_expired": ("grace_expired", "revoked", "privilegeWithdrawn"),
     "deadline_expired": ("deadline_expired", "revoked", "privilegeWithdrawn"),
     "fault": ("fault", "revoked", "privilegeWithdrawn"),
+    SUPERSEDED: ("superseded", "revoked", SUPERSEDED),
 }
 _T = TypeVar("_T")
 
@@ -120,10 +124,10 @@ class IncidentDesk:
         self._fire(self._clock.monotonic_ns())
         known = self.book.cases.get(report.incident)
         if known is not None:
-            _check_same(known, report)
+            check_same(known, report)
             await self._log.durable(known.index)
             return
-        entry = _entry_of(report, self._log.at())
+        entry = entry_of(report, self._log.at())
         check_form(entry)
         try:
             index = self._log.record(entry)
@@ -150,10 +154,10 @@ class IncidentDesk:
         if report.incident_kind != "hold":
             return
         record = self._log.state.certificates[report.certificate_sha256]
-        if self._revocation.of(record)[0] == "good":
-            await self._change(
-                report.certificate_sha256, report.incident, "automatic_hold", self._log.now()
-            )
+        for one in (record, other_of(self._log.state, record.sha256)):
+            if one is not None and self._revocation.of(one)[0] == "good":
+                now = self._log.now()
+                await self._change(one.sha256, report.incident, "automatic_hold", now)
 
     # -- people answer -------------------------------------------------------------------------
 
@@ -233,6 +237,10 @@ class IncidentDesk:
         self._fire(self._clock.monotonic_ns())
         return self._log.now()
 
+    def look(self) -> None:
+        """Something else became due, or will be, than was known."""
+        self._changed.set()
+
     async def due(self) -> int:
         """Do everything that is due now, and what is due as soon as that is done.
 
@@ -297,7 +305,15 @@ class IncidentDesk:
                 work.append(
                     self._change(case.certificate_sha256, case.incident, TIMED[case.state], at)
                 )
+        over_now = [pair for pair in self._renewed() if self._log.now() >= pair.ends_at]
+        for pair in over_now:
+            work.append(self._change(pair.before.sha256, "", SUPERSEDED, self._log.now()))
         return work
+
+    def _renewed(self) -> list[Renewal]:
+        """Certificates that a successor follows, but those that ended without a log."""
+        pairs = self._log.state.renewals.values()
+        return [one for one in pairs if self._revocation.of(one.before)[0] != "revoked"]
 
     def _waits(self, case: IncidentCase) -> bool:
         """Whether time will still do something; not where it did what it could without a log."""
@@ -315,8 +331,7 @@ class IncidentDesk:
             if isinstance(owed, OwedClose):
                 close_ended(self._log, now)
                 continue
-            sha256 = self.book.by_id(owed.incident).certificate_sha256
-            work.append(self._change(sha256, owed.incident, owed.cause, now))
+            work.append(self._change(owed.certificate_sha256, owed.incident, owed.cause, now))
             if self.book.owed and self.book.owed[0] == owed:
                 break  # the log takes nothing; the next opening pays
         return work
@@ -324,7 +339,7 @@ class IncidentDesk:
     def _change(
         self, sha256: str, incident: str, cause: str, now: int
     ) -> asyncio.Task[StatusOutcome]:
-        """Change the status of an incident's certificate; sequenced when this returns."""
+        """Change a status on nobody's word; sequenced when this returns."""
         act, status, reason = _ACTS[cause]
         record = self._log.state.certificates[sha256]
         task = self._acts.begin(
@@ -352,6 +367,7 @@ class IncidentDesk:
                 rests.append(remaining(case.timers, now, monotonic))
             elif case.incident not in self._work.values():
                 rests.append(self._rounds.wait_ns(case))
+        rests += [pair.ends_at - now for pair in self._renewed()]
         known = [rest for rest in rests if rest is not None]
         return max(0, min(known)) / NS if known else None
 
@@ -375,17 +391,3 @@ class IncidentDesk:
         del self._work[task]
         self._left(task)
         self._changed.set()
-
-
-def _entry_of(report: IncidentReport, at: str) -> IncidentRecorded:
-    return IncidentRecorded(at=at, **msgspec.structs.asdict(report))
-
-
-def _check_same(known: IncidentCase, report: IncidentReport) -> None:
-    """An incident is told twice in the same words, or somebody lies."""
-    for name in report.__struct_fields__:
-        recorded = known.gate_index if name == "index" else getattr(known, name)
-        if recorded != getattr(report, name):
-            raise VerificationFailed(
-                f"incident {known.incident} is recorded with another {name}", name
-            )

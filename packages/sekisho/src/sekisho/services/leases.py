@@ -9,6 +9,7 @@ leaves before everything that it was made from is durable.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,9 +118,7 @@ class Leases:
         """The log must be a certified one and continue what was seen of it."""
         if request.origin not in self._log.state.log_keys:
             raise NotAuthorised(f"the log {request.origin!r} has no certified key")
-        for gate in self._log.state.gates.values():
-            if (gate.gate == request.gate) != (gate.origin == request.origin):
-                raise NotAuthorised(f"the log {gate.origin!r} belongs to the gate {gate.gate!r}")
+        self._check_owner(request)
         seen = self._seen.get(request.gate, _Checkpoint(0, EMPTY_ROOT))
         if request.tree_size < seen.size:
             raise NotAuthorised(
@@ -134,6 +133,15 @@ class Leases:
         except VerificationFailed as error:
             raise NotAuthorised(f"fork: {error}") from error
         return _Checkpoint(request.tree_size, root)
+
+    def _check_owner(self, request: LeaseRequest) -> None:
+        """A gate has one log, and a log one gate. Raises NotAuthorised."""
+        state = self._log.state
+        own, known = state.gates.get(request.gate), state.origins.get(request.origin, request.gate)
+        if known != request.gate:
+            raise NotAuthorised(f"the log {request.origin!r} belongs to the gate {known!r}")
+        if own is not None and own.origin != request.origin:
+            raise NotAuthorised(f"the log {own.origin!r} belongs to the gate {own.gate!r}")
 
     def _check_boot(self, request: LeaseRequest) -> GateBooted | None:
         """The entry of a new boot; None in the present one."""
@@ -181,10 +189,14 @@ class Leases:
         )
         signature = await signature_of(self._clock, self._responder, CONTEXT + canonical(terms))
         end = -(-(now + duration * NS) // NS) * NS
+        status = {}
+        if self._log.now() < end:
+            responses = [self._revocation.response(record, end) for record in known]
+            made = await asyncio.gather(*responses)
+            status = {one.sha256: b64(der) for one, der in zip(known, made, strict=True)}
         if self._log.now() >= end:
             # A gate counts from its request: nothing of this lease would be left.
             raise Unavailable("the responder's key was slower than the lease is long; ask again")
-        status = {record.sha256: b64(self._revocation.response(record, end)) for record in known}
         if state.epoch != epoch:
             return None
         gate = state.gates[request.gate]
@@ -192,7 +204,7 @@ class Leases:
             raise NotAuthorised(f"boot {request.boot} has just been taken over by {gate.boot}")
         self._log.require_sound()
         self._gates.outstanding.granted(
-            request.gate, frozenset(status), self._clock.monotonic_ns() + duration * NS
+            request.gate, frozenset(status), self._clock.monotonic_ns() + duration * NS, end
         )
         grant = canonical({"lease": terms, "signature": b64(signature)}).decode("ascii")
         return LeaseGranted(grant=grant, status=status)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
@@ -49,15 +49,17 @@ class GrowingRows(Generic[T]):
         self._index_of = index_of
         self._rows: list[T] = []
 
-    def of(self, mapping: Mapping[str, T]) -> list[T]:
+    def of(self, mapping: dict[str, T]) -> list[T]:
         """All rows; what was seen before is not looked at again."""
-        if len(mapping) > len(self._rows):
-            self._rows.extend(islice(mapping.values(), len(self._rows), None))
+        grown = len(mapping) - len(self._rows)
+        if grown > 0:
+            # From the end: from the beginning, all that was seen would be walked over.
+            self._rows.extend([*islice(reversed(mapping.values()), grown)][::-1])
         return self._rows
 
     def page(
         self,
-        mapping: Mapping[str, T],
+        mapping: dict[str, T],
         cursor: Cursor,
         limit: int,
         keep: Callable[[T], bool] = lambda _: True,
@@ -73,9 +75,8 @@ class GrowingRows(Generic[T]):
         rows = self.of(mapping)
         begin = bisect_right(rows, cursor.after, key=self._index_of)
         end = bisect_left(rows, cursor.size, key=self._index_of)
-        return cut(
-            (one for one in islice(rows, begin, end) if keep(one)), self._index_of, cursor, limit
-        )
+        inside = (rows[at] for at in range(begin, end))  # nothing before them is walked over
+        return cut((one for one in inside if keep(one)), self._index_of, cursor, limit)
 
 
 def cut(rows: Iterable[T], index_of: Callable[[T], int], cursor: Cursor, limit: int) -> Page[T]:
@@ -85,6 +86,12 @@ def cut(rows: Iterable[T], index_of: Callable[[T], int], cursor: Cursor, limit: 
         return Page(found, "")
     following = msgspec.structs.replace(cursor, after=index_of(found[limit - 1]))
     return Page(found[:limit], write_cursor(following))
+
+
+def of_walk(rows: Iterable[T], index_of: Callable[[T], int], cursor: Cursor, limit: int) -> Page[T]:
+    """A page of rows that were found by something else than a walk over all, in any order."""
+    inside = (one for one in rows if cursor.after < index_of(one) < cursor.size)
+    return cut(sorted(inside, key=index_of), index_of, cursor, limit)
 
 
 def begin_or_follow(text: str, walk: tuple[str, ...], size: int) -> Cursor:

@@ -14,6 +14,7 @@ from sekisho.core.encoding import b64
 from sekisho.core.governance.commands import (
     WIDENING,
     Command,
+    CommandHistory,
     CommandKind,
     CommandLatch,
     CommandMode,
@@ -24,6 +25,7 @@ from sekisho.core.governance.commands import (
 )
 from sekisho.core.governance.resolution import Approval, approval_message
 from sekisho.core.governance.roster import Roster, roster_sha256
+from sekisho.core.governance.withdrawal import Withdrawal, withdrawal_message
 from sekisho.core.terms import DAY_S, NS, format_instant
 from sekisho.ports import Signer
 
@@ -61,6 +63,21 @@ def sign_approval(
     return Approval(**terms, signature=b64(signer.sign_blocking(message)))
 
 
+def sign_withdrawal(
+    signer: Signer, policy_sha256: str, roster: Roster, seat: str, nonce: str, now_ns: int
+) -> Withdrawal:
+    """One person's signature that its approvals of a digest, so far, count no more."""
+    terms = {
+        "policy_sha256": policy_sha256,
+        "roster_sha256": roster_sha256(roster),
+        "seat": seat,
+        "withdrawn_at": format_instant(now_ns),
+        "nonce": nonce,
+    }
+    message = withdrawal_message(**terms)
+    return Withdrawal(**terms, signature=b64(signer.sign_blocking(message)))
+
+
 def sign_command(
     signer: Signer,
     act: str,
@@ -78,6 +95,9 @@ def sign_command(
     baseline_sha256: str | UnsetType = UNSET,
     mode: str | UnsetType = UNSET,
     gate: str | UnsetType = UNSET,
+    history: str | UnsetType = UNSET,
+    positions: object = UNSET,
+    ids_from: str | UnsetType = UNSET,
 ) -> SignedCommand:
     """One person's signed command about one agent, for the roster and epoch of ``authority``.
 
@@ -103,6 +123,9 @@ def sign_command(
         baseline_sha256=baseline_sha256,
         gate=gate,
         mode=cast("CommandMode | UnsetType", mode),
+        history=cast("CommandHistory | UnsetType", history),
+        positions=cast("dict[str, str] | UnsetType", positions),
+        ids_from=ids_from,
     )
     return SignedCommand(
         command=command, signature=b64(signer.sign_blocking(command_message(command)))

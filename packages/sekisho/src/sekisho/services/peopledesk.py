@@ -8,6 +8,7 @@ by signatures. What acts on a gate's latches and baselines is the gate's to brin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -98,6 +99,8 @@ class AcknowledgedAs(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
 
 
+NAMED_MAX = 8
+"""So many agents are named to whoever asks for one that is not there."""
 INCIDENTS_A_PAGE = 200
 """So many fit into an answer, whatever they say."""
 
@@ -163,7 +166,8 @@ class PeopleDesk:
         """What a person needs to sign a command. Raises NotAuthorised: no such agent here."""
         state = self._authority.state
         if agent not in state.agents:
-            known = ", ".join(sorted(state.agents)) or "none is certified yet"
+            known = ", ".join(sorted(islice(state.agents, NAMED_MAX))) or "none is certified yet"
+            known += ", …" if len(state.agents) > NAMED_MAX else ""
             raise NotAuthorised(
                 f"{agent[:64]!r} has no certificate of this authority",
                 "--agent",

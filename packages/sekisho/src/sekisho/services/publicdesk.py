@@ -8,7 +8,6 @@ a hold shows in the next answer. "Good" waits until everything that the register
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Final, NamedTuple
 
 from sekisho.core.errors import (
@@ -20,7 +19,7 @@ from sekisho.core.errors import (
 )
 from sekisho.core.identity.ocsp import issuer_hashes
 from sekisho.core.identity.ocsp_request import StatusQuestion, ocsp_error, read_ocsp_request
-from sekisho.core.identity.reading import load, pem, serial_hex
+from sekisho.core.identity.reading import pem, serial_hex
 from sekisho.core.identity.records import RegisteredCertificate
 from sekisho.core.identity.status import CertificateStatus
 from sekisho.core.terms import NS
@@ -33,7 +32,6 @@ AGAIN_S: Final = RESPONSE_LIFETIME_S // 2
 """An answer is given again for so long, so that it is good for the other half at least."""
 KEPT_MAX: Final = 20_000
 """Answers kept: about a kilobyte each."""
-SHARD: Final = "0"
 
 _GOOD: Final = CertificateStatus("good")
 
@@ -58,9 +56,6 @@ class PublicDesk:
     def __init__(self, log: RegisterLog, revocation: RevocationStatus) -> None:
         self._log = log
         self._revocation = revocation
-        self._by_serial: dict[str, RegisteredCertificate] = {}
-        self._log_serials: set[str] = set()
-        self._log_keys = 0
         self._kept: dict[bytes, _Kept] = {}
 
     def root(self, *, text: bool = False) -> bytes:
@@ -79,7 +74,8 @@ class PublicDesk:
         Raises:
             StorageFailed, OutcomeUnknown, Unavailable: none can be given out.
         """
-        return await self._revocation.crl() if shard == SHARD else None
+        known = {str(number): number for number in range(self._log.state.crl_shards)}
+        return await self._revocation.crl(known[shard]) if shard in known else None
 
     async def ocsp(self, request: bytes) -> Published:
         """An OCSP response to a request, both DER; never raises for what was asked."""
@@ -100,7 +96,7 @@ class PublicDesk:
         # Looked at after the wait: a stop that came in between is seen.
         status, epoch = self._status(record), 0 if record is None else record.epoch
         if question.nonce:
-            return Published(self._sign(question, status), 0)
+            return Published(await self._sign(question, record), 0)
         now = self._log.now()
         kept = self._kept.get(question.certificate_id)
         again = (
@@ -109,16 +105,22 @@ class PublicDesk:
             and kept.made_at <= now < kept.made_at + AGAIN_S * NS
         )
         if kept is None or not again:
-            kept = _Kept(status, epoch, now // NS * NS, self._sign(question, status))
+            data = await self._sign(question, record)
+            # What was signed is the status that holds now, after the wait for the key.
+            status, epoch = self._status(record), 0 if record is None else record.epoch
+            kept = _Kept(status, epoch, now // NS * NS, data)
             self._kept.pop(question.certificate_id, None)
             if len(self._kept) >= KEPT_MAX:
                 del self._kept[next(iter(self._kept))]
             self._kept[question.certificate_id] = kept
         return Published(kept.data, RESPONSE_LIFETIME_S - -(-(now - kept.made_at) // NS))
 
-    def _sign(self, question: StatusQuestion, status: CertificateStatus) -> bytes:
-        return self._revocation.answer(
-            status, question.certificate_id, question.nonce, RESPONSE_LIFETIME_S
+    async def _sign(self, question: StatusQuestion, record: RegisteredCertificate | None) -> bytes:
+        return await self._revocation.answer(
+            lambda: self._status(record),
+            question.certificate_id,
+            question.nonce,
+            RESPONSE_LIFETIME_S,
         )
 
     def _status(self, record: RegisteredCertificate | None) -> CertificateStatus:
@@ -135,18 +137,7 @@ class PublicDesk:
         asked = question.issuer_name_hash, question.issuer_key_hash
         if asked != issuer_hashes(issuing, question.algorithm):
             raise NotAuthorised("another authority's certificate")
-        self._look()
         serial = serial_hex(question.serial_number)
-        record = self._by_serial.get(serial)
-        if record is None and serial not in self._log_serials:
+        if serial not in self._log.state.serial_numbers:
             raise NotAuthorised("no certificate of this serial number was issued here")
-        return record
-
-    def _look(self) -> None:
-        """Take in what was issued since; nothing that was issued ever goes."""
-        state = self._log.state
-        for record in islice(state.certificates.values(), len(self._by_serial), None):
-            self._by_serial[record.serial_number] = record
-        for der in islice(state.log_keys.values(), self._log_keys, None):
-            self._log_serials.add(serial_hex(load(der).serial_number))
-            self._log_keys += 1
+        return self._log.state.serial_numbers[serial]

@@ -12,10 +12,19 @@ crash before that loses the entry, and nothing has followed from it yet.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from sekisho.core.encoding import sha256, unb64
 from sekisho.core.errors import StorageFailed
-from sekisho.core.events import AuthorityEntry, decode_authority_entry, encode_entry
+from sekisho.core.events import (
+    AuthorityEntry,
+    CertificateIssued,
+    decode_authority_entry,
+    encode_entry,
+)
 from sekisho.core.identity.claims import claims_of
 from sekisho.core.identity.lawful import check_entry
+from sekisho.core.identity.reading import key_in
 from sekisho.core.identity.register import AuthorityState
 from sekisho.core.incidents.book import IncidentBook
 from sekisho.core.terms import format_instant
@@ -32,7 +41,11 @@ class RegisterLog:
         self.state = AuthorityState()
         self.book = IncidentBook()
         self.clock = clock
-        self.follow()
+        self.used_keys: set[bytes] = set()
+        """Digest of each key that had a certificate here; kept with the fold, since reading all
+        certificates again would hold up whoever asks."""
+        for _ in self._fold():
+            pass
 
     def follow(self) -> list[AuthorityEntry]:
         """Fold in what the journal holds beyond the fold; returns these entries.
@@ -40,13 +53,15 @@ class RegisterLog:
         Raises:
             VerificationFailed, MalformedInput: no lawful authority writes this; names the index.
         """
-        entries = []
+        return list(self._fold())
+
+    def _fold(self) -> Iterator[AuthorityEntry]:
+        """The same, one by one: a whole log does not fit into memory twice."""
         for index, data in self.journal.entries(self.state.size):
             entry = decode_authority_entry(data)
             self._judge(index, entry)
             self._take(index, entry)
-            entries.append(entry)
-        return entries
+            yield entry
 
     def now(self) -> int:
         """Log time: the clock, but never below the last entry. Nanoseconds UTC."""
@@ -81,6 +96,8 @@ class RegisterLog:
         """Fold in what was judged: once, because a stop of all agents waits for each of them."""
         self.state.take(index, entry)
         self.book.take(index, entry)
+        if isinstance(entry, CertificateIssued):
+            self.used_keys.add(sha256(key_in(unb64(entry.certificate))))
 
     async def durable(self, index: int) -> None:
         """Return when the entry is on stable storage.

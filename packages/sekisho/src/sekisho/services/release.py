@@ -186,11 +186,11 @@ class Release:
         self, agent: str, name: str, reports: tuple[VenueReport, ...]
     ) -> tuple[VenueReport, ...]:
         """The answer to a cancel, without what no venue can know yet: that an order never arrives
-        whose permit is still good.
+        whose permit is still good; and without what contradicts that it acknowledged it.
         """
         held = self._log.state.agents.get(agent)
         order = None if held is None else held.find(name)
-        if order is None or self._expired(agent, order):
+        if order is None or (self._expired(agent, order) and not _acknowledged(order, name)):
             return reports
         return tuple(one for one in reports if one.exec_type != "not_found")
 
@@ -263,12 +263,12 @@ class Release:
         """Ask a venue about one working order, or about an amendment of it that is pending.
 
         That the venue never saw it is believed only after the permit has expired: until then the
-        permit could still arrive; and only where its list of open orders says the same. Of one that
-        is on its way now nothing is asked.
+        permit could still arrive; only where its list of open orders says the same; and of no order
+        that it acknowledged before. Of one that is on its way now nothing is asked.
 
         Raises:
             Unavailable, OutcomeUnknown: it did not answer.
-            Contradiction: its look-up and its list do not agree.
+            Contradiction: its look-up does not agree with its list, or with what it reported.
         """
         order = self._log.state.agents[agent].find(name)
         if order is None or (agent, name) in self._sending:
@@ -277,10 +277,15 @@ class Release:
         doubtful = order.client_order_id == name and order.phase in ASKED_EARLY
         if not (expired or doubtful):
             return  # it may be on its way, and a venue that was asked may refuse it then
+        acknowledged = _acknowledged(order, name)
         reports = await self._answer(self._venues[venue].order_reports(agent, name))
         never = [one for one in reports if one.exec_type == "not_found"]
+        if never and acknowledged:
+            told = f"{venue} acknowledged it, and never saw it"
+            raise Contradiction(told, "open_and_never_seen")
         if never and expired and name in await self.open_at(venue, agent):
-            raise Contradiction(f"{venue} never saw it, and lists it as open")
+            told = f"{venue} never saw it, and lists it as open"
+            raise Contradiction(told, "listed_and_never_seen")
         self.take(venue, tuple(one for one in reports if expired or one not in never))
 
     def _expired(self, agent: str, order: WorkingOrder) -> bool:
@@ -356,6 +361,15 @@ class Release:
                 detail=detail[:TEXT_MAX],
             )
         )
+
+
+def _acknowledged(order: WorkingOrder, name: str) -> bool:
+    """Whether the venue has said of this id that it rests or was executed; of a pending amendment
+    it has said nothing yet.
+    """
+    pending = order.pending
+    asked = pending is not None and pending.terms.order.client_order_id == name
+    return order.phase == "open" and not asked
 
 
 def _read(task: asyncio.Future[Any]) -> None:

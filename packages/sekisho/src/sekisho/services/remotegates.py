@@ -268,7 +268,8 @@ class RemoteGates:
         state, gates = self._authority.state, self._authority.gates
         waiting = {(one.push.certificate_sha256, one.push.epoch) for one in line.pending.values()}
         found = []
-        for agent, held in state.assigned.items():
+        for agent in state.agents_at.get(gate, ()):
+            held = state.assigned[agent]
             if held.gate == gate:
                 records = state.agents[agent]
                 found += [
@@ -283,7 +284,7 @@ class RemoteGates:
                         )
                     )
                 ]
-            elif gate in held.left:
+            else:
                 push = gates.push_of(agent, gate)
                 if line.done.get((push.certificate_sha256, ASSIGNED), -1) < push.epoch:
                     found.append(push)

@@ -13,7 +13,7 @@ import asyncio
 
 import msgspec
 
-from sekisho.core.events import AgentAssigned, AuthorityEntry, StatusChanged
+from sekisho.core.events import AgentAssigned, AuthorityEntry, HistoryLost, StatusChanged
 from sekisho.core.terms import NS
 from sekisho.ports import Clock
 from sekisho.services.agentgates import ASSIGNED
@@ -127,6 +127,6 @@ class Following:
                 cause=entry.cause,
                 recorded=True,
             )
-        if isinstance(entry, AgentAssigned) and entry.before:
+        if isinstance(entry, AgentAssigned | HistoryLost) and entry.before not in {"", entry.gate}:
             return self._authority.gates.push_of(entry.agent, entry.before)
         return None

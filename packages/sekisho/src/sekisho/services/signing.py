@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable
 
 from sekisho.core.errors import SignatureLate
+from sekisho.core.gate.permit import Permit
+from sekisho.core.terms import NS, parse_instant
 from sekisho.ports import Clock, Signer
 from sekisho.services.waiting import settle
 
@@ -49,6 +51,12 @@ async def signature_of(
         if late is not None and not signing.done():
             signing.add_done_callback(late)
     raise SignatureLate(f"the key {signer.uri} did not answer within {seconds:g} s", signer.uri)
+
+
+def longest_wait(permit: Permit) -> float:
+    """How long a key may take, seconds: its permit is worth nothing afterwards."""
+    lifetime = parse_instant(permit.expires_at) - parse_instant(permit.issued_at)
+    return min(SIGN_S, max(0, lifetime) / NS)
 
 
 class BoundedSigner:

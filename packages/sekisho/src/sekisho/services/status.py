@@ -25,8 +25,10 @@ Act = Literal[
     "grace_expired",
     "deadline_expired",
     "fault",
+    "superseded",
 ]
-"""Causes of a change of status. The last four rest on an incident, the others on people."""
+"""Causes of a change of status. The first four rest on people, the next four on an incident; the
+last is the end of a certificate that was renewed."""
 
 
 class StatusAct(msgspec.Struct, frozen=True, kw_only=True):

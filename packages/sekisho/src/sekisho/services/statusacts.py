@@ -144,7 +144,8 @@ class StatusActs:
         # Everything below may wait, and takes the processor: the pushes leave first.
         await self._announcer.written(asked)
         telling = self._tell(act, done) if recorded else None
-        crl = asyncio.ensure_future(self._revocation.renew_crl())
+        concerned = (*act.change, *act.unchanged)
+        crl = asyncio.ensure_future(self._revocation.renew_crls(concerned))
         reports, failures = await self._announcer.collect(asked, stopping=narrowing)
         done.failures += failures
         await self._finish("crl", crl, done)

@@ -146,7 +146,7 @@ class StatusDesk:
         """Certificates that change, newest first; and, of agents without one, the newest.
 
         What narrows is for every certificate of the agent for which it is lawful, expired or not,
-        so that no older one is forgotten; a release is for the active one alone.
+        so that no older one is forgotten; a release is for what has not expired.
         """
         status = _BECOMES[act]
         change: list[RegisteredCertificate] = []
@@ -154,8 +154,7 @@ class StatusDesk:
         for agent in agents:
             records = self._log.state.agents[agent]
             if act == "release":
-                active = self._log.state.active(agent, now)
-                records = [] if active is None else [active]
+                records = [record for record in records if now < record.not_after]
             lawful = [
                 record for record in reversed(records) if (act, record.status, status) in LAWFUL
             ]

@@ -58,9 +58,19 @@ class Stopping:
         status: Literal["hold", "revoked"],
         reason: str,
         epoch: int,
+        *,
+        superseded: bool = False,
     ) -> StopOutcome:
-        """Stop the agent, cancel what rests, and say exactly what was achieved."""
+        """Stop the agent, cancel what rests, and say exactly what was achieved.
+
+        ``superseded``: the certificate ends because another one took its place. If that is in use
+        here, the end is recorded and nothing is stopped.
+        """
         held = self._log.state.agents.get(agent)
+        other = held is not None and held.certificate_sha256 != certificate_sha256
+        if other and status == "hold":
+            # Not in use here. What a lease says of it once it is, is recorded then.
+            return await self.carry_out(agent, reason, epoch)
         recorded = True
         entry = StatusActed(
             at=self._log.at(),
@@ -79,6 +89,9 @@ class Stopping:
                 held.status = status
         moment = self._moment(agent)
         recorded = await self._durable(index) and recorded
+        if superseded and other:
+            recorded = recorded and await self._report(agent, epoch, (), (), complete=True)
+            return self._outcome(agent, moment, (), (), recorded=recorded, complete=recorded)
         return await self._carry_out(agent, reason, epoch, moment, recorded)
 
     async def carry_out(self, agent: str, reason: str, epoch: int) -> StopOutcome:
@@ -93,12 +106,26 @@ class Stopping:
     async def _carry_out(
         self, agent: str, reason: str, epoch: int, moment: tuple[int, int], recorded: bool
     ) -> StopOutcome:
-        stopped_at, last = moment
         landed = await self._release.landed(agent, FLIGHT_WAIT_S)
         confirmed, unconfirmed = await self._cancel(agent, reason)
         complete = landed and not unconfirmed
         if recorded:
-            recorded = await self._report(agent, epoch, confirmed, unconfirmed, complete)
+            recorded = await self._report(agent, epoch, confirmed, unconfirmed, complete=complete)
+        return self._outcome(
+            agent, moment, confirmed, unconfirmed, recorded=recorded, complete=complete
+        )
+
+    def _outcome(
+        self,
+        agent: str,
+        moment: tuple[int, int],
+        confirmed: tuple[str, ...],
+        unconfirmed: tuple[str, ...],
+        *,
+        recorded: bool,
+        complete: bool,
+    ) -> StopOutcome:
+        stopped_at, last = moment
         return StopOutcome(
             gate=self._log.state.gate,
             agent=agent,
@@ -152,6 +179,7 @@ class Stopping:
         epoch: int,
         confirmed: tuple[str, ...],
         unconfirmed: tuple[str, ...],
+        *,
         complete: bool,
     ) -> bool:
         parts, index = max(len(confirmed), len(unconfirmed), 1), -1

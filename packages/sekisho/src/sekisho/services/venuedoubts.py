@@ -4,20 +4,21 @@
 Each is asked after on its own, so that one that cannot be answered for keeps no other waiting, and
 keeps its reservation until the venue tells (docs/spec/states.md, *Venues*). A round has a time of
 its own; who was asked longest ago comes first, and an order in doubt is asked after again every
-``AGAIN_S``. No rule is decided here. A crash loses the times alone: a new boot asks about all.
+``AGAIN_S``. What the venue says of an order and contradicts is kept for whoever latches it. No rule
+is decided here. A crash loses the times alone: a new boot asks about all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sekisho.core.errors import OutcomeUnknown, Unavailable
 from sekisho.core.terms import NS
 from sekisho.ports import Clock
 from sekisho.services.gatelog import GateLog
 from sekisho.services.release import Release
-from sekisho.services.venuereports import Contradiction
+from sekisho.services.venuereports import Contradiction, Word
 
 ASKING_S = 5
 """So long a round asks about orders; those that are left come first in the next one."""
@@ -30,13 +31,22 @@ Name = tuple[str, str]
 
 
 class Doubt(NamedTuple):
-    """Why a venue does not tell of an order, since when (boot-time clock, ns), and whether what it
-    says of it contradicts itself.
+    """Why a venue does not tell of an order, since when (boot-time clock, ns), and in which word
+    it contradicts itself, empty for none.
     """
 
     why: str
     since: int
-    contradicts: bool
+    word: Word | Literal[""]
+
+
+class Contradicted(NamedTuple):
+    """An order of which a venue says what cannot both be so."""
+
+    agent: str
+    client_order_id: str
+    word: Word
+    why: str
 
 
 class Doubtful(NamedTuple):
@@ -59,6 +69,7 @@ class Doubts:
         self._clock = clock
         self._asked: dict[tuple[str, Name], int] = {}
         self._doubts: dict[tuple[str, Name], Doubt] = {}
+        self._unlisted: set[tuple[str, Name]] = set()
 
     async def ask_unfinished(self, venue: str) -> bool:
         """Ask about each order that the venue has not answered for, and each pending amendment.
@@ -73,6 +84,36 @@ class Doubts:
         unfinished = list(self._release.unfinished(venue))
         await self.ask_each(venue, unfinished)
         return all((venue, name) in self._asked for name in unfinished)
+
+    async def ask_gone(self, venue: str, names: Iterable[Name], listed: Iterable[Name]) -> None:
+        """Ask about orders that are not among those which the venue lists as open.
+
+        One that it goes on calling open, asked twice ``AGAIN_S`` apart, contradicts its list; once
+        may be a list that came late. Of an order that is ``listed`` again nothing is in doubt.
+
+        Raises:
+            StorageFailed: the log takes nothing.
+        """
+        for name in set(listed) - set(self._release.unfinished(venue)):
+            self._doubts.pop((venue, name), None)
+            self._unlisted.discard((venue, name))
+        gone = list(names)
+        rested = {name: self._asked.get((venue, name)) for name in gone if self._rests(name)}
+        await self.ask_each(venue, gone)
+        for name, before in rested.items():
+            key = venue, name
+            asked = self._asked.get(key)
+            if asked is None or asked == before or key in self._doubts or not self._rests(name):
+                continue  # not asked again, in doubt for another reason, or ended
+            word: Word | Literal[""] = "open_and_not_listed" if key in self._unlisted else ""
+            self._unlisted.add(key)
+            self._doubts[key] = Doubt(f"{venue} calls it open, and does not list it", asked, word)
+
+    def _rests(self, name: Name) -> bool:
+        """Whether the venue called this order open, and nothing of it is under way."""
+        held = self._log.state.agents.get(name[0])
+        order = None if held is None else held.working.get(name[1])
+        return order is not None and order.phase == "open" and order.pending is None
 
     async def ask_each(self, venue: str, names: Iterable[Name]) -> None:
         """Ask about these, as far as the time goes and their turn has come.
@@ -97,21 +138,19 @@ class Doubts:
         except (OutcomeUnknown, Unavailable) as error:
             before = self._doubts.get(key)
             since = now if before is None else before.since
-            contradicts = isinstance(error, Contradiction)
-            self._doubts[key] = Doubt(str(error)[:WHY_MAX], since, contradicts)
+            word: Word | Literal[""] = error.word if isinstance(error, Contradiction) else ""
+            self._doubts[key] = Doubt(str(error)[:WHY_MAX], since, word)
         else:
             self._doubts.pop(key, None)
 
-    def contradiction(self, venue: str) -> str:
-        """What the venue says of an order and contradicts; empty for nothing."""
-        return next(
-            (
-                f"{name[1]}: {doubt.why}"
-                for (where, name), doubt in self._doubts.items()
-                if where == venue and doubt.contradicts
-            ),
-            "",
-        )
+    def contradiction(self, venue: str) -> Contradicted | None:
+        """Of which order the venue says what cannot both be so; None of none."""
+        agents = self._log.state.agents
+        for (where, (agent, order)), doubt in self._doubts.items():
+            held = agents.get(agent)
+            if where == venue and doubt.word and held is not None and held.find(order) is not None:
+                return Contradicted(agent, order, doubt.word, f"{order}: {doubt.why}")
+        return None
 
     def count(self, venue: str) -> int:
         """How many orders of this venue are in doubt."""
@@ -135,3 +174,4 @@ class Doubts:
             if agent not in agents or agents[agent].find(order) is None:
                 del self._asked[key]
                 self._doubts.pop(key, None)
+                self._unlisted.discard(key)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sekisho.core.amounts import parse_amount
 from sekisho.core.encoding import sha256_hex
 from sekisho.core.errors import MalformedInput, OutcomeUnknown
@@ -17,8 +19,20 @@ LIVES = ("new", "replaced", "trade")
 name."""
 
 
+Word = Literal["listed_and_never_seen", "open_and_never_seen", "open_and_not_listed"]
+"""What a venue can say of one order that cannot both be so, as its entry calls it."""
+
+
 class Contradiction(OutcomeUnknown):
-    """A venue says two things of an order that cannot both be so: neither is believed."""
+    """A venue says two things of an order that cannot both be so: neither is believed.
+
+    Attributes:
+        word: which two.
+    """
+
+    def __init__(self, message: str, word: Word) -> None:
+        super().__init__(message)
+        self.word: Word = word
 
 
 def exec_id_of(report: VenueReport) -> str:

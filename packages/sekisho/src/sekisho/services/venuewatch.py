@@ -6,7 +6,7 @@ order whose fate is not known was asked after, answered or not (``venuedoubts``)
 before anything is permitted for it (docs/spec/states.md). One whose drop copy could not be read for
 too long is *lost*, also on record, until it is read again; so is one that reports what cannot be
 read or contradicts itself, until it does no more. What the venue lists as open and is no working
-order here is recorded, and the log opens the incident.
+order here is recorded, and what it says of an order and contradicts: the log opens the incident.
 
 Venues are read side by side: one that hangs keeps no other waiting. No rule is decided here. A
 crash loses what was read and not recorded; a new boot reads each drop copy from its beginning, and
@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 
 from sekisho.core.errors import OutcomeUnknown, Unavailable
-from sekisho.core.events import RestingUnknown, VenueLost, VenueReconciled
+from sekisho.core.events import RestingUnknown, VenueContradicted, VenueLost, VenueReconciled
 from sekisho.core.terms import AGENT_NAME, CLIENT_ORDER_ID, NS
 from sekisho.ports import Clock
 from sekisho.services.gatelog import GateLog
@@ -78,13 +78,15 @@ class VenueWatch:
         a venue that cannot be read, and asks it once a round at most.
 
         Whoever comes while it is being read waits with the others only where the venue is not
-        reconciled: refused for good would be an order whose answer is only on its way.
+        reconciled, or lost without this answer: refused for good would be an order whose answer is
+        only on its way.
         """
         if not self._release.connected(venue):
             return
-        now, heard = self._clock.monotonic_ns(), self._heard.get(venue)
-        fresh = heard is not None and now - heard <= self._stale_ns // 2
-        if self._log.state.outside.standing(venue).reconciled and (fresh or self._reading(venue)):
+        now = self._clock.monotonic_ns()
+        unread = now - self._heard.get(venue, 0)
+        fresh = unread <= self._stale_ns // 2 or (self._reading(venue) and unread <= self._stale_ns)
+        if self._log.state.outside.standing(venue).reconciled and fresh:
             return
         tried = self._tried.get(venue)
         if self._reading(venue) or tried is None or now - tried >= ROUND_S * NS:
@@ -132,19 +134,37 @@ class VenueWatch:
         """Why nothing is permitted for a venue that answers; empty for no reason."""
         if odd := self._release.unreadable(venue):
             return f"{odd} reports of it cannot be read"
-        return self.doubts.contradiction(venue)
+        against = self.doubts.contradiction(venue)
+        return "" if against is None else against.why
 
     def _tell(self, venue: str) -> None:
-        """Say what is wrong with a venue that answers; one that contradicts itself is lost."""
+        """Say what is wrong with a venue that answers. One that contradicts itself is lost, until
+        it does no more, and latched, until people re-arm it.
+        """
         self.troubles.pop(venue, None)
         if why := self._against(venue):
             self.troubles[venue] = why
         elif count := self.doubts.count(venue):
             self.troubles[venue] = f"{count} orders are in doubt"
-        against = self.doubts.contradiction(venue)
-        if against and self._log.state.outside.standing(venue).reconciled:
-            detail = f"it contradicts itself: {against}"[:DETAIL_MAX]
+        against, standing = (
+            self.doubts.contradiction(venue),
+            self._log.state.outside.standing(venue),
+        )
+        if against is None:
+            return
+        if standing.reconciled:
+            detail = f"it contradicts itself: {against.why}"[:DETAIL_MAX]
             self._log.record(VenueLost(at=self._log.at(), venue=venue, detail=detail))
+        if not standing.incident:
+            self._log.record(
+                VenueContradicted(
+                    at=self._log.at(),
+                    venue=venue,
+                    agent=against.agent,
+                    client_order_id=against.client_order_id,
+                    contradiction=against.word,
+                )
+            )
 
     def look(self) -> None:
         """Record the venues whose drop copy has not been read for too long; before each decision.
@@ -190,7 +210,7 @@ class VenueWatch:
                 for order in sorted(before - set(listed))
                 if (working := held.find(order)) is not None and working.terms.venue == venue
             ]
-            await self.doubts.ask_each(venue, gone)
+            await self.doubts.ask_gone(venue, gone, ((name, order) for order in listed))
         return count
 
     def _resting(self, venue: str, agent: str, order: str) -> None:

@@ -7,11 +7,11 @@ its own, durable when it returns.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sekisho.core.errors import StorageFailed
-from sekisho.storeports import ApiKey, KeptAnswer
+from sekisho.storeports import ApiKey, KeptAnswer, KeptNote
 
 _KEY = "SELECT id, operator, role, seat, secret_sha256, made_at, expires_at, ended_at FROM api_keys"
 _ADD = (
@@ -110,6 +110,45 @@ class DatabaseControl:
         """As the port says."""
         rows = await self._fetch("DELETE FROM answers WHERE begun_at < $1 RETURNING key", (before,))
         return len(rows)
+
+    async def add_note(self, note: KeptNote) -> None:
+        """As the port says."""
+        await self._fetch(
+            "INSERT INTO notes (operator, commitment, salt, said) VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT DO NOTHING RETURNING commitment",
+            (note.operator, note.commitment, note.salt, note.text.encode()),
+        )
+
+    async def notes(self, operator: str, commitments: Sequence[str]) -> list[KeptNote]:
+        """As the port says."""
+        if not commitments:
+            return []
+        marks = ", ".join(f"${number}" for number in range(2, len(commitments) + 2))
+        rows = await self._fetch(
+            "SELECT commitment, salt, said, erased_at FROM notes"  # noqa: S608 - marks of values
+            f" WHERE operator = $1 AND commitment IN ({marks})",
+            (operator, *commitments),
+        )
+        return [
+            KeptNote(
+                operator=operator,
+                commitment=commitment,
+                salt=bytes(salt),
+                text=bytes(said).decode(),
+                erased_at=erased_at,
+            )
+            for commitment, salt, said, erased_at in rows
+        ]
+
+    async def erase_note(self, operator: str, commitment: str, at: str) -> bool:
+        """As the port says."""
+        rows = await self._fetch(
+            "UPDATE notes SET salt = $3, said = $3, erased_at ="
+            " CASE WHEN erased_at = '' THEN $4 ELSE erased_at END"
+            " WHERE operator = $1 AND commitment = $2 RETURNING commitment",
+            (operator, commitment, b"", at),
+        )
+        return bool(rows)
 
 
 def _key(row: tuple[Any, ...]) -> ApiKey:

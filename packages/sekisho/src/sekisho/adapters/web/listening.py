@@ -2,8 +2,9 @@
 """Sockets to listen on, bound by us: a server that binds its own Unix socket opens it to everybody.
 
 An address is ``unix:PATH`` or ``HOST:PORT``. TCP is plain on loopback only; anywhere else it wants
-TLS with client certificates. A Unix socket has no moment in which a stranger could connect: the
-mask of the process is narrowed before the name appears, and widened to a group only afterwards.
+TLS with client certificates, or without them where every caller shows a key of its own. A Unix
+socket has no moment in which a stranger could connect: the mask of the process is narrowed before
+the name appears, and widened to a group only afterwards.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ class Listener:
     """Where a server listens.
 
     ``mode`` and ``group`` are of a Unix socket: 0600 for the user of the process alone, 0660 with
-    the name of a group.
+    the name of a group. ``keys``: nothing rests on who connects there, so that TLS may do without
+    client certificates.
     """
 
     address: str
     mode: int = 0o600
     group: str = ""
     tls: Tls | None = None
+    keys: bool = False
 
 
 def bind(listener: Listener) -> socket.socket:
@@ -108,7 +111,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 
 def _bind_tcp(listener: Listener) -> socket.socket:
     host, port = parse_tcp(listener.address)
-    closed = listener.tls is not None and listener.tls.client_ca is not None
+    closed = listener.tls is not None and (listener.keys or listener.tls.client_ca is not None)
     if not closed and not is_loopback(host):
         raise ConfigurationInvalid(
             f"{listener.address}: reached from elsewhere, it needs TLS with client certificates",

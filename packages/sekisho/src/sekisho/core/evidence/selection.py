@@ -26,7 +26,6 @@ from sekisho.core.events import (
 
 SUMMARY = "summary.json"
 OID_NAMES = "oid.cnf"
-CRL = "crl/issuing.pem"
 STATIC = ("README.txt", "verify.sh")
 """Files that are the same in every bundle of a version."""
 DECISION_MAX = 10**8 - 1
@@ -40,6 +39,7 @@ class HeldCertificate(msgspec.Struct, frozen=True):
     path: str
     status_path: str
     der: bytes
+    serial_number: str
 
 
 def authority_certificates(
@@ -81,6 +81,7 @@ def agent_certificates(agent: str, entries: Iterable[AuthorityEntry]) -> list[He
             f"certificates/agent-{entry.serial_number}.pem",
             f"ocsp/{entry.certificate_sha256}.der",
             unb64(entry.certificate),
+            entry.serial_number,
         )
         for entry in entries
         if isinstance(entry, CertificateIssued) and entry.agent == agent
@@ -90,12 +91,22 @@ def agent_certificates(agent: str, entries: Iterable[AuthorityEntry]) -> list[He
     return found
 
 
-def crl_shows_the_end(crl_sha256: str, entries: Sequence[AuthorityEntry]) -> bool:
-    """Whether this CRL is the newest on record and no status changed after it."""
+def crl_files(entries: Iterable[AuthorityEntry], serials: Iterable[str]) -> dict[str, int]:
+    """Path → shard of each CRL that certificates of these serial numbers (hex) are in."""
+    shards = next((one.crl_shards for one in entries if isinstance(one, Founded)), 1)
+    if shards == 1:
+        return {"crl/issuing.pem": 0}
+    found = sorted({int(serial, 16) % shards for serial in serials})
+    return {f"crl/{shard}.pem": shard for shard in found}
+
+
+def crl_shows_the_end(crl_sha256: str, shard: int, entries: Sequence[AuthorityEntry]) -> bool:
+    """Whether this CRL is the newest of its shard on record and no status changed there since."""
+    shards = next((one.crl_shards for one in entries if isinstance(one, Founded)), 1)
     for entry in reversed(entries):
-        if isinstance(entry, StatusChanged):
+        if isinstance(entry, StatusChanged) and int(entry.serial_number, 16) % shards == shard:
             return False
-        if isinstance(entry, CrlIssued):
+        if isinstance(entry, CrlIssued) and entry.shard == shard:
             return entry.crl_sha256 == crl_sha256
     return False
 

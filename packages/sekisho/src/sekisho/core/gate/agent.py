@@ -27,6 +27,7 @@ from sekisho.core.gate.order import (
 )
 from sekisho.core.gate.quantities import Held
 from sekisho.core.gate.working import Pending, WorkingOrder, amended, remaining, terms_of
+from sekisho.core.handover import NOT_BEGUN
 from sekisho.core.terms import NS, day_text, parse_instant
 
 
@@ -116,10 +117,9 @@ class AgentState:
         self.awaited = 0
         """The epoch of the move whose history this gate awaits or awaited last, and who owes it."""
         self.awaited_from = ""
-        self.history = 0
-        """The highest epoch of a move whose history was taken here."""
-        self.taken_at = -1
-        """Index of the last part of the history that was taken last."""
+        self.history, self.taken_at = 0, -1
+        """Highest epoch of a move whose history was taken here; last part of the one taken last."""
+        self.begun = NOT_BEGUN
         self.taking = ("", 0)
         """Digest of the history that is being taken, and its next part."""
 

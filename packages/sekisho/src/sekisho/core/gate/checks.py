@@ -147,8 +147,12 @@ def known_order(asked: Asked) -> Reasons:
 
 def duplicate(asked: Asked) -> Reasons:
     """Row 8: an id is used once, for ever."""
-    if asked.order.client_order_id in asked.agent.known:
-        yield Reason(Code.DUPLICATE_ORDER_ID, "", asked.order.client_order_id, "")
+    name, ids_from = asked.order.client_order_id, asked.agent.begun.ids_from
+    if name in asked.agent.known:
+        yield Reason(Code.DUPLICATE_ORDER_ID, "", name, "")
+    elif not name.startswith(ids_from):
+        # Which ids were used before the history was lost is not known: this one may have been.
+        yield Reason(Code.DUPLICATE_ORDER_ID, f"begins with {ids_from}", name, "")
 
 
 def repeated(asked: Asked) -> Reasons:

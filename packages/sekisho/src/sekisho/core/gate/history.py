@@ -20,7 +20,7 @@ from sekisho.core.gate.extremes import Extremes, Ratio
 from sekisho.core.gate.order import NewOrder
 from sekisho.core.gate.quantities import Held
 from sekisho.core.gate.working import Pending, Terms, WorkingOrder, terms_of
-from sekisho.core.handover import HistoryPart, Row
+from sekisho.core.handover import NOT_BEGUN, Begun, HistoryPart, Row
 from sekisho.core.statecode import (
     FLAG,
     NUMBER,
@@ -60,6 +60,7 @@ _RATIO = row(TEXT, NUMBER, NUMBER, NUMBER)
 _SHAPES: Final[dict[str, Coder]] = {
     "counters": row(NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, NUMBER),
     "latches": row(TEXT, sorted_set(TEXT)),
+    "begun": row(NUMBER, TEXT),
     "position": row(TEXT, NUMBER),
     "leg": row(TEXT, TEXT, NUMBER, NUMBER, FLAG),
     "working": row(
@@ -93,6 +94,8 @@ def rows_of(agent: AgentState, now: int) -> Iterator[Row]:
     counted = (one.day, one.gross, one.orders, one.failures, one.orphans, one.unbooked)
     yield from _rows("counters", [counted])
     yield from _rows("latches", [(one.shutdown, one.latches)])
+    if one.begun != NOT_BEGUN:
+        yield from _rows("begun", [one.begun])
     yield from _rows("position", sorted(item for item in one.positions.items() if item[1]))
     yield from _rows("leg", sorted((*key, *held) for key, held in one.quantities.items()))
     yield from _rows("working", (_working(name, one) for name in sorted(one.working)))
@@ -233,6 +236,7 @@ _BEGUN_ANEW: Final = (
     "working", "ended", "by_decision", "aliases", "gross", "reserved", "reserved_by", "orders",
     "messages", "contents", "content_counts", "counterparties", "counterparty_sums", "prices",
     "executions", "positions", "quantities", "failures", "baseline_sha256", "orphans", "unbooked",
+    "begun",
 )  # fmt: skip
 
 
@@ -248,6 +252,10 @@ def _latches(agent: AgentState, _: int, mode: Any, latches: set[Any]) -> None:
         raise MalformedInput("history: latches that no gate has")
     agent.latches |= latches
     agent.shutdown = max(mode, agent.shutdown, key=RESTRICTIONS.index)
+
+
+def _begun(agent: AgentState, _: int, day: int, ids_from: str) -> None:
+    agent.begun = Begun(day, ids_from)
 
 
 def _position(agent: AgentState, _: int, pair: str, amount: int) -> None:
@@ -322,6 +330,7 @@ def _baseline(agent: AgentState, _: int, _plain: Any, sha256: str) -> None:
 _EFFECTS: Final[dict[str, Callable[..., None]]] = {
     "counters": _counters,
     "latches": _latches,
+    "begun": _begun,
     "position": _position,
     "leg": _leg,
     "working": _take_working,

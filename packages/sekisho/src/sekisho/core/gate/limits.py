@@ -25,7 +25,6 @@ from sekisho.core.scope import (
 )
 from sekisho.core.terms import parse_day, parse_instant
 
-
 _Overdue = Literal["warn", "block_issuing", "refuse"]
 
 

@@ -57,6 +57,9 @@ def apply_report(agent: AgentState, at: int, report: Execution) -> Factor:
 def _apply_late(agent: AgentState, at: int, report: Execution) -> Factor:
     """A report that finds no working order: of one that has ended, or of none."""
     ended = agent.ended.find(report.client_order_id)
+    if ended is None and _beyond_memory(agent, report):
+        agent.orphans += 1
+        return ""
     if ended is None or ended.terms.venue != report.venue:
         return _apply_orphan(agent, report)
     if report.exec_type not in ("new", "replaced", "trade"):
@@ -72,6 +75,16 @@ def _apply_late(agent: AgentState, at: int, report: Execution) -> Factor:
             return "execution_after_end"
         return ""
     return "execution_after_end" if ended.ended_at == NEVER else ""
+
+
+def _beyond_memory(agent: AgentState, report: Execution) -> bool:
+    """Whether it says that an order of an id used here began to rest so long ago that what ended
+    then is forgotten. A gate that was away for days reads such reports; what still rests, the list
+    of open orders shows.
+    """
+    if report.exec_type not in ("new", "replaced") or report.client_order_id not in agent.known:
+        return False
+    return agent.limits.day(parse_instant(report.transact_at)) < agent.day - 1
 
 
 def _apply_orphan(agent: AgentState, report: Execution) -> Factor:

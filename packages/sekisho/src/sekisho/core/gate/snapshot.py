@@ -25,6 +25,7 @@ from sekisho.core.gate.quantities import Held
 from sekisho.core.gate.state import GateState, Lease
 from sekisho.core.gate.venues import Break, ClockStanding, Outside, VenueStanding
 from sekisho.core.gate.working import Pending, WorkingOrder, terms_of
+from sekisho.core.handover import Begun
 from sekisho.core.statecode import (
     FLAG,
     NUMBER,
@@ -229,6 +230,7 @@ AGENT = Fields(
         "history": NUMBER,
         "taking": row(TEXT, NUMBER),
         "taken_at": NUMBER,
+        "begun": row(NUMBER, TEXT, make=Begun),
     },
     elsewhere=("known", "answers", "executed", "by_decision"),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sekisho.core.gate.checks import Asked, Reasons
 from sekisho.core.gate.state import GateState
-from sekisho.core.terms import Code, Reason
+from sekisho.core.terms import Code, Reason, day_text
 
 
 def reconciled(asked: Asked) -> Reasons:
@@ -47,6 +47,9 @@ def history(asked: Asked) -> Reasons:
     """Row 34: what another gate knows of the agent is here."""
     if asked.agent.awaits:
         yield _unavailable(f"history at gate {asked.agent.awaited_from} is not here")
+    elif asked.agent.day <= asked.agent.begun.day:
+        day = day_text(asked.agent.begun.day)
+        yield _unavailable(f"history was declared lost: nothing new on {day}")
 
 
 def _unavailable(observed: str) -> Reason:

@@ -18,6 +18,7 @@ from sekisho.core.events import (
     ClockObserved,
     IncidentOpened,
     RestingUnknown,
+    VenueContradicted,
     VenueLost,
     VenueRearmed,
     VenueReconciled,
@@ -25,9 +26,13 @@ from sekisho.core.events import (
 from sekisho.core.gate.agent import AgentState
 from sekisho.core.terms import NS
 
-Told = VenueReconciled | VenueLost | RestingUnknown | VenueRearmed | ClockObserved
+Told = (
+    VenueReconciled | VenueLost | RestingUnknown | VenueContradicted | VenueRearmed | ClockObserved
+)
 RESTING_UNKNOWN = "resting_unknown"
 """The factor of a break that the venue's list of open orders shows."""
+CONTRADICTED = "venue_contradicted"
+"""The factor of a break that two words of the venue about one order show."""
 
 
 class VenueStanding(msgspec.Struct):
@@ -36,8 +41,13 @@ class VenueStanding(msgspec.Struct):
     ``incident``: the break that latched it, empty while it is not latched.
     """
 
-    reconciled: bool = False
-    incident: str = ""
+    reconciled: bool
+    incident: str
+
+
+def _unread() -> VenueStanding:
+    """A venue of which nothing is known."""
+    return VenueStanding(reconciled=False, incident="")
 
 
 class ClockStanding(NamedTuple):
@@ -48,7 +58,7 @@ class ClockStanding(NamedTuple):
 
 
 class Break(NamedTuple):
-    """What the entry ``trigger`` showed that no permit covers; its incident has to follow.
+    """What the entry ``trigger`` showed that cannot be in order; its incident has to follow.
 
     ``agent`` and ``certificate_sha256`` are empty where the venue names no agent of this gate.
     """
@@ -83,7 +93,7 @@ class Outside:
 
     def standing(self, venue: str) -> VenueStanding:
         """What is known of a venue."""
-        return self.venues.get(venue) or VenueStanding()
+        return self.venues.get(venue) or _unread()
 
     def beyond(self, difference: int, step: int) -> bool:
         """Whether such an observation is more than the policies allow."""
@@ -121,20 +131,25 @@ class Outside:
 
     def latch(self, entry: IncidentOpened) -> None:
         """The incident of a break: the venue is latched from here on."""
-        self.venues.setdefault(entry.observed, VenueStanding()).incident = entry.incident
+        self.venues.setdefault(entry.observed, _unread()).incident = entry.incident
         self.due = None
 
     def apply(self, index: int, entry: Told, agents: Mapping[str, AgentState]) -> None:
         """Take an entry about venues or the clock."""
         match entry:
             case VenueReconciled():
-                self.venues.setdefault(entry.venue, VenueStanding()).reconciled = True
+                self.venues.setdefault(entry.venue, _unread()).reconciled = True
             case VenueLost():
-                self.venues.setdefault(entry.venue, VenueStanding()).reconciled = False
+                self.venues.setdefault(entry.venue, _unread()).reconciled = False
             case RestingUnknown():
                 held = agents.get(entry.agent)
                 if held is None or held.find(entry.client_order_id) is None:
                     self.broken(index, entry.venue, held, RESTING_UNKNOWN)
+            case VenueContradicted():
+                held = agents.get(entry.agent)
+                order = None if held is None else held.find(entry.client_order_id)
+                if order is not None and order.terms.venue == entry.venue:
+                    self.broken(index, entry.venue, held, CONTRADICTED)
             case VenueRearmed():
                 standing = self.venues.get(entry.venue)
                 if standing is not None and standing.incident == entry.incident:

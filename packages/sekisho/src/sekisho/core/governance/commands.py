@@ -21,7 +21,8 @@ from sekisho.core.governance.duties import authorise
 from sekisho.core.governance.roster import Roster, Seat, roster_sha256
 from sekisho.core.governance.shape import raise_faults
 from sekisho.core.governance.signatures import verify_signature
-from sekisho.core.terms import AGENT_NAME, NAME, NS, parse_instant
+from sekisho.core.markets import pair_of
+from sekisho.core.terms import AGENT_NAME, MARKET, NAME, NS, parse_instant
 
 CONTEXT = b"sekisho/command/v1\n"
 COMMAND_AGE_MAX_S = 300
@@ -43,6 +44,7 @@ CommandLatch = Literal[
     "circuit_breaker", "repeated_executions", "consecutive_failures", "shutdown", "venue"
 ]
 CommandMode = Literal["cancel_only", "reduce_only"]
+CommandHistory = Literal["lost"]
 Disposition = Literal["investigating", "fault", "false_alarm"]
 DISPOSITIONS: tuple[Disposition, ...] = ("investigating", "fault", "false_alarm")
 NARROWING = ("kill", "hold", "revoke", "shutdown")
@@ -54,6 +56,9 @@ _NAMING_INCIDENT = ("acknowledge", "release", "rearm")
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _NONCE = re.compile(r"[0-9a-f]{32}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_IDS_FROM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{3,15}")
+_MONEY = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{2}")
+_POSITIONS_MAX = 32
 
 
 class Reach(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,6 +89,9 @@ class Command(
     baseline_sha256: str | UnsetType = UNSET
     gate: str | UnsetType = UNSET
     mode: CommandMode | UnsetType = UNSET
+    history: CommandHistory | UnsetType = UNSET
+    positions: dict[str, str] | UnsetType = UNSET
+    ids_from: str | UnsetType = UNSET
 
 
 class SignedCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,6 +118,7 @@ def check_command(command: Command) -> None:
         ("incident", command.incident, _NONCE),
         ("baseline_sha256", command.baseline_sha256, _DIGEST),
         ("gate", command.gate, NAME),
+        ("ids_from", command.ids_from, _IDS_FROM),
     ):
         if text is not UNSET and pattern.fullmatch(text) is None:
             faults.append(f"{name}: {text[:64]!r} is not written as {pattern.pattern}")
@@ -121,7 +130,7 @@ def check_command(command: Command) -> None:
             faults.append(str(error))
     if (command.agent is UNSET) == (command.scope is UNSET):
         faults.append("agent: exactly one of agent and scope is wanted")
-    faults += _scope_faults(command) + _incident_faults(command)
+    faults += _scope_faults(command) + _incident_faults(command) + _history_faults(command)
     if (command.latch is UNSET) == (kind == "rearm"):
         faults.append("latch: is wanted in rearm and nowhere else")
     if (command.mode is UNSET) == (kind == "shutdown"):
@@ -169,6 +178,31 @@ def _incident_faults(command: Command) -> list[str]:
     if (command.baseline_sha256 is UNSET) == (kind == "go_live"):
         faults.append("baseline_sha256: is wanted in go_live and nowhere else")
     return faults
+
+
+def _history_faults(command: Command) -> list[str]:
+    """The fields by which a history is declared lost (docs/spec/history.md, section 6)."""
+    faults = []
+    if command.history is not UNSET and command.command != "assign":
+        faults.append(f"history: is not wanted in {command.command}")
+    lost = command.history is not UNSET
+    for name, value in (("positions", command.positions), ("ids_from", command.ids_from)):
+        if (value is UNSET) == lost:
+            faults.append(f"{name}: is wanted where history is lost and nowhere else")
+    positions = {} if command.positions is UNSET else command.positions
+    if len(positions) > _POSITIONS_MAX:
+        faults.append(f"positions: more than {_POSITIONS_MAX} pairs")
+    for pair, amount in positions.items():
+        if MARKET.fullmatch(pair) is None or pair_of(pair) != (pair, False):
+            faults.append(f"positions: {pair[:64]!r} is no pair in alphabetical order")
+        if _MONEY.fullmatch(amount) is None or amount in ("0.00", "-0.00"):
+            faults.append(f"positions: {amount[:64]!r} is no money with two decimals other than 0")
+    return faults
+
+
+def act_of(command: Command) -> str:
+    """The row of ``DUTIES`` by which a command is judged."""
+    return "assign_lost" if command.history == "lost" else command.command
 
 
 def command_message(command: Command) -> bytes:
@@ -251,7 +285,7 @@ def authorise_commands(
         raise NotAuthorised("the commands do not say the same")
     if len({signed.command.nonce for signed in commands}) < len(commands):
         raise NotAuthorised("two commands have the same nonce")
-    authorise(commands[0].command.command, seats)
+    authorise(act_of(commands[0].command), seats)
     return seats
 
 

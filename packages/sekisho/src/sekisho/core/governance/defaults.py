@@ -217,6 +217,9 @@ POLICY = Group(
                 "review_due": Leaf(r.any_instant_of_second, frozen=True),
                 "review_overdue": Leaf(_OVERDUE, "refuse", "an overdue review stops new orders"),
                 "approvals_required": Leaf(r.integer(1, 16), "2", "no one acts alone"),
+                "renewal_overlap_s": Leaf(
+                    r.integer(0, 7 * DAY_S), "0", "one active certificate at a time"
+                ),
             }
         ),
     }

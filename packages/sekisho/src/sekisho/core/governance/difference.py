@@ -125,6 +125,7 @@ RULES: Final[dict[str, _Order | _Members]] = {
     "governance.review_due": _LATER,
     "governance.review_overdue": _OVERDUE,
     "governance.approvals_required": _LESS,
+    "governance.renewal_overlap_s": _MORE,
 }
 """Which way a field widens. ``none`` in place of a value always widens; these say the rest."""
 

@@ -15,10 +15,13 @@ from sekisho.core.governance.roster import Seat
 
 
 class Duty(NamedTuple):
-    """``roles``: every signer has one of them. ``each``: at least one signer of each of these."""
+    """``roles``: every signer has one of them. ``each``: at least one signer of each of these.
+    ``roles_min``: signers of so many different roles.
+    """
 
     roles: tuple[str, ...]
     each: tuple[str, ...] = ()
+    roles_min: int = 1
 
 
 _STOP = Duty(("compliance", "risk", "operator", "approver"))
@@ -37,6 +40,7 @@ DUTIES: dict[str, Duty] = {
     "issue": Duty(("issuer",)),
     "operate": Duty(("operator",)),
     "assign": Duty(("operator",)),
+    "assign_lost": Duty(("operator", "compliance", "risk"), each=("operator",), roles_min=2),
 }
 
 
@@ -65,6 +69,8 @@ def authorise(act: str, signers: Sequence[Seat]) -> None:
     ]
     present = {signer.role for signer in signers}
     causes += [f"nobody with the role {role} signed" for role in duty.each if role not in present]
+    if len(present) < duty.roles_min:
+        causes.append(f"{duty.roles_min} people of different roles have to sign")
     if causes:
         raise NotAuthorised("\n".join([f"{act}: not authorised", *causes]))
 

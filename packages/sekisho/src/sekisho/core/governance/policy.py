@@ -78,7 +78,10 @@ class Testing(_Part, frozen=True):
 
 
 class Governance(_Part, frozen=True):
-    """Seats, never names of persons; ``review_due`` is the frozen end of ``next_review``."""
+    """Seats, never names of persons; ``review_due`` is the frozen end of ``next_review``.
+
+    ``renewal_overlap_s``: so long two certificates may be active when one is renewed; 0: never.
+    """
 
     documented_by: str
     approved_by: tuple[str, ...]
@@ -87,6 +90,7 @@ class Governance(_Part, frozen=True):
     review_due: str
     review_overdue: Overdue
     approvals_required: int
+    renewal_overlap_s: int
 
 
 class Policy(_Part, frozen=True):

@@ -2,8 +2,9 @@
 """Approvals of one digest, and the resolution that enough of them make (policy.md, 6).
 
 What is approved is a policy, limits above agents or a roster: the digest says which, because each
-document says what it is. Every approval presented must count: one that does not is told, never left out in silence. The core
-keeps no approvals; whoever collects them asks ``objections`` when one arrives.
+document says what it is. Every approval presented must count: one that does not is told, never left
+out in silence. The core keeps no approvals; whoever collects them asks ``objections`` when one
+arrives.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from sekisho.core.errors import MalformedInput, VerificationFailed
 from sekisho.core.events import (
     AgentAssigned,
     BaselineLocked,
+    HistoryLost,
     IncidentAcknowledged,
     RearmAuthorised,
     StatusChanged,
@@ -34,6 +35,7 @@ ROLES_MIN: Final = {
     "go_live": 1,
     "rearm": 2,
     "assign": 1,
+    "assign_lost": 2,
 }
 """How many different roles must sign, one person each. A cause that is not here needs nobody: it
 rests on an incident (docs/spec/incidents.md)."""
@@ -45,6 +47,7 @@ Commanded = (
     | RearmAuthorised
     | BaselineLocked
     | AgentAssigned
+    | HistoryLost
     | VenueRearmAuthorised
 )
 
@@ -53,7 +56,8 @@ Commanded = (
 class CommandUse:
     """What the fold reads of a signed command: who commanded what, and its nonce.
 
-    ``gate`` is that of an ``assign``, None in every other command.
+    ``gate`` is that of an ``assign``, None in every other command; ``lost`` what one says that
+    declares a history lost: positions and ``ids_from``.
     """
 
     command: str
@@ -61,6 +65,7 @@ class CommandUse:
     seat: str
     nonce: str
     gate: str | None
+    lost: tuple[tuple[tuple[str, str], ...], str] | None = None
 
 
 @lru_cache(maxsize=64)
@@ -84,7 +89,13 @@ def read_command(text: str) -> CommandUse:
         raise MalformedInput("a command names an agent by its name")
     if not (gate is None or isinstance(gate, str)):
         raise MalformedInput("a command names a gate by its name")
-    return CommandUse(word, agent, seat, nonce, gate)
+    if "history" not in command:
+        return CommandUse(word, agent, seat, nonce, gate)
+    positions, ids_from = command.get("positions"), command.get("ids_from")
+    if word != "assign" or not isinstance(positions, dict) or not isinstance(ids_from, str):
+        raise MalformedInput("a history is declared lost by assign, with positions and ids_from")
+    lost = (tuple(sorted((pair, str(amount)) for pair, amount in positions.items())), ids_from)
+    return CommandUse("assign_lost", agent, seat, nonce, gate, lost)
 
 
 def check_commands(

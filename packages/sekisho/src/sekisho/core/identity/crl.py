@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificate revocation lists of the issuing CA (docs/spec/certificate.md, section 7).
 
-One shard, with an issuing distribution point when a URL is published; no deltas. A hold is an entry
-with the reason ``certificateHold`` that a release takes away again.
+One for each shard, with an issuing distribution point when a URL is published; no deltas. A hold is
+an entry with the reason ``certificateHold`` that a release takes away again.
 """
 
 from __future__ import annotations
@@ -122,12 +122,17 @@ def crl_pem(der: bytes) -> bytes:
         raise MalformedInput(f"not a CRL: {error}") from error
 
 
-def read_crl(der: bytes, issuing: bytes) -> Crl:
+def read_crl(der: bytes, issuing: bytes, url: str = "") -> Crl:
     """Read a CRL and verify that the issuing CA signed it; the caller compares the times.
+
+    Args:
+        der: the CRL.
+        issuing: the issuing CA's certificate, DER.
+        url: the place that the certificate in question names for its CRL; empty: not compared.
 
     Raises:
         MalformedInput: not a CRL of this profile (version 2, complete, direct, all reasons).
-        VerificationFailed: not signed by this CA.
+        VerificationFailed: not signed by this CA, or that of another shard.
     """
     issuer = load(issuing)
     try:
@@ -135,6 +140,8 @@ def read_crl(der: bytes, issuing: bytes) -> Crl:
         number = found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
         _check_signature(found, issuer)
         _check_extensions(found)
+        if url and _place(found) != url:
+            raise VerificationFailed(f"the CRL is not the one at {url}")
         next_update = found.next_update_utc
         listed = {}
         for entry in found:
@@ -179,6 +186,15 @@ def _check_extensions(found: x509.CertificateRevocationList) -> None:
                 raise MalformedInput("the CRL covers a part of the certificates only")
         elif part.critical:
             raise MalformedInput(f"the CRL has a critical extension {part.oid.dotted_string}")
+
+
+def _place(found: x509.CertificateRevocationList) -> str:
+    """The one URL that a CRL says it is found at; empty for none."""
+    for part in found.extensions:
+        if isinstance(part.value, x509.IssuingDistributionPoint):
+            names = part.value.full_name or []
+            return str(names[0].value) if len(names) == 1 else ""
+    return ""
 
 
 def _entry_status(entry: x509.RevokedCertificate) -> CertificateStatus:

@@ -18,6 +18,7 @@ from sekisho.core.events import (
     AgentHandedOver,
     AlertSent,
     ApprovalGiven,
+    ApprovalWithdrawn,
     AuthorityEntry,
     BaselineLocked,
     CertificateIssued,
@@ -25,11 +26,14 @@ from sekisho.core.events import (
     Founded,
     GateBooted,
     GraceStarted,
+    HistoryLost,
     HistoryTaken,
     IncidentAcknowledged,
     IncidentClosed,
     IncidentRecorded,
+    LimitsRegistered,
     LogKeyCertified,
+    NoteRecorded,
     PolicyRegistered,
     RearmAuthorised,
     Resolved,
@@ -37,8 +41,10 @@ from sekisho.core.events import (
     StatusChanged,
     VenueRearmAuthorised,
 )
-from sekisho.core.identity import moves
+from sekisho.core.identity import approvals, moves, notes, renewal
+from sekisho.core.identity.above import obstacles
 from sekisho.core.identity.commanded import ROLES_MIN, check_commands
+from sekisho.core.identity.published import CRL_SHARDS_MAX
 from sekisho.core.identity.records import Records
 from sekisho.core.identity.status import REASONS
 from sekisho.core.terms import parse_instant
@@ -53,6 +59,15 @@ REASONS_BY_CODE: Final = {
 }
 """CRLReason of a revocation by the command's reason code; any other is privilegeWithdrawn."""
 
+OWN_REASONS: Final = {
+    "automatic_hold": HOLD_REASON,
+    "grace_expired": "privilegeWithdrawn",
+    "deadline_expired": "privilegeWithdrawn",
+    "fault": "privilegeWithdrawn",
+    renewal.SUPERSEDED: "superseded",
+}
+"""CRLReason of each cause that needs nobody's command."""
+
 LAWFUL: Final[frozenset[tuple[str, str, str]]] = frozenset(
     {
         ("hold", "good", "hold"),
@@ -65,6 +80,8 @@ LAWFUL: Final[frozenset[tuple[str, str, str]]] = frozenset(
         ("grace_expired", "hold", "revoked"),
         ("deadline_expired", "hold", "revoked"),
         ("fault", "hold", "revoked"),
+        ("superseded", "good", "revoked"),
+        ("superseded", "hold", "revoked"),
     }
 )
 """(cause, status before, status after). Nothing leaves revoked."""
@@ -93,6 +110,7 @@ def check_entry(records: Records, index: int, entry: AuthorityEntry) -> None:
 def _founded(records: Records, entry: Founded) -> None:
     for text in (entry.root_certificate, entry.issuing_certificate, entry.responder_certificate):
         unb64(text)
+    _need(1 <= entry.crl_shards <= CRL_SHARDS_MAX, f"a CRL has 1 to {CRL_SHARDS_MAX} shards")
     _roster(records, entry)
 
 
@@ -126,54 +144,13 @@ def _roster(records: Records, entry: Founded | RosterChanged) -> None:
 def _roster_change(records: Records, entry: RosterChanged) -> None:
     _roster(records, entry)
     _need(bool(entry.approvals), "a roster changes by approvals only")
+    _need(entry.roster_sha256 not in records.rosters, "this roster was in force before")
 
 
 def _policy(records: Records, entry: PolicyRegistered) -> None:
     _digest(entry.policy, entry.policy_sha256, "policy")
     _need(entry.policy.get("agent") == entry.agent, "the policy is another agent's")
-    _need(entry.policy_sha256 not in records.policies, "this policy is registered")
-
-
-def _approval(records: Records, entry: ApprovalGiven) -> None:
-    policy = _known(records.policies.get(entry.policy_sha256), "this policy is not registered")
-    _need(
-        entry.approval.get("policy_sha256") == entry.policy_sha256,
-        "the approval is over another policy",
-    )
-    _need(entry.approval not in policy.approvals.values(), "this approval was given before")
-
-
-def _resolved(records: Records, entry: Resolved) -> None:
-    policy = _known(records.policies.get(entry.policy_sha256), "this policy is not registered")
-    _digest(entry.resolution, entry.resolution_sha256, "resolution")
-    resolution = entry.resolution
-    _need(
-        resolution.get("policy_sha256") == entry.policy_sha256,
-        "the resolution is over another policy",
-    )
-    _need(
-        resolution.get("roster_sha256") == records.roster_sha256,
-        "the resolution is by another roster than the one in force",
-    )
-    given = resolution.get("approvals")
-    fresh = [
-        approval
-        for index, approval in policy.approvals.items()
-        if not records.killed_after(policy.agent, index)
-    ]
-    _need(
-        isinstance(given, list | tuple)
-        and bool(given)
-        and all(approval in fresh for approval in given),
-        "the resolution has an approval that was not given, or was given before a kill",
-    )
-    earlier = policy.resolution
-    _need(
-        earlier is None
-        or earlier["roster_sha256"] != records.roster_sha256
-        or records.killed_after(policy.agent, policy.resolved_at_index),
-        "this policy has a resolution by this roster",
-    )
+    _need(records.approvable(entry.policy_sha256) is None, "this policy is registered")
 
 
 def _issued(records: Records, entry: CertificateIssued) -> None:
@@ -183,17 +160,17 @@ def _issued(records: Records, entry: CertificateIssued) -> None:
         policy.resolution is not None and policy.resolution_sha256 == entry.resolution_sha256,
         "the policy has no such resolution",
     )
-    _need(
-        not records.killed_after(entry.agent, policy.resolved_at_index),
-        "the agent was killed after this resolution: the policy must be approved again",
-    )
+    gone = approvals.lapsed(records, policy)
+    _need(not gone, gone)
     der = unb64(entry.certificate)
     _need(sha256_hex(der) == entry.certificate_sha256, "the digest is not the certificate's")
     _serial(records, entry.serial_number)
     before, after = parse_instant(entry.not_before), parse_instant(entry.not_after)
     now = parse_instant(entry.at)
     _need(before < after and now < after, "the certificate has expired or is never valid")
-    _need(records.active(entry.agent, now) is None, "the agent has an active certificate")
+    renewal.check_issued(records, entry, policy, now)
+    causes = obstacles(records, policy, now)
+    _need(not causes, "; ".join(causes))
 
 
 def _status(records: Records, entry: StatusChanged) -> None:
@@ -214,10 +191,9 @@ def _status(records: Records, entry: StatusChanged) -> None:
         check_commands(records, entry, entry.cause, {None, entry.agent})
     else:
         _need(not entry.seats and not entry.commands, "people command nothing of this cause")
-        _need(
-            entry.reason == (HOLD_REASON if entry.status == "hold" else "privilegeWithdrawn"),
-            "another reason than its cause's",
-        )
+        _need(entry.reason == OWN_REASONS[entry.cause], "another reason than its cause's")
+        if entry.cause == renewal.SUPERSEDED:
+            renewal.check_ended(records, entry)
 
 
 def _recorded(records: Records, entry: IncidentRecorded) -> None:
@@ -258,7 +234,9 @@ def _elsewhere(records: Records, entry: AuthorityEntry) -> None:
 
 
 def _crl(records: Records, entry: CrlIssued) -> None:
-    _need(entry.number == records.crl_number + 1, f"its number should be {records.crl_number + 1}")
+    _need(0 <= entry.shard < records.crl_shards, "there is no such shard")
+    number = records.crl_numbers.get(entry.shard, 0) + 1
+    _need(entry.number == number, f"its number should be {number}")
     _need(
         parse_instant(entry.this_update) < parse_instant(entry.next_update),
         "its next update is not after this one",
@@ -269,12 +247,12 @@ def _booted(records: Records, entry: GateBooted) -> None:
     root = unb64(entry.root_hash)
     _need(len(root) == 32 and entry.tree_size >= 0, "not a size and a root of 32 bytes")
     _need(entry.origin in records.log_keys, "the origin has no certified key")
-    for other in records.gates.values():
-        _need(
-            (other.gate == entry.gate) == (other.origin == entry.origin),
-            "a gate has one log, and a log one gate",
-        )
     known = records.gates.get(entry.gate)
+    _need(
+        records.origins.get(entry.origin, entry.gate) == entry.gate
+        and (known is None or known.origin == entry.origin),
+        "a gate has one log, and a log one gate",
+    )
     if known is None:
         return
     _need(entry.boot != known.boot and entry.boot not in known.earlier, "this boot was before")
@@ -309,16 +287,20 @@ def _reason_fits(status: str, reason: str) -> bool:
 _CHECKS: Final[dict[type, Callable[[Records, Any], None]]] = {
     Founded: _founded,
     LogKeyCertified: _log_key,
+    NoteRecorded: notes.check_noted,
     RosterChanged: _roster_change,
     PolicyRegistered: _policy,
-    ApprovalGiven: _approval,
-    Resolved: _resolved,
+    LimitsRegistered: approvals.check_limits,
+    ApprovalGiven: approvals.check_given,
+    ApprovalWithdrawn: approvals.check_withdrawn,
+    Resolved: approvals.check_resolved,
     CertificateIssued: _issued,
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
     AgentAssigned: moves.check_assigned,
     AgentHandedOver: moves.check_handed_over,
+    HistoryLost: moves.check_lost,
     HistoryTaken: moves.check_taken,
     IncidentRecorded: _recorded,
     AlertSent: _elsewhere,

@@ -29,7 +29,7 @@ _ALGORITHMS: Final[dict[Literal["sha1", "sha256"], bytes]] = {
     "sha256": bytes.fromhex("0609608648016503040201"),
 }
 _PARAMETERS: Final = (b"\x05\x00", b"")
-"""Both are in use: NULL, and none."""
+"""Both are in use: NULL, and none; the library takes no others."""
 
 Error = Literal["malformedRequest", "tryLater", "unauthorized"]
 _ERRORS: Final[dict[Error, int]] = {"malformedRequest": 1, "tryLater": 3, "unauthorized": 6}
@@ -65,24 +65,23 @@ def read_ocsp_request(der: bytes) -> StatusQuestion:
     name_hash, key_hash = found.issuer_name_hash, found.issuer_key_hash
     if serial <= 0:
         raise NotAuthorised("no certificate has such a serial number")
-    for parameters in _PARAMETERS:
-        certificate_id = element(
-            SEQUENCE,
-            element(SEQUENCE, _ALGORITHMS[algorithm], parameters),
-            element(OCTET_STRING, name_hash),
-            element(OCTET_STRING, key_hash),
-            integer(serial),
-        )
-        if certificate_id in der:
-            return StatusQuestion(
-                certificate_id=certificate_id,
-                algorithm=algorithm,
-                issuer_name_hash=name_hash,
-                issuer_key_hash=key_hash,
-                serial_number=serial,
-                nonce=nonce,
-            )
-    raise MalformedInput("the hash algorithm has parameters that it cannot have")
+    rest = (
+        element(OCTET_STRING, name_hash),
+        element(OCTET_STRING, key_hash),
+        integer(serial),
+    )
+    usual, bare = (
+        element(SEQUENCE, element(SEQUENCE, _ALGORITHMS[algorithm], parameters), *rest)
+        for parameters in _PARAMETERS
+    )
+    return StatusQuestion(
+        certificate_id=usual if usual in der else bare,
+        algorithm=algorithm,
+        issuer_name_hash=name_hash,
+        issuer_key_hash=key_hash,
+        serial_number=serial,
+        nonce=nonce,
+    )
 
 
 def _algorithm(found: ocsp.OCSPRequest) -> Literal["sha1", "sha256"]:

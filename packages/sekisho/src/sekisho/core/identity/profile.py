@@ -12,7 +12,6 @@ from __future__ import annotations
 import ipaddress
 import re
 
-import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -21,6 +20,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from sekisho.core.errors import ConfigurationInvalid, MalformedInput
 from sekisho.core.identity.oids import DOCUMENTATION_ARC, Arc, openssl_names
+from sekisho.core.identity.places import Holder, Names
 from sekisho.core.identity.reading import (
     LEI,
     LEI_PREFIX,
@@ -69,24 +69,6 @@ __all__ = [
 NAME_CHARS_MAX = 64
 """RFC 5280, ub-organization-name: longer names are cut."""
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
-
-
-class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """Who issues, and where what it publishes is found (empty: not published)."""
-
-    issuer_name: str
-    base_uri: str = "https://sekisho.invalid"
-    crl_url: str = ""
-    ocsp_url: str = ""
-    issuing_url: str = ""
-    arc: Arc = Arc()
-
-
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator of an agent."""
-
-    operator_name: str
-    operator_lei: str
 
 
 def serial_number(random_bytes: bytes, prefix: int = 1) -> int:
@@ -314,7 +296,7 @@ def _end_entity(
         x509.BasicConstraints(ca=False, path_length=None), critical=True
     )
     if names.crl_url:
-        point = x509.DistributionPoint([_uri(names.crl_url)], None, None, None)
+        point = x509.DistributionPoint([_uri(names.crl_place(serial))], None, None, None)
         builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
     places = [
         x509.AccessDescription(method, _uri(url))

@@ -7,6 +7,8 @@ chosen once, before the first certificate of a log's key.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from cryptography import x509
 
@@ -14,15 +16,18 @@ from sekisho.core.errors import ConfigurationInvalid
 from sekisho.core.identity.profile import Names
 from sekisho.core.identity.reading import load
 
+CRL_SHARDS_MAX: Final = 256
 
-def placed(names: Names, base_url: str, operator: str) -> Names:
+
+def placed(names: Names, base_url: str, operator: str, crl_shards: int = 1) -> Names:
     """The same names with the three places below a base URL; without any where that is empty."""
     if not base_url:
         return names
     place = f"{base_url}/pki/{operator}"
     return msgspec.structs.replace(
         names,
-        crl_url=f"{place}/crl/0.crl",
+        crl_url=f"{place}/crl/{'0' if crl_shards == 1 else '{shard}'}.crl",
+        crl_shards=crl_shards,
         ocsp_url=f"{place}/ocsp",
         issuing_url=f"{place}/issuing.crt",
     )
@@ -36,13 +41,14 @@ def crl_place(der: bytes) -> str:
     return ""
 
 
-def check_places(certificate: bytes, crl_url: str) -> None:
+def check_places(certificate: bytes, names: Names) -> None:
     """Whether certificates made before name the same place as those that come.
 
     Raises:
         ConfigurationInvalid: they do not.
     """
     before = crl_place(certificate)
+    crl_url = names.crl_place(load(certificate).serial_number)
     if before != crl_url:
         raise ConfigurationInvalid(
             f"this authority's certificates name {before or 'no place'} for their CRL, and the"

@@ -74,6 +74,18 @@ def load(der: bytes) -> x509.Certificate:
     return found
 
 
+def key_in(der: bytes) -> bytes:
+    """The key of a certificate, as :func:`spki`; nothing else of it is read, which is much quicker.
+
+    Raises:
+        MalformedInput: not a certificate, or no key that is known.
+    """
+    try:
+        return spki(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm, Warning) as error:
+        raise MalformedInput(f"not a certificate: {error}") from error
+
+
 def pem(der: bytes) -> bytes:
     """The same certificate as PEM."""
     return load(der).public_bytes(serialization.Encoding.PEM)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sekisho.core.encoding import unb64
+from sekisho.core.encoding import canonical, sha256, unb64
 from sekisho.core.events import (
     AgentAssigned,
     AgentHandedOver,
     AlertSent,
     ApprovalGiven,
+    ApprovalWithdrawn,
     AuthorityEntry,
     BaselineLocked,
     CertificateIssued,
@@ -24,11 +25,14 @@ from sekisho.core.events import (
     Founded,
     GateBooted,
     GraceStarted,
+    HistoryLost,
     HistoryTaken,
     IncidentAcknowledged,
     IncidentClosed,
     IncidentRecorded,
+    LimitsRegistered,
     LogKeyCertified,
+    NoteRecorded,
     PolicyRegistered,
     RearmAuthorised,
     Resolved,
@@ -36,7 +40,7 @@ from sekisho.core.events import (
     StatusChanged,
     VenueRearmAuthorised,
 )
-from sekisho.core.identity import moves
+from sekisho.core.identity import approvals, moves, notes, renewal
 from sekisho.core.identity.commanded import Commanded, read_command
 from sekisho.core.identity.lawful import check_entry
 from sekisho.core.identity.records import (
@@ -74,38 +78,30 @@ class AuthorityState(Records):
 
 
 def _founded(records: Records, _: int, entry: Founded) -> None:
-    records.environment = entry.environment
+    records.environment, records.crl_shards = entry.environment, entry.crl_shards
     records.root_certificate = unb64(entry.root_certificate)
     records.issuing_certificate = unb64(entry.issuing_certificate)
     records.responder_certificate = unb64(entry.responder_certificate)
     records.roster, records.roster_sha256 = entry.roster, entry.roster_sha256
+    records.rosters[entry.roster_sha256] = entry.roster
 
 
 def _log_key(records: Records, _: int, entry: LogKeyCertified) -> None:
     records.log_keys[entry.origin] = unb64(entry.certificate)
-    records.serial_numbers.add(entry.serial_number)
-
-
-def _roster(records: Records, _: int, entry: RosterChanged) -> None:
-    records.roster, records.roster_sha256 = entry.roster, entry.roster_sha256
+    records.serial_numbers[entry.serial_number] = None
 
 
 def _policy(records: Records, index: int, entry: PolicyRegistered) -> None:
-    records.policies[entry.policy_sha256] = RegisteredPolicy(
-        index, entry.agent, entry.policy, entry.policy_sha256
-    )
-
-
-def _approval(records: Records, index: int, entry: ApprovalGiven) -> None:
-    records.policies[entry.policy_sha256].approvals[index] = entry.approval
-
-
-def _resolved(records: Records, index: int, entry: Resolved) -> None:
-    policy = records.policies[entry.policy_sha256]
-    policy.resolution = entry.resolution
-    policy.resolution_sha256 = entry.resolution_sha256
-    policy.resolved_at_index = index
-    records.resolutions[entry.resolution_sha256] = entry.resolution
+    # What policies have in common is in memory once; nobody changes what was registered.
+    policy = {
+        name: records.sections.setdefault(sha256(canonical(part)), part)
+        if isinstance(part, dict)
+        else part
+        for name, part in entry.policy.items()
+    }
+    known = RegisteredPolicy(index, entry.agent, policy, entry.policy_sha256)
+    records.policies[entry.policy_sha256] = known
+    records.policies_of.setdefault(entry.agent, []).append(known)
 
 
 def _issued(records: Records, index: int, entry: CertificateIssued) -> None:
@@ -126,14 +122,22 @@ def _issued(records: Records, index: int, entry: CertificateIssued) -> None:
     )
     records.certificates[record.sha256] = record
     records.agents.setdefault(record.agent, []).append(record)
-    records.serial_numbers.add(record.serial_number)
+    records.serial_numbers[record.serial_number] = record
+    renewal.issued(records, record, entry)
 
 
 def _status(records: Records, index: int, entry: StatusChanged) -> None:
     record = records.certificates[entry.certificate_sha256]
     record.status, record.reason, record.epoch = entry.status, entry.reason, entry.epoch
     record.changed_at = parse_instant(entry.at)
+    if entry.status == "good":
+        records.stopped.pop(record.sha256, None)
+    else:
+        records.stopped[record.sha256] = record
+    if entry.status == "revoked":
+        renewal.revoked(records, record)
     records.epoch = entry.epoch
+    records.shard_epochs[records.shard_of(entry.serial_number)] = entry.epoch
     if entry.cause == "kill":
         records.killed[entry.agent] = index
     _used(records, entry)
@@ -146,7 +150,7 @@ def _used(records: Records, entry: Commanded) -> None:
 
 
 def _crl(records: Records, _: int, entry: CrlIssued) -> None:
-    records.crl_number, records.crl_sha256 = entry.number, entry.crl_sha256
+    records.crl_numbers[entry.shard] = entry.number
 
 
 def _booted(records: Records, _: int, entry: GateBooted) -> None:
@@ -160,10 +164,16 @@ def _booted(records: Records, _: int, entry: GateBooted) -> None:
         root_hash=unb64(entry.root_hash),
         earlier=earlier,
     )
+    records.origins[entry.origin] = entry.gate
 
 
 def _assigned(records: Records, index: int, entry: AgentAssigned) -> None:
     moves.assigned(records, index, entry)
+    _used(records, entry)
+
+
+def _lost(records: Records, index: int, entry: HistoryLost) -> None:
+    moves.lost(records, index, entry)
     _used(records, entry)
 
 
@@ -185,16 +195,20 @@ def _elsewhere(records: Records, _: int, entry: AuthorityEntry) -> None:
 _EFFECTS: Final[dict[type, Callable[[Records, int, Any], None]]] = {
     Founded: _founded,
     LogKeyCertified: _log_key,
-    RosterChanged: _roster,
+    NoteRecorded: notes.noted,
+    RosterChanged: approvals.roster_changed,
     PolicyRegistered: _policy,
-    ApprovalGiven: _approval,
-    Resolved: _resolved,
+    LimitsRegistered: approvals.limits_registered,
+    ApprovalGiven: approvals.given,
+    ApprovalWithdrawn: approvals.withdrawn,
+    Resolved: approvals.resolved,
     CertificateIssued: _issued,
     StatusChanged: _status,
     CrlIssued: _crl,
     GateBooted: _booted,
     AgentAssigned: _assigned,
     AgentHandedOver: moves.handed_over,
+    HistoryLost: _lost,
     HistoryTaken: moves.taken,
     IncidentRecorded: _elsewhere,
     AlertSent: _elsewhere,

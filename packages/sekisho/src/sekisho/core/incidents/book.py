@@ -80,6 +80,8 @@ def _policy(cases: Cases, _: int, entry: PolicyRegistered) -> tuple[Owed, ...]:
 def _issued(cases: Cases, index: int, entry: CertificateIssued) -> tuple[Owed, ...]:
     policy = cases.policies[entry.policy_sha256]
     cases.certificates[entry.certificate_sha256] = WatchedCertificate(index, entry.agent, policy)
+    if entry.renews:
+        cases.pairs[entry.agent] = entry.renews, entry.certificate_sha256
     return ()
 
 
@@ -111,7 +113,12 @@ def _recorded(cases: Cases, index: int, entry: IncidentRecorded) -> tuple[Owed, 
     if status == "revoked":
         return (OwedClose(case.incident, "revoked"),)
     holds = case.incident_kind == "hold" and status == "good"
-    owed: list[Owed] = [OwedChange(case.incident, "automatic_hold")] if holds else []
+    held = case.certificate_sha256
+    owed: list[Owed] = [OwedChange(case.incident, "automatic_hold", held)] if holds else []
+    pair = cases.pairs.get(case.agent, ())
+    if case.incident_kind == "hold" and held in pair:
+        # Else the agent would go on under the other one.
+        owed += [OwedChange(case.incident, "superseded", one) for one in pair if one != held]
     if before is None or supersedes(cases, case, before):
         cases.opened[entry.agent] = case.incident
         owed += [] if before is None else [OwedClose(before.incident, "superseded")]
@@ -122,6 +129,8 @@ def _recorded(cases: Cases, index: int, entry: IncidentRecorded) -> tuple[Owed, 
 
 def _status(cases: Cases, _: int, entry: StatusChanged) -> tuple[Owed, ...]:
     cases.certificates[entry.certificate_sha256].status = entry.status
+    if entry.status == "revoked" and entry.certificate_sha256 in cases.pairs.get(entry.agent, ()):
+        del cases.pairs[entry.agent]
     act = status_act(entry)
     if act is None:
         return ()
@@ -155,7 +164,9 @@ def _acknowledged(cases: Cases, _: int, entry: IncidentAcknowledged) -> tuple[Ow
     case.state = TABLE[case.state, act]
     case.disposition, case.revoke_at = entry.disposition, entry.revoke_at
     case.ends_at = entry.ends_at
-    return (OwedChange(case.incident, "fault"),) if act == "condemned" else ()
+    if act != "condemned":
+        return ()
+    return (OwedChange(case.incident, "fault", case.certificate_sha256),)
 
 
 def _closed(cases: Cases, _: int, entry: IncidentClosed) -> tuple[Owed, ...]:

@@ -52,10 +52,14 @@ class IncidentCase:
 
 @dataclass(frozen=True, slots=True)
 class OwedChange:
-    """A change of status of the incident's certificate that must follow before anything else."""
+    """A change of status that must follow before anything else.
+
+    ``certificate_sha256`` is that of the incident, or the other one of an agent that has two.
+    """
 
     incident: str
-    cause: Literal["automatic_hold", "fault"]
+    cause: Literal["automatic_hold", "fault", "superseded"]
+    certificate_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Cases:
         self.owed: tuple[Owed, ...] = ()
         self.policies: dict[str, dict[str, Any]] = {}
         self.certificates: dict[str, WatchedCertificate] = {}
+        self.pairs: dict[str, tuple[str, str]] = {}
+        """Agent → its certificate and the successor, while it has two."""
 
     def all(self) -> tuple[IncidentCase, ...]:
         """Every incident ever recorded, in the order of its recording."""

@@ -26,6 +26,7 @@ BROKEN: Final = frozenset(
         "execution_above_permit",
         "execution_after_end",
         "resting_unknown",
+        "venue_contradicted",
     }
 )
 """What a break can be (docs/spec/checks.md section 2.4)."""

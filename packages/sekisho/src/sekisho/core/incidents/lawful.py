@@ -36,6 +36,8 @@ AUTOMATIC: Final[frozenset[str]] = frozenset(
     {"automatic_hold", "grace_expired", "deadline_expired", "fault"}
 )
 """Causes of a change of status that rest on an incident instead of a command."""
+SUPERSEDED: Final = "superseded"
+"""Cause of the end of one of an agent's two certificates: by time, or with the other's incident."""
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _TELLS: Final[dict[str, tuple[str, ...]]] = {
     "revoked": ("revoked", "killed"),
@@ -72,15 +74,15 @@ def _pays(owed: Owed, entry: AuthorityEntry) -> bool:
     if isinstance(owed, OwedClose):
         wanted = owed.incident, owed.outcome
         return isinstance(entry, IncidentClosed) and (entry.incident, entry.outcome) == wanted
-    return isinstance(entry, StatusChanged) and (entry.incident, entry.cause) == (
-        owed.incident,
-        owed.cause,
-    )
+    if not isinstance(entry, StatusChanged):
+        return False
+    said = entry.incident, entry.cause, entry.certificate_sha256
+    return said == (owed.incident, owed.cause, owed.certificate_sha256)
 
 
 def status_act(entry: StatusChanged) -> Act | None:
     """What a change of status does to the incident that it names; None when it ends none."""
-    if not entry.incident or entry.cause == "automatic_hold":
+    if not entry.incident or entry.cause in ("automatic_hold", SUPERSEDED):
         return None
     acts: dict[str, Act] = {act: act for act in OUTCOMES}
     return acts[entry.cause]
@@ -157,6 +159,10 @@ def _recorded(cases: Cases, entry: IncidentRecorded) -> None:
 
 def _status(cases: Cases, entry: StatusChanged) -> None:
     _need(entry.certificate_sha256 in cases.certificates, "this certificate was never issued")
+    if entry.cause == SUPERSEDED:
+        # With an incident it is owed and was found so; without one it is the register's matter.
+        _need(bool(cases.owed) == bool(entry.incident), "no incident ends this certificate")
+        return
     if entry.cause == "automatic_hold":
         _need(bool(cases.owed), "no incident was recorded before that holds it")
     if entry.cause in AUTOMATIC:

@@ -389,17 +389,16 @@ check_against_log() { # the certificates are those of the authority's ledger
   ((found == ${#agents[@]})) || fail "certificates: ${#agents[@]} of the agent, issued were $found"
 }
 
-read_crl() { # statuses by serial number (upper-case hex) in $crl_status
+read_crl() { # FILE SHARD: statuses by serial number (upper-case hex) in $crl_status
   local line serial='' date newest=''
-  use crl/issuing.pem
-  openssl crl -in crl/issuing.pem -outform DER -out "$work/crl" 2>/dev/null \
-    || fail "crl/issuing.pem: not a CRL"
+  use "$1"
+  openssl crl -in "$1" -outform DER -out "$work/crl" 2>/dev/null || fail "$1: not a CRL"
   digest=$(sha256sum <"$work/crl")
   for line in "${authority[@]}"; do
-    if [[ $line == *',"kind":"crl_issued",'* ]]; then newest=$line; fi
+    if [[ $line == *',"kind":"crl_issued",'*",\"shard\":$2,"* ]]; then newest=$line; fi
   done
   [[ $newest == *"\"crl_sha256\":\"${digest:0:64}\""* ]] \
-    || fail "crl/issuing.pem: not the newest CRL of the authority's ledger"
+    || fail "$1: not the newest CRL of the authority's ledger"
   while IFS= read -r line; do
     if [[ $line =~ ^\ *Serial\ Number:\ ([0-9A-F]+)$ ]]; then
       serial=${BASH_REMATCH[1]}
@@ -407,9 +406,22 @@ read_crl() { # statuses by serial number (upper-case hex) in $crl_status
     elif [[ -n $serial && $line == *"Certificate Hold" ]]; then
       crl_status[$serial]=hold
     fi
-  done < <(openssl crl -in crl/issuing.pem -noout -text)
-  date=$(openssl crl -in crl/issuing.pem -noout -lastupdate)
+  done < <(openssl crl -in "$1" -noout -text)
+  date=$(openssl crl -in "$1" -noout -lastupdate)
   crl_at=${date#lastUpdate=}
+  # openssl takes, of all, the one whose place the certificate names.
+  cat "$1" >>"$work/crls.pem"
+}
+
+read_crls() { # one, or those of the shards that the agent's certificates are in
+  local path shard
+  : >"$work/crls.pem"
+  for path in "${!listed[@]}"; do
+    [[ $path == crl/* ]] || continue
+    shard=${path#crl/} shard=${shard%.pem}
+    if [[ $shard == issuing ]]; then shard=0; fi
+    read_crl "$path" "$shard"
+  done
 }
 
 check_by_crl() { # CERTIFICATE: its status by the CRL, in $status
@@ -417,7 +429,7 @@ check_by_crl() { # CERTIFICATE: its status by the CRL, in $status
   serial=$(openssl x509 -in "$1" -noout -serial)
   status=${crl_status[${serial#serial=}]:-good}
   # Times were checked at each certificate's first second; the CRL is of the time of export.
-  if openssl verify -x509_strict -no_check_time -crl_check -CRLfile crl/issuing.pem \
+  if openssl verify -x509_strict -no_check_time -crl_check -CRLfile "$work/crls.pem" \
     -trusted certificates/root.pem -untrusted certificates/issuing.pem "$1" \
     >/dev/null 2>"$work/why"; then
     [[ $status == good ]] || fail "$1: on the CRL, but openssl does not find it there"
@@ -454,7 +466,7 @@ check_status() {
   local path status recorded entry shown
   local -A crl_status=()
   check_against_log
-  read_crl
+  read_crls
   for path in "${agents[@]}"; do
     check_by_crl "$path"
     digest_of "$path"
