@@ -26,7 +26,6 @@ from sekisho.services.gatelog import GateLog
 from sekisho.services.journal import Journal
 from sekisho.services.stopping import REPORTED_MAX
 from tests.gate_world import CERTIFICATE, POLICY, GateWorld, codes, order, scope_of
-from tests.ledger_doubles import give_turn
 
 
 class FirstFace:
@@ -423,28 +422,6 @@ def test_lease_that_answers_something_else_is_no_lease(alter: dict[str, object])
         world.authority.alter = alter
         assert "lease_expired" in codes(await world.ask())
         assert world.leasing.last_failure is not None
-
-    asyncio.run(story())
-
-
-def test_order_waits_for_the_lease_that_speaks_of_its_certificate() -> None:
-    """An agent admitted while a lease was under way is in the next one, and no order is lost."""
-
-    async def story() -> None:
-        world = await GateWorld.start()
-        await world.leasing.renew()
-        held = world.log.state.lease
-        assert held is not None
-        held.status.clear()  # asked for before the agent was admitted
-        world.clock.advance(0.2)
-        assert (await world.ask()).kind == "permitted"
-        held = world.log.state.lease
-        assert held is not None
-        held.status.clear()
-        renewing = asyncio.ensure_future(world.leasing.renew())
-        await give_turn()
-        assert (await world.ask(client_order_id="o-2")).kind == "permitted"
-        await renewing
 
     asyncio.run(story())
 
