@@ -59,7 +59,8 @@ def test_shards_certificates_name_their_own_and_changes_renew_no_other() -> None
         for agent in AGENTS:
             place = f"http://pki.example.test/pki/acme/crl/{shard(world, agent)}.crl"
             assert place == crl_place(world.authority.certificates(agent)[0].certificate)
-        first, other = AGENTS[0], next(a for a in AGENTS if shard(world, a) != shard(world, "bot_0"))
+        first = AGENTS[0]
+        other = next(one for one in AGENTS if shard(world, one) != shard(world, first))
         await world.order("hold", agent=first)
         await world.order("hold", agent=other)
         await world.order("kill", agent=first)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sekisho.adapters.simulated_clock import SteppedClock
 from sekisho.apps.gate_api import answer_said
 from sekisho.compose.gate_process import GateProcess
 from sekisho.core.encoding import parse_plain
@@ -96,3 +97,41 @@ def test_what_keeps_an_agent_out_is_said_and_keeps_no_other_waiting(failure: Any
     said = "agent late is not admitted at this gate yet: it has no certificate"
     assert said == process.awaited.waits_for("late")
     assert "has not answered" in process.awaited.waits_for("other")
+
+
+@pytest.mark.parametrize(("looks", "expected"), [(True, ["bot"]), (False, [])])
+def test_successor_of_a_good_certificate_is_asked_for_now_and_then(
+    looks: bool, expected: list[str]
+) -> None:
+    """An agent that is good here is asked about again; what fails then keeps it from nothing."""
+    asked: list[str] = []
+
+    async def admit_one(name: str) -> None:
+        asked.append(name)
+        raise Unavailable("its key is not here yet")
+
+    process: Any = SimpleNamespace(
+        located=SimpleNamespace(config=SimpleNamespace(agents=(SimpleNamespace(name="bot"),))),
+        log=SimpleNamespace(state=SimpleNamespace(agents={"bot": SimpleNamespace(status="good")})),
+        awaited=Awaited(),
+        _admit_one=admit_one,
+        _looks_for_successors=lambda: looks,
+    )
+    if looks:
+        with pytest.raises(NotAuthorised):
+            asyncio.run(GateProcess._admit(process))
+    else:
+        asyncio.run(GateProcess._admit(process))
+    assert expected == asked
+    assert "its key" not in process.awaited.waits_for("bot")
+
+
+def test_successors_are_looked_for_once_a_minute() -> None:
+    """Not before a minute is over, and then not before the next one is."""
+    clock = SteppedClock(0)
+    process: Any = SimpleNamespace(clock=clock, _looked_at=clock.monotonic_ns())
+    found = []
+    for seconds in (59, 1, 59, 1):
+        clock.advance(seconds)
+        found.append(GateProcess._looks_for_successors(process))
+    assert [False, True, False, True] == found

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 from sekisho.core.errors import NotAuthorised, VerificationFailed
@@ -19,7 +20,7 @@ from tests.authority_world import AGENT, AuthorityWorld, GateDouble, heard_by, p
 from tests.incident_world import POLICY, IncidentWorld
 
 OVERLAP_S = 3600
-OVERLAP = {"governance__renewal_overlap_s": str(OVERLAP_S)}
+OVERLAP: dict[str, Any] = {"governance__renewal_overlap_s": str(OVERLAP_S)}
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
@@ -306,7 +307,8 @@ def test_renewal_claims_follow_the_certificates() -> None:
         world.clock.advance(OVERLAP_S)
         await world.authority.due()
         await world.order("kill")
-        state, held = AuthorityState(), set()
+        state = AuthorityState()
+        held: set[str] = set()
         for index, entry in enumerate(world.entries()):
             for claim in claims_of(state, entry):
                 if claim.kind == "active":
@@ -362,7 +364,7 @@ def test_renewal_entry_that_renews_another_is_unlawful(
             state.apply(index, entry)
         last = entries[-1]
         assert isinstance(last, CertificateIssued)
-        forged = CertificateIssued(**({n: getattr(last, n) for n in last.__struct_fields__} | change))
+        forged = msgspec.structs.replace(last, **change)
         with pytest.raises(VerificationFailed, match=message):
             state.apply(len(entries) - 1, forged)
 

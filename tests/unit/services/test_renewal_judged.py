@@ -101,7 +101,7 @@ def test_judged_end_before_its_time_is_refused() -> None:
     async def story() -> None:
         world = await ended()
         data = leaves(world)
-        at = [index for index, one in enumerate(data) if b'"cause":"superseded"' in one][0]
+        at = next(index for index, one in enumerate(data) if b'"cause":"superseded"' in one)
         due = [one.at for one in world.entries()][at]
         early = format_instant(parse_instant(due) - 1)
         data[at] = data[at].replace(due.encode(), early.encode())
@@ -122,7 +122,7 @@ def test_judged_end_of_the_successor_by_time_is_refused() -> None:
             "serial_number": successor.serial_number,
         }
         data = leaves(world)
-        at = [index for index, one in enumerate(data) if b'"cause":"superseded"' in one][0]
+        at = next(index for index, one in enumerate(data) if b'"cause":"superseded"' in one)
         with pytest.raises(VerificationFailed, match="ends the successor"):
             judged(world, forged(world, "status_changed", **names)[: at + 1])
 

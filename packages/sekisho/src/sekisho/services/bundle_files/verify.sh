@@ -410,7 +410,7 @@ read_crl() { # FILE SHARD: statuses by serial number (upper-case hex) in $crl_st
   date=$(openssl crl -in "$1" -noout -lastupdate)
   crl_at=${date#lastUpdate=}
   # openssl takes, of all, the one whose place the certificate names.
-  cat "$1" >>"$work/crls.pem"
+  printf '%s\n' "$(<"$1")" >>"$work/crls.pem"
 }
 
 read_crls() { # one, or those of the shards that the agent's certificates are in
