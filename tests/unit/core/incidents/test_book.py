@@ -408,7 +408,12 @@ def test_book_alone_refuses_what_it_needs_of_the_register() -> None:
 
 def test_book_policy_without_deadlines_begins_no_grace() -> None:
     """Nothing is assumed where the policy is silent."""
-    bare = {"agent": "bot"}
+    far = "2030-01-01T00:00:00.000000000Z"
+    bare = {
+        "agent": "bot",
+        "governance": {"review_due": far, "review_overdue": "warn"},
+        "testing": {"fitness_due": far, "overdue": "warn"},
+    }
     entries: list[AuthorityEntry] = [
         CERTIFIED[0],
         registered(policy=bare, policy_sha256=digest(bare)),
