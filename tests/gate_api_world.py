@@ -45,12 +45,17 @@ class Purse:
 
     spent = False
     cancels_spent = False
+    low = False
 
     def admit(self, agent: str, size: int) -> bool:
         return not self.spent
 
     def admit_cancel(self, agent: str, size: int) -> bool:
         return not self.cancels_spent
+
+    def low_disk(self) -> bool:
+        """Whether the disk has too little room."""
+        return self.low
 
 
 class ApiWorld:

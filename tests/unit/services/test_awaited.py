@@ -70,6 +70,18 @@ def test_other_answers_and_advice_are_told_as_they_are() -> None:
     assert advice is awaited.advice("bot", advice)
 
 
+def test_order_of_an_agent_whose_history_is_elsewhere_is_told_as_unavailable() -> None:
+    """Whether its id was used is known at the gate before: final would make the bot ask anew."""
+    away = Reason(Code.CONTROL_UNAVAILABLE, "", "history at gate gate-a is not here", "")
+    held = Reason(Code.CERTIFICATE_HELD, "", "", "")
+    told = Awaited().answer("bot", Answer(kind="refused", decision=7, reasons=(held, away)))
+    assert told.kind == "unavailable"
+    assert "ask again with the same id" in str(answer_said(told).body)
+    lost = Reason(Code.CONTROL_UNAVAILABLE, "", "history was declared lost: nothing new on …", "")
+    final = Answer(kind="refused", decision=7, reasons=(lost,))
+    assert final is Awaited().answer("bot", final)
+
+
 @pytest.mark.parametrize("failure", [NotAuthorised, Unavailable, VerificationFailed])
 def test_what_keeps_an_agent_out_is_said_and_keeps_no_other_waiting(failure: Any) -> None:
     """Each agent has its own sentence; the one after it is admitted all the same."""

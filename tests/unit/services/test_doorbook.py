@@ -13,6 +13,7 @@ from sekisho.services.callers import Callers
 from sekisho.services.doorbook import DoorBook
 from tests.gate_api_world import BOT_TOKEN, BOT_UID, CALLERS
 from tests.gate_world import GateWorld
+from tests.ledger_doubles import give_turn
 
 
 def refusals(world: GateWorld) -> list[tuple[str, str, str, int]]:
@@ -34,12 +35,31 @@ def test_refused_callers_are_counted_once_a_second() -> None:
         for _ in range(5):
             book.refused("http", "unauthenticated", 4242)
         world.clock.advance(0.999)
-        book.refused("fix", "unauthenticated")
+        book.refused("fix", "forbidden")
         assert [("http", "unauthenticated", "4242", 0)] == refusals(world)
         world.clock.advance(0.001)
-        book.refused("rest", "forbidden")
-        assert ("rest", "forbidden", "", 5) == refusals(world)[-1]
+        await give_turn()
+        assert ("fix", "forbidden", "", 4) == refusals(world)[-1]
+        world.clock.advance(5)
+        await give_turn()
         assert 2 == len(refusals(world))
+        book.refused("rest", "forbidden")
+        assert ("rest", "forbidden", "", 0) == refusals(world)[-1]
+
+    asyncio.run(story())
+
+
+def test_refused_callers_are_all_in_the_log_when_the_gate_ends() -> None:
+    """What was counted in the last second is recorded before the log is closed, once."""
+
+    async def story() -> None:
+        world = await GateWorld.start()
+        book = DoorBook(world.log, world.clock)
+        for _ in range(3):
+            book.refused("http", "unauthenticated", 1)
+        book.flush()
+        book.flush()
+        assert [0, 1] == [unrecorded for *_, unrecorded in refusals(world)]
 
     asyncio.run(story())
 

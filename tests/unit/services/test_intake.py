@@ -196,3 +196,17 @@ def test_advice_under_way_takes_the_place_of_an_order() -> None:
         assert ["permitted"] == kinds(await door.send(order()))
 
     run(story)
+
+
+@pytest.mark.parametrize(("low", "why"), [(True, "log's disk is free"), (False, "budget")])
+def test_order_beyond_the_door_is_told_the_cause(why: str, *, low: bool) -> None:
+    """A disk that is nearly full is not the bot's doing, and is said."""
+
+    async def story() -> None:
+        door = Door()
+        door.purse.spent, door.purse.low = True, low
+        answer = await door.intake.submit("bot", order())
+        assert ("unavailable", True) == (answer.kind, why in answer.detail)
+        assert low == door.intake.low_disk()
+
+    run(story)

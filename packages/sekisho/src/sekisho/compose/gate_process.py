@@ -362,6 +362,7 @@ class GateProcess:
 
     async def drain(self) -> None:
         """Take no new orders, let those under way end, and leave a snapshot."""
+        self.doors.flush()
         self.teller.tell("draining", under_way=sum(self.intake.under_way.values()))
         try:
             async with asyncio.timeout(self.located.config.limits.drain_s):

@@ -91,6 +91,13 @@ class Condition:
             found.append(f"the log failed: {self._journal.failed}; start the gate anew")
         if self._intake.draining:
             found.append("draining")
+        if self._intake.low_disk():
+            found.append("less than a tenth of the log's disk is free: make room")
+        found += [
+            f"agent {name}: its history is at gate {one.awaited_from}; bring that gate back"
+            for name, one in state.agents.items()
+            if one.awaits
+        ]
         if state.lease is None or clocks.monotonic >= state.lease.deadline:
             why = self._gate.leasing.last_failure
             found.append(f"no lease: {why}" if why else "no lease yet")

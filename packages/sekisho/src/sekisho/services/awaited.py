@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agents that a gate is configured for and has not admitted yet, and what it waits for.
 
-The decision about an order of such an agent is recorded as any other: the log knows no such agent
+So too with one whose history is still at the gate that had it (docs/spec/history.md). The decision
+about an order of such an agent is recorded as any other: the log knows no such agent
 (docs/spec/checks.md, 4). To the bot that would read as final, and it is not: the id was not taken,
 and the same request can pass once the agent is admitted. So the bot is told what is true for it,
 ``control_unavailable`` with a sentence (docs/spec/states.md). Nothing is kept over a start.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sekisho.core.gate.venue_checks import HISTORY_AWAY
 from sekisho.core.terms import Code, Reason
 from sekisho.services.advice import Advice
 from sekisho.services.gatekeeper import Answer
@@ -36,8 +38,14 @@ class Awaited:
 
     def answer(self, agent: str, answer: Answer) -> Answer:
         """The answer as the bot is told of it."""
-        if answer.kind == "refused" and _unknown(answer.reasons):
+        if answer.kind != "refused":
+            return answer
+        if _unknown(answer.reasons):
             return unavailable(f"{self.waits_for(agent)}; ask again with the same id")
+        if away := _elsewhere(answer.reasons):
+            # Whether this id was used is known there alone: what is told as final would be repeated
+            # under another id, and execute twice.
+            return unavailable(f"{away}; ask again with the same id when it is")
         return answer
 
     def advice(self, agent: str, advice: Advice) -> Advice:
@@ -47,6 +55,16 @@ class Awaited:
         observed = self.waits_for(agent)[:OBSERVED_MAX]
         reason = Reason(Code.CONTROL_UNAVAILABLE, "", observed, "")
         return msgspec.structs.replace(advice, evaluated=False, reasons=(reason,))
+
+
+def _elsewhere(reasons: tuple[Reason, ...]) -> str:
+    """What a decision says of a history that is at another gate (row 34); empty: nothing."""
+    found = [
+        one.observed
+        for one in reasons
+        if one.code == Code.CONTROL_UNAVAILABLE and one.observed.startswith(HISTORY_AWAY)
+    ]
+    return found[0] if found else ""
 
 
 def _unknown(reasons: tuple[Reason, ...]) -> bool:

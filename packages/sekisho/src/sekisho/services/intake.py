@@ -35,6 +35,10 @@ class Budget(Protocol):
         """The same for a cancel, from the agent's budget for cancels."""
         ...
 
+    def low_disk(self) -> bool:
+        """Whether the disk of the log has too little room for new orders."""
+        ...
+
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
     """Orders that may be under way at once, in all and of one agent; and cancels besides."""
@@ -102,6 +106,8 @@ class Intake:
         if self.draining:
             return "this gate is draining; ask again when it is back"
         if not self._budget.admit(agent, size):
+            if self._budget.low_disk():
+                return "less than a tenth of the log's disk is free: cancels pass, orders wait"
             return "more messages than this agent's admission budget"
         if self._total >= self._room.in_all or self._orders.get(agent, 0) >= self._room.of_one:
             return "too many orders are under way; ask again"
@@ -121,6 +127,10 @@ class Intake:
             return self._away("more cancels than this agent's admission budget")
         with self._cancelling(agent, cancel):
             return await self._submit(agent, body)
+
+    def low_disk(self) -> bool:
+        """Whether new orders are refused for want of room on the log's disk."""
+        return self._budget.low_disk()
 
     async def drain(self) -> None:
         """Take no new orders, and return when none is under way."""

@@ -11,6 +11,9 @@ from sekisho.core.gate.checks import Asked, Reasons
 from sekisho.core.gate.state import GateState
 from sekisho.core.terms import Code, Reason, day_text
 
+HISTORY_AWAY = "history at gate "
+"""How the reason of row 34 begins while a history is not here."""
+
 
 def reconciled(asked: Asked) -> Reasons:
     """Row 31: the venue is reconciled since the boot, and was not lost after that."""
@@ -46,7 +49,7 @@ def clock(asked: Asked) -> Reasons:
 def history(asked: Asked) -> Reasons:
     """Row 34: what another gate knows of the agent is here."""
     if asked.agent.awaits:
-        yield _unavailable(f"history at gate {asked.agent.awaited_from} is not here")
+        yield _unavailable(f"{HISTORY_AWAY}{asked.agent.awaited_from} is not here")
     elif asked.agent.day <= asked.agent.begun.day:
         day = day_text(asked.agent.begun.day)
         yield _unavailable(f"history was declared lost: nothing new on {day}")
