@@ -185,17 +185,24 @@ def test_tls_tells_the_client_and_refuses_all_others(tmp_path: Path) -> None:
     expired = firm.issue("old", uri, days=-1)
     foreign = stranger.issue("foreign", uri)
     certificate, key = firm.issue("gate", x509.DNSName("localhost"))
+    refused: list[None] = []
 
     async def story(server: Serving) -> None:
+        for places in server._places:
+            places.refused = lambda: refused.append(None)
         port = server.addresses[0].rpartition(":")[2]
         url = f"https://localhost:{port}/"
         async with httpx2.AsyncClient(verify=client_context(firm, good)) as client:
             told = (await client.get(url)).json()
+        assert [] == refused
         assert {"transport": "tls", "uid": None, "uris": ["spiffe://firm/bot"]} == told
         for files in (None, expired, foreign):
             async with httpx2.AsyncClient(verify=client_context(firm, files)) as client:
                 with pytest.raises(httpx2.TransportError):
                     await client.get(url)
+        async with asyncio.timeout(5):
+            while len(refused) < 3:  # noqa: ASYNC110 - the server is told a moment later
+                await asyncio.sleep(0.01)
 
     serving(story, Listener("127.0.0.1:0", tls=Tls(certificate, key, firm.path)))
 

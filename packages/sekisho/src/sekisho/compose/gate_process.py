@@ -360,6 +360,10 @@ class GateProcess:
 
     # -- ending --------------------------------------------------------------------------------
 
+    def turned_away(self) -> None:
+        """Somebody could not agree on TLS: no certificate, or not one of this gate's callers."""
+        self.doors.refused("http", "unauthenticated")
+
     async def drain(self) -> None:
         """Take no new orders, let those under way end, and leave a snapshot."""
         self.doors.flush()

@@ -171,7 +171,7 @@ async def _listen(process: GateProcess, faces: GateFaces, stack: AsyncExitStack)
     web = sum(len(listeners) for _, listeners in faced) * bounds.connections
     secure_descriptors(web + (0 if config.fix is None else FIX_CONNECTIONS_MAX))
     for app, listeners in faced:
-        serving = await serve(app, listeners, bounds)
+        serving = await serve(app, listeners, bounds, process.turned_away)
         stack.push_async_callback(serving.close)
         servings.append(serving)
     if config.fix is not None:

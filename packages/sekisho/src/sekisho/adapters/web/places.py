@@ -9,7 +9,6 @@ Who is known by user or certificate has a share of the places, so that one canno
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -58,6 +57,8 @@ class Places:
         self.taken = 0
         self.handshaking: dict[asyncio.Task[None], asyncio.Transport] = {}
         self._of: Counter[int | bytes] = Counter()
+        self.refused: Callable[[], None] = lambda: None
+        """Told of each connection that could not agree on TLS."""
 
     def enter(self) -> bool:
         """Take a place for an accepted socket; False: there is none."""
@@ -132,7 +133,7 @@ class Handshake(asyncio.Protocol):
 
     async def _agree(self, transport: asyncio.Transport) -> None:
         protocol, agreed = self._make(), None
-        with contextlib.suppress(OSError, asyncio.CancelledError):  # it ends; close() cancels
+        try:
             agreed = await asyncio.get_running_loop().start_tls(
                 transport,
                 protocol,
@@ -141,6 +142,11 @@ class Handshake(asyncio.Protocol):
                 ssl_handshake_timeout=self._places.bounds.handshake_wait_s,
                 ssl_shutdown_timeout=self._places.bounds.handshake_wait_s,
             )
+        except asyncio.CancelledError:
+            pass  # close() cancels, and this ends
+        except OSError:
+            # No certificate, a stranger's, an expired one, no TLS at all: nobody that may ask.
+            self._places.refused()
         if agreed is None or agreed.is_closing():
             transport.abort()
             self._places.leave(None)

@@ -39,7 +39,15 @@ class _OwnSignals(uvicorn.Server):
 class Serving:
     """One application on some sockets, until :meth:`close`."""
 
-    def __init__(self, app: Any, listeners: Sequence[Listener], bounds: Bounds) -> None:
+    def __init__(
+        self,
+        app: Any,
+        listeners: Sequence[Listener],
+        bounds: Bounds,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``refused`` is told of each connection that could not agree on TLS."""
+        self._refused = refused
         self._app = app
         self._listeners = listeners
         self._bounds = bounds
@@ -92,6 +100,7 @@ class Serving:
 
     def _configuration(self, listener: Listener) -> uvicorn.Config:
         places = Places(self._bounds)
+        places.refused = self._refused
         self._places.append(places)
         context = native = None if listener.tls is None else server_context(listener.tls)
         if on_uvloop():
@@ -123,9 +132,14 @@ class Serving:
         return configuration
 
 
-async def serve(app: Any, listeners: Sequence[Listener], bounds: Bounds | None = None) -> Serving:
+async def serve(
+    app: Any,
+    listeners: Sequence[Listener],
+    bounds: Bounds | None = None,
+    refused: Callable[[], None] = lambda: None,
+) -> Serving:
     """Serve ``app`` on ``listeners``; see :class:`Serving`."""
-    serving = Serving(app, listeners, bounds or Bounds())
+    serving = Serving(app, listeners, bounds or Bounds(), refused)
     await serving.start()
     return serving
 
