@@ -356,7 +356,9 @@ def condition(world: GateWorld) -> Condition:
         local=SimpleNamespace(unreported={}),
         venues=["PAPER", "X"],
     )
-    parts: Any = SimpleNamespace(draining=False, under_way={}, turned_away=0, states=list)
+    parts: Any = SimpleNamespace(
+        draining=False, under_way={}, turned_away=0, states=list, low_disk=lambda: False
+    )
     journal: Any = world.log.journal
     return Condition(gate, journal, parts, parts, lambda: True, ())
 

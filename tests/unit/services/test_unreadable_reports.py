@@ -131,7 +131,9 @@ def test_reports_that_cannot_be_read_are_in_readiness_and_metrics() -> None:
             venue_watch=world.venue_watch,
             venues=["PAPER", "X"],
         )
-        parts: Any = SimpleNamespace(draining=False, under_way={}, turned_away=0, states=list)
+        parts: Any = SimpleNamespace(
+            draining=False, under_way={}, turned_away=0, states=list, low_disk=lambda: False
+        )
         journal: Any = world.log.journal
         condition = Condition(gate, journal, parts, parts, lambda: True, ())
         assert "venue PAPER: 1 reports of it cannot be read" in condition.missing()

@@ -61,10 +61,6 @@ class LeaseTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     moved: dict[str, Moved] | UnsetType = UNSET
 
 
-AGAIN_NS = NS // 10
-"""A lease that says nothing of a certificate is asked for again no sooner."""
-
-
 class Leasing:
     """Keeps the gate's lease alive."""
 
@@ -106,12 +102,12 @@ class Leasing:
         """
         await self._ensure()
         for _ in range(2):
-            held, now = self._log.state.lease, self._clock.monotonic_ns()
+            held = self._log.state.lease
             if not certificate or held is None or certificate in held.status:
                 return
             if self._asking is not None:
                 await asyncio.shield(self._asking)
-            elif now - self._asked >= AGAIN_NS:
+            else:
                 await self._try()
 
     async def _ensure(self) -> None:
